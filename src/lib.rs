@@ -1,0 +1,4 @@
+//! mingshi
+pub mod id;
+pub mod units;
+pub mod worker;

@@ -1,0 +1,324 @@
+//! The one page on which the rest of the server and the media workers meet: what may be asked of a
+//! worker, what it answers, and what it reports unasked.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use crate::id::{ConnectionId, LessonId, ParticipantId, PublicationId, SourceName};
+
+/// Which end of a lesson a participant stands at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum End {
+    /// The teaching end: its sources are replaced by the next publisher of the same name.
+    Studio,
+    /// A receiving classroom: its sources are its own and reach others only from the stage.
+    Classroom,
+}
+
+/// What a new connection is for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Purpose {
+    /// `POST /whip/{lesson}/{source}`: one source, at most one voice and one video.
+    PublishSource(SourceName),
+    /// `POST /whip/{lesson}`: the studio page's one connection (voice and camera, slides).
+    PublishStudio,
+    /// `POST /whep/{lesson}/{source}`: one source's voice and video.
+    SubscribeSource(SourceName),
+    /// `POST /whep/{lesson}`: the whole lesson, through slots.
+    SubscribeLesson,
+}
+
+/// A request for a new connection.
+#[derive(Debug, Clone)]
+pub struct Connect {
+    /// The lesson it belongs to.
+    pub lesson: LessonId,
+    /// Who asks; one participant may hold several connections.
+    pub participant: ParticipantId,
+    /// At which end the participant stands.
+    pub end: End,
+    /// The school, which chooses the worker and is the link group; without one the address is.
+    pub school: Option<String>,
+    /// The client's trusted address.
+    pub address: IpAddr,
+    /// What it is for.
+    pub purpose: Purpose,
+    /// The SDP offer.
+    pub offer: String,
+}
+
+/// A connection that was accepted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Connected {
+    /// Its id.
+    pub connection: ConnectionId,
+    /// The SDP answer, with all candidates.
+    pub answer: String,
+    /// The entity tag of its ICE session, without quotes.
+    pub etag: String,
+}
+
+/// A change to a running connection's ICE session.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Patch {
+    /// The `If-Match` header as it came.
+    pub if_match: Option<String>,
+    /// The body, `application/trickle-ice-sdpfrag` (RFC 8840).
+    pub fragment: String,
+}
+
+/// What a patch did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Patched {
+    /// Candidates were taken note of.
+    Trickled,
+    /// ICE was restarted: the new fragment and entity tag.
+    Restarted {
+        /// Our new credentials and candidates.
+        fragment: String,
+        /// The new entity tag, without quotes.
+        etag: String,
+    },
+}
+
+/// Why a request was refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    /// The SDP is no SDP, or lacks what every offer must have.
+    #[error("the offer can't be read: {0}")]
+    BadOffer(String),
+    /// The offer is well formed, but can't be met whole.
+    #[error("the offer can't be met: {0}")]
+    Unsatisfiable(String),
+    /// No such connection (any more).
+    #[error("no such connection")]
+    NoSuchConnection,
+    /// A patch without If-Match where one is needed.
+    #[error("If-Match is missing")]
+    MissingEtag,
+    /// A patch for an ICE session that is not the present one.
+    #[error("the ICE session has changed")]
+    StaleEtag,
+    /// The fragment can't be read or asks for something that isn't supported.
+    #[error("the fragment can't be used: {0}")]
+    BadFragment(String),
+    /// The worker has as many connections as it may, or its mailbox is full.
+    #[error("too busy")]
+    Busy,
+    /// The server is stopping.
+    #[error("stopping")]
+    Stopping,
+}
+
+/// Which kind of slot; a slot is this and its number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum SlotKind {
+    /// Voices: 0 is the teacher's.
+    Voice,
+    /// The slides.
+    Slides,
+    /// The teacher's camera.
+    Camera,
+    /// Other participants on stage.
+    Stage,
+}
+
+/// Why nothing flows in a slot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Paused {
+    /// No publication is mapped to it.
+    NoSource,
+    /// The subscriber negotiated no codec that can carry it.
+    UnsupportedCodec,
+    /// A keyframe was asked for and hasn't come yet.
+    WaitingForKeyframe,
+    /// The publication sends nothing.
+    SourceSilent,
+    /// The subscriber asked for nothing (a cap of no layer).
+    Capped,
+}
+
+/// What is in one slot of one connection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SlotState {
+    /// Which kind of slot.
+    pub slot: SlotKind,
+    /// Its number among its kind.
+    pub index: u8,
+    /// Its m-line.
+    pub mid: String,
+    /// The publication mapped to it.
+    pub publication: Option<PublicationId>,
+    /// The spatial layer that flows, 0 = lowest.
+    pub layer: Option<u8>,
+    /// Why nothing flows.
+    pub paused: Option<Paused>,
+}
+
+/// Voice or video.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum MediaKind {
+    /// Sound.
+    Voice,
+    /// Pictures.
+    Video,
+}
+
+/// One encoding of a publication.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LayerReport {
+    /// Its restriction id (RFC 8851), where the publisher sends several.
+    pub rid: Option<String>,
+    /// Measured over the last second, bits per second.
+    pub bitrate: u64,
+    /// Width and height read from the bitstream, where known.
+    pub size: Option<(u16, u16)>,
+}
+
+/// A publication as others may see it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PublicationReport {
+    /// Its id.
+    pub id: PublicationId,
+    /// Who sends it.
+    pub participant: ParticipantId,
+    /// At which end.
+    pub end: End,
+    /// Under which name.
+    pub source: SourceName,
+    /// Voice or video.
+    pub kind: MediaKind,
+    /// `opus`, `vp8`, `h264` or `av1`; `None` until the first packet said which of those negotiated.
+    pub codec: Option<&'static str>,
+    /// Its encodings, lowest first.
+    pub layers: Vec<LayerReport>,
+    /// Whether nothing came for a second.
+    pub silent: bool,
+}
+
+/// How a connection's line does, from its RTCP.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct LineReport {
+    /// Whether the peer publishes (its line's up direction) or receives.
+    pub up: bool,
+    /// Fraction of packets lost since the last report, 0 to 1.
+    pub loss: f32,
+    /// Round trip, where a report told.
+    pub round_trip: Option<Duration>,
+    /// Interarrival jitter (RFC 3550 §6.4.1).
+    pub jitter: Duration,
+    /// Measured over the last report interval, bits per second.
+    pub bitrate: u64,
+}
+
+/// Why a connection ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Closed {
+    /// Its client deleted it.
+    Deleted,
+    /// Its peer went silent: consent expired (RFC 7675).
+    Expired,
+    /// It never came up.
+    NeverConnected,
+    /// DTLS failed or was closed by the peer.
+    Dtls,
+    /// Another publisher took over its source.
+    Replaced,
+    /// Its lesson ended.
+    LessonEnded,
+    /// The server stops.
+    Stopping,
+}
+
+/// What workers report unasked. Reports are states, not steps: one that is missed is made good by the next.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Report {
+    /// A connection is up: ICE and DTLS done.
+    Up {
+        /// The lesson.
+        lesson: LessonId,
+        /// Who.
+        participant: ParticipantId,
+        /// Which connection.
+        connection: ConnectionId,
+    },
+    /// A connection is gone.
+    Down {
+        /// The lesson.
+        lesson: LessonId,
+        /// Who.
+        participant: ParticipantId,
+        /// Which connection.
+        connection: ConnectionId,
+        /// Why.
+        why: Closed,
+    },
+    /// A publication is new or has changed.
+    Publication {
+        /// The lesson.
+        lesson: LessonId,
+        /// The whole of it.
+        publication: PublicationReport,
+    },
+    /// A publication is over.
+    PublicationEnded {
+        /// The lesson.
+        lesson: LessonId,
+        /// Which.
+        publication: PublicationId,
+        /// Why.
+        why: Closed,
+    },
+    /// The slots of one connection, whole, after a change.
+    Slots {
+        /// The lesson.
+        lesson: LessonId,
+        /// Whose.
+        participant: ParticipantId,
+        /// Which connection.
+        connection: ConnectionId,
+        /// All its slots.
+        slots: Vec<SlotState>,
+    },
+    /// A connection's line, about every two seconds.
+    Line {
+        /// The lesson.
+        lesson: LessonId,
+        /// Whose.
+        participant: ParticipantId,
+        /// Which connection.
+        connection: ConnectionId,
+        /// What was measured.
+        line: LineReport,
+    },
+}
+
+/// What can be asked of the workers. Cheap to clone; every call answers or fails within a second.
+///
+/// The mailbox of a worker holds at most 1,024 messages; one more is refused as [`Refused::Busy`].
+#[derive(Debug, Clone)]
+pub struct Workers {}
+
+impl Workers {
+    /// Accept an offer.
+    ///
+    /// # Errors
+    /// [`Refused`] says what was wrong with it or why not now.
+    pub async fn connect(&self, _request: Connect) -> Result<Connected, Refused> { Err(Refused::Busy) }
+    /// Change a connection's ICE session.
+    ///
+    /// # Errors
+    /// [`Refused`], among it the entity tag rules of RFC 9725 §4.3.
+    pub async fn patch(&self, _lesson: LessonId, _connection: ConnectionId, _patch: Patch) -> Result<Patched, Refused> { Err(Refused::Busy) }
+    /// End one connection of `participant` (of anybody, if `None`).
+    ///
+    /// # Errors
+    /// [`Refused::NoSuchConnection`] when there is none such.
+    pub async fn disconnect(&self, _lesson: LessonId, _participant: Option<ParticipantId>, _connection: ConnectionId) -> Result<(), Refused> { Err(Refused::Busy) }
+    /// End every connection of a lesson.
+    pub async fn end_lesson(&self, _lesson: LessonId) {}
+    /// Say who is on stage: whose publications others may receive besides the studio's.
+    pub async fn set_stage(&self, _lesson: LessonId, _participants: Vec<ParticipantId>) {}
+    /// Cap a slot of all of `participant`'s connections to a spatial layer; `None` lifts the cap.
+    pub async fn cap_layer(&self, _lesson: LessonId, _participant: ParticipantId, _slot: SlotKind, _index: u8, _cap: Option<u8>) {}
+}
