@@ -1,4 +1,5 @@
 //! mingshi
 pub mod id;
+pub mod rtp;
 pub mod units;
 pub mod worker;
