@@ -1,9 +1,13 @@
 //! mingshi
 pub mod api;
 pub mod auth;
+pub mod cli;
+pub mod config;
 pub mod id;
 pub mod lesson;
 pub mod rtp;
+pub mod server;
 pub mod store;
+pub mod telemetry;
 pub mod units;
 pub mod worker;

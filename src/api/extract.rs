@@ -96,11 +96,32 @@ impl FromRequestParts<ApiState> for Client {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &ApiState) -> Result<Self, Problem> {
-        let peer = parts.extensions.get::<Peer>().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.0.ip());
+        let peer = parts.extensions.get::<Peer>().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.address.ip());
         let joined = joined(&parts.headers, "x-forwarded-for");
         let address = client_address(peer, joined.as_deref(), &state.trusted_proxies);
         let forwarded = joined.is_some() || parts.headers.contains_key(header::FORWARDED);
         Ok(Self { address, is_local: peer.to_canonical().is_loopback() && !forwarded })
+    }
+}
+
+/// Where the site is, without a slash at the end: as configured, else as the request came.
+#[derive(Debug, Clone)]
+pub struct Base(pub String);
+
+impl FromRequestParts<ApiState> for Base {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &ApiState) -> Result<Self, Problem> {
+        if let Some(url) = &state.public_url {
+            return Ok(Self(url.clone()));
+        }
+        let text = |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok());
+        let host = parts.uri.authority().map(axum::http::uri::Authority::as_str).or_else(|| text("host"));
+        let peer = parts.extensions.get::<Peer>();
+        let proxied = peer.is_some_and(|peer| state.trusted_proxies.iter().any(|proxy| proxy.contains(peer.address.ip())));
+        let over_tls = peer.is_some_and(|peer| peer.tls) || (proxied && text("x-forwarded-proto") == Some("https"));
+        let scheme = if over_tls { "https" } else { "http" };
+        Ok(Self(host.map(|host| format!("{scheme}://{host}")).unwrap_or_default()))
     }
 }
 

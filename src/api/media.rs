@@ -32,6 +32,8 @@ pub trait Media: Send + Sync {
         index: u8,
         cap: Option<u8>,
     ) -> BoxFuture<'_, ()>;
+    /// End all connections and stop.
+    fn stop(&self) -> BoxFuture<'_, ()>;
 }
 
 impl Media for Workers {
@@ -69,5 +71,9 @@ impl Media for Workers {
         cap: Option<u8>,
     ) -> BoxFuture<'_, ()> {
         Workers::cap_layer(self, lesson, participant, slot, index, cap).boxed()
+    }
+
+    fn stop(&self) -> BoxFuture<'_, ()> {
+        Workers::stop(self).boxed()
     }
 }

@@ -56,9 +56,14 @@ struct Inner {
     guesses: Mutex<RateLimit>,
 }
 
-/// The address a request came from, put there by whoever accepted the connection.
+/// How a request came in; put into its extensions by whoever accepted the connection.
 #[derive(Debug, Clone, Copy)]
-pub struct Peer(pub SocketAddr);
+pub struct Peer {
+    /// From where.
+    pub address: SocketAddr,
+    /// Whether over TLS.
+    pub tls: bool,
+}
 
 impl ApiState {
     /// The state made of these parts.

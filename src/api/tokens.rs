@@ -1,12 +1,12 @@
 //! Tokens: handed out by staff, renewed by their holders.
 
 use axum::extract::State as Shared;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 use time::{Duration, OffsetDateTime};
 use utoipa::ToSchema;
 
-use super::extract::{Holder, Json, LessonPath};
+use super::extract::{Base, Holder, Json, LessonPath};
 use super::problem::{Document, Kind, Problem};
 use super::state::{ApiState, not_ended};
 use crate::auth::{Claims, Issued, Publish};
@@ -70,7 +70,7 @@ pub(super) async fn hand_out(
     Shared(state): Shared<ApiState>,
     LessonPath(id): LessonPath,
     holder: Holder,
-    headers: HeaderMap,
+    Base(base): Base,
     Json(new): Json<NewToken>,
 ) -> Result<(StatusCode, axum::Json<HandedOut>), Problem> {
     let by = holder.staff(id)?;
@@ -90,7 +90,7 @@ pub(super) async fn hand_out(
         Some(life) => state.tokens.issue_for(claims, now, life),
         None => state.tokens.issue(claims, now),
     };
-    let url = page_url(&base_url(&state, &headers), &issued);
+    let url = page_url(&base, &issued);
     let Issued { token, claims, expires_at } = issued;
     Ok((StatusCode::CREATED, axum::Json(HandedOut { token, expires_at, participant: claims.sub, url })))
 }
@@ -148,20 +148,6 @@ pub fn page_url(base: &str, issued: &Issued) -> String {
     };
     let lesson = issued.claims.lesson.map(|lesson| lesson.to_string()).unwrap_or_default();
     format!("{base}/#/{page}/{lesson}?token={}", issued.token)
-}
-
-/// Where the site is: as configured, else as the request came.
-pub(super) fn base_url(state: &ApiState, headers: &HeaderMap) -> String {
-    if let Some(url) = &state.public_url {
-        return url.clone();
-    }
-    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
-    let scheme = match headers.get("x-forwarded-proto").map(axum::http::HeaderValue::as_bytes) {
-        Some(b"https") => "https",
-        _ if headers.contains_key(super::OVER_TLS) => "https",
-        _ => "http",
-    };
-    if host.is_empty() { String::new() } else { format!("{scheme}://{host}") }
 }
 
 /// Renew a token that is still good.

@@ -20,8 +20,8 @@ const NOT_BUILT: &str = "<!doctype html><html lang=zh-CN><meta charset=utf-8><ti
     <h1>The web client has not been built</h1><p>Run <code>npm ci &amp;&amp; npm run build</code> in <code>web-client</code>, \
     then build the server again.</p></html>";
 
-/// Any address that is no API's: a file of the web client, or its page.
-pub(super) async fn serve(request: Request) -> Response {
+/// A file of the web client, or its page.
+pub(super) fn serve(request: Request) -> Response {
     if request.method() != Method::GET && request.method() != Method::HEAD {
         let allow = HeaderValue::from_static("GET, HEAD");
         return Problem::plain(Kind::MethodNotAllowed).with(header::ALLOW, allow).into_response();

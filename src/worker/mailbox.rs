@@ -321,4 +321,6 @@ impl Workers {
     pub async fn set_stage(&self, _lesson: LessonId, _participants: Vec<ParticipantId>) {}
     /// Cap a slot of all of `participant`'s connections to a spatial layer; `None` lifts the cap.
     pub async fn cap_layer(&self, _lesson: LessonId, _participant: ParticipantId, _slot: SlotKind, _index: u8, _cap: Option<u8>) {}
+    /// End all connections and stop the workers.
+    pub async fn stop(&self) {}
 }
