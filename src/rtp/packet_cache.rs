@@ -4,6 +4,7 @@
 //! differs in a few header bytes only, so sending is one copy, a patch and a seal, and retransmission
 //! needs nothing kept per receiver.
 
+use super::codec::Codec;
 use super::packet::{FIXED_HEADER, Malformed};
 use super::vp8::Numbers;
 
@@ -22,8 +23,8 @@ pub struct Entry {
     pub sequence: u64,
     /// Media time as it came.
     pub timestamp: u32,
-    /// Payload type as it came.
-    pub payload_type: u8,
+    /// What the publisher negotiated its payload type for.
+    pub codec: Option<Codec>,
     /// Marker bit.
     pub marker: bool,
     /// Whether decoding can begin here.
@@ -58,8 +59,8 @@ pub struct Incoming<'a> {
     pub sequence: u64,
     /// Media time.
     pub timestamp: u32,
-    /// As negotiated with the publisher.
-    pub payload_type: u8,
+    /// See [`Entry::codec`].
+    pub codec: Option<Codec>,
     /// Marker bit.
     pub marker: bool,
     /// Whether decoding can begin here.
@@ -145,7 +146,7 @@ impl PacketCache {
         self.entries[slot] = Entry {
             sequence: packet.sequence,
             timestamp: packet.timestamp,
-            payload_type: packet.payload_type,
+            codec: packet.codec,
             marker: packet.marker,
             keyframe_start: packet.keyframe_start,
             primary: packet.primary,

@@ -5,15 +5,8 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::id::{ConnectionId, LessonId, ParticipantId, PublicationId, SourceName};
-
-/// Which end of a lesson a participant stands at.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum End {
-    /// The teaching end: its sources are replaced by the next publisher of the same name.
-    Studio,
-    /// A receiving classroom: its sources are its own and reach others only from the stage.
-    Classroom,
-}
+pub use crate::sfu::input::{End, MediaKind, SlotKind};
+pub use crate::sfu::output::{LayerReport, Paused, PublicationReport, SlotState};
 
 /// What a new connection is for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -108,92 +101,6 @@ pub enum Refused {
     /// The server is stopping.
     #[error("stopping")]
     Stopping,
-}
-
-/// Which kind of slot; a slot is this and its number.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum SlotKind {
-    /// Voices: 0 is the teacher's.
-    Voice,
-    /// The slides.
-    Slides,
-    /// The teacher's camera.
-    Camera,
-    /// Other participants on stage.
-    Stage,
-}
-
-/// Why nothing flows in a slot.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Paused {
-    /// No publication is mapped to it.
-    NoSource,
-    /// The subscriber negotiated no codec that can carry it.
-    UnsupportedCodec,
-    /// A keyframe was asked for and hasn't come yet.
-    WaitingForKeyframe,
-    /// The publication sends nothing.
-    SourceSilent,
-    /// The subscriber asked for nothing (a cap of no layer).
-    Capped,
-}
-
-/// What is in one slot of one connection.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SlotState {
-    /// Which kind of slot.
-    pub slot: SlotKind,
-    /// Its number among its kind.
-    pub index: u8,
-    /// Its m-line.
-    pub mid: String,
-    /// The publication mapped to it.
-    pub publication: Option<PublicationId>,
-    /// The spatial layer that flows, 0 = lowest.
-    pub layer: Option<u8>,
-    /// Why nothing flows.
-    pub paused: Option<Paused>,
-}
-
-/// Voice or video.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum MediaKind {
-    /// Sound.
-    Voice,
-    /// Pictures.
-    Video,
-}
-
-/// One encoding of a publication.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LayerReport {
-    /// Its restriction id (RFC 8851), where the publisher sends several.
-    pub rid: Option<String>,
-    /// Measured over the last second, bits per second.
-    pub bitrate: u64,
-    /// Width and height read from the bitstream, where known.
-    pub size: Option<(u16, u16)>,
-}
-
-/// A publication as others may see it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PublicationReport {
-    /// Its id.
-    pub id: PublicationId,
-    /// Who sends it.
-    pub participant: ParticipantId,
-    /// At which end.
-    pub end: End,
-    /// Under which name.
-    pub source: SourceName,
-    /// Voice or video.
-    pub kind: MediaKind,
-    /// `opus`, `vp8`, `h264` or `av1`; `None` until the first packet said which of those negotiated.
-    pub codec: Option<&'static str>,
-    /// Its encodings, lowest first.
-    pub layers: Vec<LayerReport>,
-    /// Whether nothing came for a second.
-    pub silent: bool,
 }
 
 /// How a connection's line does, from its RTCP.
