@@ -179,7 +179,7 @@ impl Dtls {
                 EndpointEvent::HandshakeComplete => {
                     let state = endpoint.get_connection_state(ASSOCIATION);
                     let state = state.ok_or_else(|| Error::Handshake("the association is gone".into()))?;
-                    let (sealer, opener) = srtp::from_dtls(*profile, state, &self.identity.provider)?;
+                    let (sealer, opener) = srtp::from_dtls(*profile, state, &self.identity)?;
                     outcome = Some(Outcome::Done(*profile, Box::new(sealer), Box::new(opener)));
                 }
                 EndpointEvent::PeerClosed => outcome = Some(Outcome::PeerClosed),

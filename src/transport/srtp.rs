@@ -2,17 +2,16 @@
 //!
 //! Sealing is ours because it is the cost of a server: `rtc-srtp` allocates per packet. What comes is little, and is opened by `rtc-srtp`.
 
-use std::sync::Arc;
-
 use aws_lc_rs::aead::{AES_128_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use aws_lc_rs::cipher::{AES_128, EncryptingKey, EncryptionContext, UnboundCipherKey};
 use aws_lc_rs::hmac;
 use bytes::BytesMut;
-use rtc_crypto::RTCCryptoProvider;
 use rtc_srtp::config::{Config, LABEL_EXTRACTOR_DTLS_SRTP};
 use rtc_srtp::context::Context;
 use rtc_srtp::option::{srtcp_replay_protection, srtp_replay_protection};
 use rtc_srtp::protection_profile::ProtectionProfile;
+
+use super::dtls::Identity;
 
 /// Window of the replay protection, in packets: at 4 Mbit/s it spans more than a second of reordering.
 const REPLAY_WINDOW: usize = 2_048;
@@ -252,10 +251,10 @@ impl Opener {
     ///
     /// # Errors
     /// [`Error`] when the lengths don't fit the profile.
-    pub fn new(profile: Profile, master_key: &[u8], master_salt: &[u8], provider: &Arc<dyn RTCCryptoProvider>) -> Result<Self, Error> {
+    pub fn new(profile: Profile, master_key: &[u8], master_salt: &[u8], identity: &Identity) -> Result<Self, Error> {
         let rtp = Some(srtp_replay_protection(REPLAY_WINDOW));
         let rtcp = Some(srtcp_replay_protection(REPLAY_WINDOW));
-        Context::new(master_key, master_salt, profile.theirs(), rtp, rtcp, provider.crypto()).map(Self).map_err(refuse)
+        Context::new(master_key, master_salt, profile.theirs(), rtp, rtcp, identity.provider().crypto()).map(Self).map_err(refuse)
     }
 
     /// An RTP packet's plain form.
@@ -282,7 +281,7 @@ impl Opener {
 pub(super) fn from_dtls(
     profile: Profile,
     state: &rtc_dtls::state::State,
-    provider: &Arc<dyn RTCCryptoProvider>,
+    identity: &Identity,
 ) -> Result<(Sealer, Opener), Error> {
     let mut config = Config { profile: profile.theirs(), ..Config::default() };
     let material =
@@ -291,21 +290,20 @@ pub(super) fn from_dtls(
     let keys = &config.keys;
     Ok((
         Sealer::new(profile, &keys.local_master_key, &keys.local_master_salt)?,
-        Opener::new(profile, &keys.remote_master_key, &keys.remote_master_salt, provider)?,
+        Opener::new(profile, &keys.remote_master_key, &keys.remote_master_salt, identity)?,
     ))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rtc_crypto::providers::AwsLcRsProvider;
 
     const PROFILES: [(Profile, usize); 2] = [(Profile::AeadAes128Gcm, 12), (Profile::Aes128CmHmacSha1_80, 14)];
 
     fn pair(profile: Profile, salt: usize) -> (Sealer, Opener) {
-        let provider: Arc<dyn RTCCryptoProvider> = Arc::new(AwsLcRsProvider::new());
+        let identity = Identity::generate().expect("the machine has randomness");
         let (key, salt) = ([7; 16], vec![9; salt]);
-        (Sealer::new(profile, &key, &salt).expect("fits"), Opener::new(profile, &key, &salt, &provider).expect("fits"))
+        (Sealer::new(profile, &key, &salt).expect("fits"), Opener::new(profile, &key, &salt, &identity).expect("fits"))
     }
 
     /// RFC 3711 §B.3.
