@@ -1,1 +1,2 @@
 //! The only importers of the rtc-* crates.
+pub mod sdp;
