@@ -15,6 +15,7 @@ use rtc_dtls::extension::extension_use_srtp::SrtpProtectionProfile;
 use rtc_shared::TransportProtocol;
 use rtc_shared::error::Error as SharedError;
 
+use super::sdp::Fingerprint;
 use super::srtp::{self, Opener, Profile, Sealer};
 
 /// A lost flight is sent again after this time, then with back-off. RFC 6347 §4.2.4.1 says a second; a lesson that begins can't wait for that on a lossy line.
@@ -87,16 +88,8 @@ fn hexadecimal(algorithm: &'static Algorithm, bytes: &[u8]) -> String {
     pairs.join(":")
 }
 
-/// A certificate's fingerprint as an offer announces it (RFC 8122 §5).
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Fingerprint {
-    /// Lower case, such as `sha-256`.
-    pub hash: String,
-    /// Upper-case hexadecimal with colons.
-    pub value: String,
-}
-
 impl Fingerprint {
+    /// Whether this is the certificate that the offer announced (RFC 8122 §5).
     fn matches(&self, certificate: &[u8]) -> bool {
         let algorithm = match self.hash.as_str() {
             "sha-256" => &SHA256,

@@ -5,6 +5,8 @@
 pub mod dtls;
 pub mod ice;
 pub mod peer;
+pub mod rtcp;
+pub mod sdp;
 pub mod srtp;
 
 pub use dtls::Identity;

@@ -6,23 +6,13 @@ use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 
-use super::dtls::{self, Dtls, Fingerprint, Identity, Outcome};
+use super::dtls::{self, Dtls, Identity, Outcome};
 use super::ice::{CONSENT_TIMEOUT, Credentials, LiteAgent};
+use super::sdp::Remote;
 use super::srtp::{self, Opener, Profile, Sealer};
 
 /// A peer that isn't connected so long after its offer never will be.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(25);
-
-/// What the peer's offer said about its transport.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Remote {
-    /// Its user name fragment.
-    pub ufrag: String,
-    /// Its password.
-    pub password: String,
-    /// Its certificate's fingerprints.
-    pub fingerprints: Vec<Fingerprint>,
-}
 
 /// Why a datagram was not used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -82,6 +82,7 @@ fn counter_mode(key: &[u8]) -> Result<EncryptingKey, Error> {
 }
 
 /// The keys of one direction and stream kind.
+#[expect(clippy::large_enum_variant, reason = "the hot path reads it in place, and a connection has two")]
 enum Keys {
     Gcm { key: LessSafeKey, salt: [u8; 12] },
     CounterMode { key: EncryptingKey, salt: [u8; 14], authentication: hmac::Key },

@@ -20,7 +20,7 @@ const LINE_INTERVAL: Duration = Duration::from_secs(2);
 
 /// What a connection does.
 #[derive(Debug)]
-pub enum Side {
+pub(super) enum Side {
     /// It sends to us.
     Publisher(Box<Ingress>),
     /// It receives from us.
@@ -34,71 +34,62 @@ pub enum Side {
 
 /// One connection of a worker.
 #[derive(Debug)]
-pub struct Connection {
+pub(super) struct Connection {
     /// Its id.
-    pub id: ConnectionId,
+    pub(super) id: ConnectionId,
     /// The lesson.
-    pub lesson: LessonId,
+    pub(super) lesson: LessonId,
     /// Whose it is.
-    pub participant: ParticipantId,
+    pub(super) participant: ParticipantId,
     /// At which end.
-    pub end: End,
+    pub(super) end: End,
     /// When it was accepted: of two publishers of a source the later stays.
-    pub since: Instant,
+    pub(super) since: Instant,
     /// Transport.
-    pub peer: Peer,
+    pub(super) peer: Peer,
     /// Our user name fragment; it is the entity tag of the ICE session too.
-    pub ufrag: String,
+    pub(super) ufrag: String,
     /// The peer's.
-    pub remote_ufrag: String,
+    pub(super) remote_ufrag: String,
     /// The m-lines' identification tags.
-    pub mids: Vec<String>,
+    pub(super) mids: Vec<String>,
     /// Feedback may go alone (RFC 5506).
-    pub reduced_size: bool,
+    pub(super) reduced_size: bool,
     /// Negotiated id of transport-wide sequence numbers towards a subscriber.
-    pub transport_cc: Option<u8>,
+    pub(super) transport_cc: Option<u8>,
     /// The next of them.
-    pub transport_sequence: u16,
+    pub(super) transport_sequence: u16,
     /// Our stream for what is said without media.
-    pub feedback_ssrc: u32,
+    pub(super) feedback_ssrc: u32,
     /// Addresses under which the demultiplexer knows the peer.
-    pub addresses: Vec<SocketAddr>,
+    pub(super) addresses: Vec<SocketAddr>,
     /// Our address that the peer last used.
-    pub local: Option<IpAddr>,
+    pub(super) local: Option<IpAddr>,
     /// What it does.
-    pub side: Side,
+    pub(super) side: Side,
     /// How its line does.
-    pub line: Line,
+    pub(super) line: Line,
 }
 
 impl Connection {
     /// Where media goes.
     #[must_use]
-    pub fn path(&self) -> Option<Path> {
+    pub(super) fn path(&self) -> Option<Path> {
         self.peer.remote().map(|remote| Path { remote, local: self.local })
     }
 
     /// The receiving side, of a publisher.
-    pub fn ingress(&mut self) -> Option<&mut Ingress> {
+    pub(super) fn ingress(&mut self) -> Option<&mut Ingress> {
         match &mut self.side {
             Side::Publisher(ingress) => Some(ingress),
             Side::Subscriber { .. } => None,
-        }
-    }
-
-    /// The router's key, of a subscriber that is up.
-    #[must_use]
-    pub const fn subscriber(&self) -> Option<usize> {
-        match &self.side {
-            Side::Subscriber { key, .. } => *key,
-            Side::Publisher(_) => None,
         }
     }
 }
 
 /// What was learnt of a line since its last report.
 #[derive(Debug, Clone, Copy)]
-pub struct Line {
+pub(super) struct Line {
     since: Instant,
     octets: u64,
     lost: u32,
@@ -110,17 +101,17 @@ pub struct Line {
 impl Line {
     /// From `now` on.
     #[must_use]
-    pub const fn new(now: Instant) -> Self {
+    pub(super) const fn new(now: Instant) -> Self {
         Self { since: now, octets: 0, lost: 0, blocks: 0, jitter: Duration::ZERO, round_trip: None }
     }
 
     /// So many octets went over it.
-    pub const fn carried(&mut self, octets: u64) {
+    pub(super) const fn carried(&mut self, octets: u64) {
         self.octets += octets;
     }
 
     /// A report block was received or made.
-    pub fn reception(&mut self, block: &Reception, clock_rate: u32, now: NtpTime) {
+    pub(super) fn reception(&mut self, block: &Reception, clock_rate: u32, now: NtpTime) {
         self.lost += u32::from(block.fraction_lost);
         self.blocks += 1;
         self.jitter = self.jitter.max(Duration::from_secs_f64(f64::from(block.jitter) / f64::from(clock_rate)));
@@ -128,7 +119,7 @@ impl Line {
     }
 
     /// The report, if it is time for one.
-    pub fn report(&mut self, up: bool, now: Instant) -> Option<LineReport> {
+    pub(super) fn report(&mut self, up: bool, now: Instant) -> Option<LineReport> {
         let span = now.saturating_duration_since(self.since);
         if span < LINE_INTERVAL {
             return None;

@@ -13,33 +13,33 @@ const CAPACITY: usize = 8_192;
 
 /// A packet on its way, its payload in the batch's bytes.
 #[derive(Debug, Clone, Copy)]
-pub struct CrossingPacket {
+pub(super) struct CrossingPacket {
     /// Encoding.
-    pub layer: u8,
+    pub(super) layer: u8,
     /// Codec.
-    pub codec: Codec,
+    pub(super) codec: Codec,
     /// Extended sequence number.
-    pub sequence: u64,
+    pub(super) sequence: u64,
     /// Media time.
-    pub timestamp: u32,
+    pub(super) timestamp: u32,
     /// Marker.
-    pub marker: bool,
+    pub(super) marker: bool,
     /// Octets of payload.
-    pub length: u16,
+    pub(super) length: u16,
 }
 
 /// Packets of one publication that came together.
 #[derive(Debug, Clone, Default)]
-pub struct Batch {
+pub(super) struct Batch {
     /// The packets.
-    pub packets: Vec<CrossingPacket>,
+    pub(super) packets: Vec<CrossingPacket>,
     /// Their payloads one after the other.
-    pub payloads: Vec<u8>,
+    pub(super) payloads: Vec<u8>,
 }
 
 /// One message.
 #[derive(Debug, Clone)]
-pub enum Crossing {
+pub(super) enum Crossing {
     /// The sending worker has receivers of this lesson, or has none any more.
     Interest {
         /// The lesson.
@@ -85,13 +85,13 @@ pub enum Crossing {
 
 /// The way to one worker.
 #[derive(Debug, Clone)]
-pub struct Way {
+pub(super) struct Way {
     sender: Sender<Crossing>,
 }
 
 /// Makes a way and its end.
 #[must_use]
-pub fn way() -> (Way, Receiver<Crossing>) {
+pub(super) fn way() -> (Way, Receiver<Crossing>) {
     let (sender, receiver) = bounded(CAPACITY);
     (Way { sender }, receiver)
 }
@@ -99,7 +99,7 @@ pub fn way() -> (Way, Receiver<Crossing>) {
 impl Way {
     /// Sends one message. Returns whether it was taken.
     #[must_use]
-    pub fn send(&self, message: Crossing) -> bool {
+    pub(super) fn send(&self, message: Crossing) -> bool {
         if matches!(message, Crossing::Media(..)) && self.sender.len() > CAPACITY / 2 {
             return false;
         }

@@ -7,7 +7,7 @@ use crate::transport::ice::local_ufrag;
 
 /// Keys of connections by what tells them apart on one port.
 #[derive(Debug, Default)]
-pub struct Demux {
+pub(super) struct Demux {
     by_ufrag: HashMap<String, usize>,
     by_address: HashMap<SocketAddr, usize>,
 }
@@ -15,7 +15,7 @@ pub struct Demux {
 impl Demux {
     /// The connection's key, if the datagram is anybody's.
     #[must_use]
-    pub fn find(&self, from: SocketAddr, datagram: &[u8]) -> Option<usize> {
+    pub(super) fn find(&self, from: SocketAddr, datagram: &[u8]) -> Option<usize> {
         match datagram.first() {
             // A client may use an address again for its next connection: what a check names counts.
             Some(0..=3) => local_ufrag(datagram).and_then(|ufrag| self.by_ufrag.get(ufrag).copied()),
@@ -24,35 +24,23 @@ impl Demux {
     }
 
     /// A connection answers to this fragment.
-    pub fn add_ufrag(&mut self, ufrag: String, key: usize) {
+    pub(super) fn add_ufrag(&mut self, ufrag: String, key: usize) {
         self.by_ufrag.insert(ufrag, key);
     }
 
     /// A connection's peer showed itself from this address. Returns whether that is news.
-    pub fn add_address(&mut self, address: SocketAddr, key: usize) -> bool {
+    pub(super) fn add_address(&mut self, address: SocketAddr, key: usize) -> bool {
         self.by_address.insert(address, key) != Some(key)
     }
 
     /// Nothing leads to the connection any more.
-    pub fn remove(&mut self, key: usize, addresses: &[SocketAddr]) {
+    pub(super) fn remove(&mut self, key: usize, addresses: &[SocketAddr]) {
         self.by_ufrag.retain(|_, &mut other| other != key);
         for address in addresses {
             if self.by_address.get(address) == Some(&key) {
                 self.by_address.remove(address);
             }
         }
-    }
-
-    /// Entries held.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.by_ufrag.len() + self.by_address.len()
-    }
-
-    /// Whether nothing is held.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
     }
 }
 
@@ -69,9 +57,10 @@ mod tests {
         assert!(!demux.add_address(address, 1));
         assert!(demux.add_address(address, 2));
         assert_eq!(demux.find(address, &[22]), Some(2));
-        demux.remove(1, &[address]);
-        assert_eq!(demux.find(address, &[22]), Some(2));
         demux.remove(2, &[address]);
-        assert!(demux.is_empty());
+        assert_eq!(demux.find(address, &[22]), None);
+        assert!(demux.by_address.is_empty() && demux.by_ufrag.len() == 1);
+        demux.remove(1, &[]);
+        assert!(demux.by_ufrag.is_empty());
     }
 }

@@ -25,21 +25,21 @@ const ASSUMED_ROUND_TRIP: Duration = Duration::from_millis(60);
 
 /// One m-line of the publisher.
 #[derive(Debug)]
-pub struct Section {
+pub(super) struct Section {
     /// What was agreed.
-    pub media: Media,
+    pub(super) media: Media,
     /// Under which name it is published.
-    pub source: SourceName,
+    pub(super) source: SourceName,
     /// Key of its publication, from the first packet on.
-    pub publication: Option<usize>,
+    pub(super) publication: Option<usize>,
     /// Another publisher took the source over: what still comes here is dropped.
-    pub replaced: bool,
+    pub(super) replaced: bool,
 }
 
 impl Section {
     /// Voice or video.
     #[must_use]
-    pub const fn kind(&self) -> MediaKind {
+    pub(super) const fn kind(&self) -> MediaKind {
         if self.media.voice { MediaKind::Voice } else { MediaKind::Video }
     }
 
@@ -72,28 +72,28 @@ struct MediaStream {
 
 /// A packet that is some encoding's, with what was made of its numbers.
 #[derive(Debug, Clone, Copy)]
-pub struct Arrived<'a> {
+pub(super) struct Arrived<'a> {
     /// Index of the m-line.
-    pub section: usize,
+    pub(super) section: usize,
     /// Encoding.
-    pub layer: u8,
+    pub(super) layer: u8,
     /// The encoding's stream began anew with this packet.
-    pub restarted: bool,
+    pub(super) restarted: bool,
     /// Codec of the payload type.
-    pub codec: Codec,
+    pub(super) codec: Codec,
     /// Extended sequence number.
-    pub sequence: u64,
+    pub(super) sequence: u64,
     /// Media time.
-    pub timestamp: u32,
+    pub(super) timestamp: u32,
     /// Marker.
-    pub marker: bool,
+    pub(super) marker: bool,
     /// Payload.
-    pub payload: &'a [u8],
+    pub(super) payload: &'a [u8],
 }
 
 /// Why a packet is no encoding's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Unused {
+pub(super) enum Unused {
     /// Nothing says which m-line it belongs to.
     #[error("a stream that no m-line announced")]
     UnknownStream,
@@ -113,7 +113,7 @@ pub enum Unused {
 
 /// The receiving side of one connection.
 #[derive(Debug)]
-pub struct Ingress {
+pub(super) struct Ingress {
     sections: Vec<Section>,
     streams: HashMap<u32, Stream>,
     /// Current SSRC of each m-line's encodings.
@@ -127,7 +127,7 @@ pub struct Ingress {
 impl Ingress {
     /// For a connection with these m-lines.
     #[must_use]
-    pub fn new(sections: Vec<Section>, now: Instant) -> Self {
+    pub(super) fn new(sections: Vec<Section>, now: Instant) -> Self {
         Self {
             sections,
             streams: HashMap::new(),
@@ -141,12 +141,12 @@ impl Ingress {
 
     /// Its m-lines.
     #[must_use]
-    pub fn sections(&self) -> &[Section] {
+    pub(super) fn sections(&self) -> &[Section] {
         &self.sections
     }
 
     /// One of its m-lines.
-    pub fn section_mut(&mut self, at: usize) -> Option<&mut Section> {
+    pub(super) fn section_mut(&mut self, at: usize) -> Option<&mut Section> {
         self.sections.get_mut(at)
     }
 
@@ -154,7 +154,7 @@ impl Ingress {
     ///
     /// # Errors
     /// [`Unused`] says why it isn't forwarded.
-    pub fn receive<'a>(&mut self, packet: &Packet<'a>, now: Instant) -> Result<Arrived<'a>, Unused> {
+    pub(super) fn receive<'a>(&mut self, packet: &Packet<'a>, now: Instant) -> Result<Arrived<'a>, Unused> {
         let transport_cc = self.sections.iter().find_map(|section| section.media.extensions.transport_cc);
         if let Some(&[high, low, ..]) = transport_cc.and_then(|id| packet.extension(id)) {
             self.arrivals.arrived(u16::from_be_bytes([high, low]), now);
@@ -269,7 +269,7 @@ impl Ingress {
     }
 
     /// A sender report: which encoding it is of, and the instant of its media time on the server's clock (nanoseconds).
-    pub fn sender_report(&mut self, ssrc: u32, ntp: NtpTime, clock: &ServerClock, now: Instant) -> Option<(usize, u8, i64)> {
+    pub(super) fn sender_report(&mut self, ssrc: u32, ntp: NtpTime, clock: &ServerClock, now: Instant) -> Option<(usize, u8, i64)> {
         let Some(Stream::Media(stream)) = self.streams.get_mut(&ssrc) else { return None };
         stream.statistics.sender_report(ntp, now);
         let place = (stream.section, stream.layer);
@@ -278,12 +278,12 @@ impl Ingress {
 
     /// The stream of an encoding, for asking for a keyframe.
     #[must_use]
-    pub fn ssrc_of(&self, section: usize, layer: u8) -> Option<u32> {
+    pub(super) fn ssrc_of(&self, section: usize, layer: u8) -> Option<u32> {
         self.current.get(&(section, layer)).copied()
     }
 
     /// What the publisher is to be told now: missing packets, arrivals, reports. Returns the reports' content when they were due.
-    pub fn feedback(&mut self, now: Instant, out: &mut Vec<Sent>) -> Option<Vec<Reception>> {
+    pub(super) fn feedback(&mut self, now: Instant, out: &mut Vec<Sent>) -> Option<Vec<Reception>> {
         let mut reports = None;
         if now >= self.next_report {
             self.next_report = now + REPORT_INTERVAL;
@@ -312,7 +312,7 @@ impl Ingress {
     }
 
     /// Octets of payload since this was last asked.
-    pub const fn take_octets(&mut self) -> u64 {
+    pub(super) const fn take_octets(&mut self) -> u64 {
         std::mem::replace(&mut self.octets, 0)
     }
 }

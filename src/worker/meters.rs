@@ -10,14 +10,14 @@ use super::egress::Sent;
 
 /// Counts of one worker.
 #[derive(Debug)]
-pub struct Meters {
+pub(super) struct Meters {
     worker: String,
     /// Datagrams received.
-    pub received: u64,
+    pub(super) received: u64,
     /// Packets sent again on request.
-    pub retransmitted: u64,
+    pub(super) retransmitted: u64,
     /// Keyframes asked for.
-    pub keyframes: u64,
+    pub(super) keyframes: u64,
     dropped: HashMap<&'static str, u64>,
     published: Sent,
 }
@@ -25,7 +25,7 @@ pub struct Meters {
 impl Meters {
     /// Of this worker.
     #[must_use]
-    pub fn new(worker: usize) -> Self {
+    pub(super) fn new(worker: usize) -> Self {
         Self {
             worker: worker.to_string(),
             received: 0,
@@ -37,12 +37,12 @@ impl Meters {
     }
 
     /// Something was dropped, and why.
-    pub fn drop(&mut self, why: &'static str, count: u64) {
+    pub(super) fn drop(&mut self, why: &'static str, count: u64) {
         *self.dropped.entry(why).or_default() += count;
     }
 
     /// A datagram was not used.
-    pub fn refuse(&mut self, error: &Error) {
+    pub(super) fn refuse(&mut self, error: &Error) {
         let why = match error {
             Error::UnknownProtocol => "unknown_protocol",
             Error::Unauthenticated => "stun_unauthenticated",
@@ -55,7 +55,7 @@ impl Meters {
     }
 
     /// Hands the counts over to the metrics recorder.
-    pub fn publish(&mut self, connections: usize, sent: Sent) {
+    pub(super) fn publish(&mut self, connections: usize, sent: Sent) {
         gauge!("mingshi_connections", "worker" => self.worker.clone()).set(connections as f64);
         counter!("mingshi_datagrams_received_total", "worker" => self.worker.clone()).increment(std::mem::take(&mut self.received));
         counter!("mingshi_retransmissions_total", "worker" => self.worker.clone()).increment(std::mem::take(&mut self.retransmitted));

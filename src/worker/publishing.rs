@@ -257,7 +257,8 @@ impl Worker {
 
     /// Tells every other worker.
     pub(super) fn tell_all(&mut self, message: &Crossing) {
-        for worker in (0..self.ways.len()).filter(|&worker| worker != self.host.index) {
+        let own = self.host.index;
+        for worker in (0..self.ways.len()).filter(|&worker| worker != own) {
             self.tell(worker, message.clone());
         }
     }
