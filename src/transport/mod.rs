@@ -1,2 +1,3 @@
 //! The only importers of the rtc-* crates.
+pub mod rtcp;
 pub mod sdp;
