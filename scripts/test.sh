@@ -76,7 +76,8 @@ if [ "$scope" = all ]; then
   step browser browser
 fi
 
-printf '\n%s\n' "${rows[@]}"
+printf '\n'
+printf '%s\n' "${rows[@]}"
 [ $failed_steps -eq 0 ] || printf '%d of %d steps failed; what they printed is in %s/\n' $failed_steps ${#rows[@]} $logs
 printf 'total: %d passed, %d failed\n' $tests_passed $tests_failed
 [ $failed_steps -eq 0 ]
