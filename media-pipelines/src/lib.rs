@@ -3,10 +3,13 @@
 //! The data path of the demonstration lesson:
 //!
 //! ```text
-//! demo::shoot → demo::pipeline → demo::outlet → publish::stream → publish::connection → socket
-//! (pictures,     (encoders)      (frames)        (RTP packets)     (ICE, DTLS, SRTP)
+//! demo::shoot → demo::pipeline → demo::outlet → publish::packetise → publish::connection → socket
+//! (pictures,     (encoders)      (frames)        (RTP packets)        (ICE, DTLS, SRTP)
 //!  samples)
 //! ```
 
+pub mod check;
+pub mod cli;
 pub mod clock;
 pub mod demo;
+pub mod publish;
