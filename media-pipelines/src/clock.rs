@@ -45,6 +45,13 @@ impl UnixTime {
         (self.0 as u128 * rate as u128 / 1_000_000_000) as u64
     }
 
+    /// The tick of a clock of `rate` hertz that lies nearest: exact for moments that were ticks before they were rounded
+    /// to nanoseconds.
+    #[must_use]
+    pub const fn nearest_tick(self, rate: u32) -> u64 {
+        ((self.0 as u128 * rate as u128 + 500_000_000) / 1_000_000_000) as u64
+    }
+
     /// The moment of tick `count` of a clock of `rate` hertz, rounded up so that [`Self::ticks`] gives `count` back.
     #[must_use]
     pub const fn at_tick(count: u64, rate: u32) -> Self {
@@ -132,6 +139,8 @@ mod tests {
             let this_year = 1_795_512_345 * u64::from(rate);
             for count in [0, 1, 7, this_year, this_year + 1, this_year + 13] {
                 assert_eq!(UnixTime::at_tick(count, rate).ticks(rate), count, "tick {count} at {rate} Hz");
+                let hair_before = UnixTime::from_nanos(UnixTime::at_tick(count, rate).as_nanos().saturating_sub(2));
+                assert_eq!(hair_before.nearest_tick(rate), count, "just before tick {count} at {rate} Hz");
             }
         }
     }

@@ -17,8 +17,6 @@ use crate::clock::{Clock, UnixTime};
 const KEYFRAME_SECONDS: u32 = 10;
 /// How much of the future's bits a new slide or a keyframe may spend at once, in milliseconds.
 const RATE_BUFFER_MS: u32 = 800;
-/// Opus looks this far ahead: what a decoder gives for a packet began this much earlier (RFC 7845 §4.2, pre-skip).
-pub const OPUS_LOOKAHEAD_SAMPLES: u64 = 312;
 
 /// Why the encoders can't run.
 #[derive(Debug, thiserror::Error)]
@@ -136,11 +134,10 @@ impl Encoder {
         let sink: gst_app::AppSink = sink.downcast().map_err(|_| missing())?;
         let outlet = Arc::new(Outlet::default());
         let is_voice = index == 0;
-        let lookahead = if is_voice { OPUS_LOOKAHEAD_SAMPLES * 1_000_000 / 48 } else { 0 };
         let receiver = Arc::clone(&outlet);
         let deliver = move |sink: &gst_app::AppSink| {
             let sample = sink.pull_sample().map_err(|_| gst::FlowError::Eos)?;
-            if let Some(frame) = frame(&sample, clock, lookahead) {
+            if let Some(frame) = frame(&sample, clock) {
                 receiver.put(frame);
             }
             Ok(gst::FlowSuccess::Ok)
@@ -171,15 +168,15 @@ impl AsRef<[u8]> for SharedPlanes {
     }
 }
 
-/// Encoders shift timestamps inside their segment, so capture time is read back as running time.
-fn frame(sample: &gst::Sample, clock: Clock, lookahead_nanos: u64) -> Option<Frame> {
+/// Encoders shift timestamps inside their segment, so capture time is read back as running time. The Opus encoder has
+/// subtracted its lookahead from it already.
+fn frame(sample: &gst::Sample, clock: Clock) -> Option<Frame> {
     let buffer = sample.buffer()?;
     let segment = sample.segment()?.downcast_ref::<gst::ClockTime>()?;
     let running = segment.to_running_time(buffer.pts()?)?;
-    let captured = clock.origin().as_nanos() + running.nseconds();
     let map = buffer.map_readable().ok()?;
     Some(Frame {
-        captured: UnixTime::from_nanos(captured.saturating_sub(lookahead_nanos)),
+        captured: UnixTime::from_nanos(clock.origin().as_nanos() + running.nseconds()),
         data: Bytes::copy_from_slice(&map),
         keyframe: !buffer.flags().contains(gst::BufferFlags::DELTA_UNIT),
     })

@@ -61,8 +61,10 @@ impl Drop for Shoot {
     }
 }
 
-/// Call `work` at every tick of a clock of `rate` hertz that starts at the Unix epoch. Ticks that have passed already
-/// are skipped for pictures' sake, but the voice must not miss one, so up to half a second is made up for.
+/// Call `work` at every tick of a clock of `rate` hertz that starts at the Unix epoch.
+///
+/// After a hold-up of less than half a second the missed ticks are made up for, because a voice must have no holes;
+/// after a longer one they are skipped.
 fn on_ticks<F>(clock: Clock, rate: u32, over: &Arc<AtomicBool>, work: F) -> thread::JoinHandle<()>
 where
     F: Fn(u64, UnixTime) + Send + 'static,

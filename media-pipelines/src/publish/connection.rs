@@ -36,8 +36,8 @@ const OPUS_TYPE: u8 = 111;
 const VIDEO_TYPE: u8 = 102;
 const REPAIR_TYPE: u8 = 103;
 /// A server that answers no consent check (RFC 7675) for this long is gone.
-const CONSENT_TIMEOUT: Duration = Duration::from_millis(2_000);
-const CONSENT_INTERVAL: Duration = Duration::from_millis(400);
+const CONSENT_TIMEOUT: Duration = Duration::from_millis(1_500);
+const CONSENT_INTERVAL: Duration = Duration::from_millis(300);
 /// Packets of one frame that leave at once, and the pause before the next ones: a keyframe must not overflow a queue
 /// on its way.
 const BURST: usize = 12;

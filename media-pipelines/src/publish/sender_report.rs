@@ -33,7 +33,7 @@ impl Timestamps {
     /// The RTP timestamp of what was captured at `time`.
     #[must_use]
     pub const fn at(self, time: UnixTime) -> u32 {
-        (time.ticks(self.rate) as u32).wrapping_add(self.offset)
+        (time.nearest_tick(self.rate) as u32).wrapping_add(self.offset)
     }
 }
 
