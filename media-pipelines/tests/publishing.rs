@@ -123,7 +123,7 @@ async fn lost_packets_are_sent_again_and_a_keyframe_request_is_answered_with_the
     let asked = instant();
     answerer.feedback(Box::new(PictureLossIndication { sender_ssrc: 1, media_ssrc: ssrc })).await;
     answerer.until("a keyframe", Duration::from_millis(250), |seen| keyframes(seen, camera) > before[2]).await;
-    println!("keyframe {:?} after the request", instant() - asked);
+    eprintln!("keyframe {:?} after the request", instant() - asked);
     let after = LAYERS.map(|layer| keyframes(&answerer.seen.lock().expect("no panic while locked"), &layer));
     assert_eq!([after[0], after[1], after[3], after[4]], [before[0], before[1], before[3], before[4]], "other layers");
 
@@ -149,7 +149,7 @@ async fn a_lesson_whose_connection_is_lost_is_on_air_again_at_once_and_one_that_
     answerer.seen.lock().expect("no panic while locked").streams.clear();
     let lost = instant();
     answerer.until("the lesson again", Duration::from_secs(4), flows).await;
-    println!("on air again after {:?}", instant() - lost);
+    eprintln!("on air again after {:?}", instant() - lost);
     let deletes = answerer.seen.lock().expect("no panic while locked").deletes;
     lesson.end().await;
     let seen = answerer.seen.lock().expect("no panic while locked");

@@ -62,10 +62,18 @@ impl Publisher {
 
     async fn publish_forever(&self, demo: &Demo, mut stop: watch::Receiver<bool>) {
         let mut retry = Retry::default();
+        let mut told = String::new();
         while !*stop.borrow() {
             let Err(error) = self.publish_once(demo, &mut retry, &mut stop).await else { return };
             let pause = retry.pause(instant());
-            tracing::warn!(%error, ?pause, "not on air, trying again");
+            // A server that stays away for an hour is worth one line, not four thousand.
+            let reason = error.to_string();
+            if reason == told {
+                tracing::debug!(reason, ?pause, "still not on air");
+            } else {
+                tracing::warn!(reason, "not on air, trying again until it works");
+                told = reason;
+            }
             let _ = tokio::time::timeout(pause, stop.wait_for(|stop| *stop)).await;
         }
     }

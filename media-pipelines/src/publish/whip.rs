@@ -28,7 +28,7 @@ pub enum WhipError {
     #[error("the HTTP client can't start: {0}")]
     Client(#[source] reqwest::Error),
     /// Nobody answers.
-    #[error("the server can't be reached: {0}")]
+    #[error("the server can't be reached: {}", innermost(.0))]
     Unreachable(#[source] reqwest::Error),
     /// 401.
     #[error("the server doesn't accept the token: {0}")]
@@ -172,5 +172,75 @@ async fn refusal(response: Response) -> WhipError {
         StatusCode::NOT_FOUND => WhipError::NoLesson(reason),
         StatusCode::CONFLICT => WhipError::Conflict(reason),
         _ => WhipError::Refused { status, reason },
+    }
+}
+
+/// What really happened, below the layers that each say that a request failed.
+fn innermost(error: &reqwest::Error) -> String {
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    cause.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    /// A server that gives the same answer to everything.
+    async fn server(answer: &'static str) -> Whip {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let endpoint = format!("http://{}/whip/lesson", listener.local_addr().expect("bound"));
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                let mut request = [0; 4096];
+                let _ = stream.read(&mut request).await;
+                let _ = stream.write_all(answer.as_bytes()).await;
+            }
+        });
+        Whip::new(endpoint.parse().expect("an address"), "token".to_owned(), None).expect("a client")
+    }
+
+    #[tokio::test]
+    async fn a_refusal_is_told_in_the_server_s_words() {
+        let whip = server(
+            "HTTP/1.1 401 Unauthorized\r\nContent-Type: application/problem+json\r\nConnection: close\r\n\r\n\
+             {\"title\":\"Token expired\",\"detail\":\"the token ran out at 10:15\",\"code\":\"token_expired\"}",
+        )
+        .await;
+        let error = whip.publish("v=0".to_owned()).await.expect_err("refused");
+        assert_eq!(error.to_string(), "the server doesn't accept the token: the token ran out at 10:15");
+    }
+
+    #[tokio::test]
+    async fn a_missing_lesson_and_one_that_has_ended_are_told_apart_even_without_a_problem_document() {
+        let missing = server("HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n").await;
+        assert!(matches!(missing.publish(String::new()).await, Err(WhipError::NoLesson(_))));
+        let ended = server("HTTP/1.1 409 Conflict\r\nContent-Length: 0\r\nConnection: close\r\n\r\n").await;
+        assert!(matches!(ended.publish(String::new()).await, Err(WhipError::Conflict(_))));
+    }
+
+    #[tokio::test]
+    async fn the_session_s_address_is_resolved_against_the_endpoint() {
+        let whip = server(
+            "HTTP/1.1 201 Created\r\nLocation: /whip/lesson/c/7\r\nContent-Length: 3\r\nConnection: close\r\n\r\nv=0",
+        )
+        .await;
+        let session = whip.publish(String::new()).await.expect("accepted");
+        assert_eq!((session.resource.path(), session.answer.as_str()), ("/whip/lesson/c/7", "v=0"));
+        assert_eq!(session.resource.port(), whip.endpoint.port());
+    }
+
+    #[tokio::test]
+    async fn a_renewed_token_replaces_the_old_one_and_a_failed_renewal_keeps_it() {
+        let whip = server("HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n{\"token\":\"longer\",\"expires_at\":\"later\"}").await;
+        whip.renew_token().await.expect("renewed");
+        assert_eq!(whip.token(), "longer");
+        let whip = server("HTTP/1.1 404 Not Found\r\nConnection: close\r\n\r\n").await;
+        assert!(whip.renew_token().await.is_err());
+        assert_eq!(whip.token(), "token");
     }
 }
