@@ -67,6 +67,7 @@ fn unix_millis(stream: &Stream, timestamp: u32, rate: f64) -> f64 {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lesson_arrives_whole_and_every_time_code_agrees_with_the_sender_reports() {
+    let _ = tracing_subscriber::fmt().with_env_filter(tracing_subscriber::EnvFilter::from_default_env()).with_test_writer().try_init();
     let _studio = STUDIO.lock().await;
     for codec in [VideoCodec::H264, VideoCodec::Vp8] {
         let answerer = Answerer::start().await;
@@ -105,6 +106,7 @@ async fn a_lesson_arrives_whole_and_every_time_code_agrees_with_the_sender_repor
 
 #[tokio::test(flavor = "multi_thread")]
 async fn lost_packets_are_sent_again_and_a_keyframe_request_is_answered_with_the_next_frame_of_that_layer() {
+    let _ = tracing_subscriber::fmt().with_env_filter(tracing_subscriber::EnvFilter::from_default_env()).with_test_writer().try_init();
     let _studio = STUDIO.lock().await;
     let answerer = Answerer::start().await;
     let lesson = Lesson::on_air(&answerer, VideoCodec::H264).await;
@@ -140,18 +142,21 @@ async fn lost_packets_are_sent_again_and_a_keyframe_request_is_answered_with_the
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lesson_whose_connection_is_lost_is_on_air_again_at_once_and_one_that_ends_says_so() {
+    let _ = tracing_subscriber::fmt().with_env_filter(tracing_subscriber::EnvFilter::from_default_env()).with_test_writer().try_init();
     let _studio = STUDIO.lock().await;
     let answerer = Answerer::start().await;
     let lesson = Lesson::on_air(&answerer, VideoCodec::H264).await;
     let flows = |seen: &Seen| LAYERS.iter().all(|layer| layer_stream(seen, layer).is_some_and(|s| s.packets.len() > 10));
     answerer.until("the lesson", Duration::from_secs(10), flows).await;
-    answerer.hang_up().await;
-    answerer.seen.lock().expect("no panic while locked").streams.clear();
-    let lost = instant();
-    answerer.until("the lesson again", Duration::from_secs(4), flows).await;
-    eprintln!("on air again after {:?}", instant() - lost);
+    for (end, how) in [Answerer::cut_the_line, Answerer::hang_up].into_iter().zip(["silence", "hanging up"]) {
+        end(&answerer);
+        answerer.seen.lock().expect("no panic while locked").streams.clear();
+        let lost = instant();
+        answerer.until("the lesson again", Duration::from_secs(5), flows).await;
+        eprintln!("on air again {:?} after {how}", instant() - lost);
+    }
     let deletes = answerer.seen.lock().expect("no panic while locked").deletes;
     lesson.end().await;
     let seen = answerer.seen.lock().expect("no panic while locked");
-    assert_eq!((seen.offers.len(), seen.deletes), (2, deletes + 1));
+    assert_eq!((seen.offers.len(), seen.deletes), (3, deletes + 1));
 }

@@ -8,10 +8,8 @@ use std::time::Duration;
 
 use rtc::interceptor::{NackResponderBuilder, ReceiverReportBuilder, Slot};
 use rtc::media_stream::MediaStreamTrack;
-use rtc::peer_connection::configuration::media_engine::{MIME_TYPE_H264, MIME_TYPE_OPUS, MIME_TYPE_RTX, MIME_TYPE_VP8};
 use rtc::rtp_transceiver::rtp_sender::{
-    RTCPFeedback, RTCRtpCodec, RTCRtpCodecParameters, RTCRtpCodingParameters, RTCRtpEncodingParameters,
-    RTCRtpHeaderExtensionCapability, RTCRtpRtxParameters, RtpCodecKind,
+    RTCRtpCodingParameters, RTCRtpEncodingParameters, RTCRtpRtxParameters, RtpCodecKind,
 };
 use rtc::rtp_transceiver::{RTCRtpTransceiverDirection, RTCRtpTransceiverInit};
 use tokio::sync::watch;
@@ -19,22 +17,20 @@ use tokio::task::JoinSet;
 use webrtc::media_stream::track_local::TrackLocal;
 use webrtc::media_stream::track_local::static_rtp::TrackLocalStaticRTP;
 use webrtc::peer_connection::{
-    MediaEngine, PeerConnection, PeerConnectionBuilder, PeerConnectionEventHandler, RTCIceGatheringState,
-    RTCPeerConnectionState, RTCSessionDescription, Registry, SettingEngineBuilder, SrtpProtectionProfile,
+    PeerConnection, PeerConnectionBuilder, PeerConnectionEventHandler, RTCIceGatheringState, RTCPeerConnectionState,
+    RTCSessionDescription, Registry, SettingEngineBuilder, SrtpProtectionProfile,
 };
 
-use super::header_extensions::{HeaderExtensions, Identity, MID, REPAIRED_STREAM_ID, STREAM_ID, TRANSPORT_SEQUENCE};
+use super::codecs::{self, Content};
+use super::header_extensions::{HeaderExtensions, Identity};
 use super::interceptor::Departure;
-use super::packetise::{Content, Packetiser};
+use super::packetise::Packetiser;
 use super::sender_report::{SenderReports, Timestamps};
 use crate::clock::Clock;
 use crate::demo::ladder::{LAYERS, Source, VideoCodec};
 use crate::demo::outlet::{Frame, Outlet};
 use crate::demo::pipeline::Encoders;
 
-const OPUS_TYPE: u8 = 111;
-const VIDEO_TYPE: u8 = 102;
-const REPAIR_TYPE: u8 = 103;
 /// A server that answers no consent check (RFC 7675) for this long is gone.
 const CONSENT_TIMEOUT: Duration = Duration::from_millis(1_500);
 const CONSENT_INTERVAL: Duration = Duration::from_millis(300);
@@ -129,7 +125,7 @@ impl Connection {
         let (gathered, gathered_receiver) = watch::channel(false);
         let departure = departure(&encodings, &lines, clock);
         let peer = PeerConnectionBuilder::new()
-            .with_media_engine(media_engine(codec)?)
+            .with_media_engine(codecs::media_engine(codec)?)
             .with_setting_engine(
                 SettingEngineBuilder::new()
                     .with_ice_timeouts(Some(CONSENT_TIMEOUT), Some(CONSENT_TIMEOUT), Some(CONSENT_INTERVAL))
@@ -215,7 +211,7 @@ impl Connection {
 
     /// The payload type that the answer settled on for a source.
     async fn payload_type(&self, source: Source, content: Content) -> Result<u8, ConnectionError> {
-        let wanted = codec(content).mime_type;
+        let wanted = codecs::codec(content).mime_type;
         let mid = self.line(source)?.mid;
         for transceiver in self.peer.get_transceivers().await {
             if transceiver.mid().await?.as_deref() != Some(mid) {
@@ -299,7 +295,7 @@ fn track(source: Source, video: VideoCodec, encodings: &[Encoding]) -> TrackLoca
             fec: None,
         },
         active: true,
-        codec: codec(content),
+        codec: codecs::codec(content),
         ..Default::default()
     });
     let stream = media_stream(source).to_owned();
@@ -316,57 +312,4 @@ fn departure(encodings: &[Encoding], lines: &[Line], clock: Clock) -> Departure 
         outlets.insert(encoding.ssrc, Arc::clone(&encoding.outlet));
     }
     Departure::new(HeaderExtensions::new(identities), reports, outlets)
-}
-
-/// The codecs offered: one for each kind, so that what is negotiated is what the encoders make.
-///
-/// The voice has no NACK: without a retransmission format its packets would be encrypted twice under one SRTP index, which
-/// AES-GCM doesn't survive (RFC 7714 §8.1).
-fn media_engine(video: VideoCodec) -> Result<MediaEngine, ConnectionError> {
-    let mut engine = MediaEngine::default();
-    let opus = RTCRtpCodecParameters { rtp_codec: codec(Content::Opus), payload_type: OPUS_TYPE };
-    engine.register_codec(opus, RtpCodecKind::Audio)?;
-    let pictures = RTCRtpCodecParameters { rtp_codec: codec(Content::Video(video)), payload_type: VIDEO_TYPE };
-    engine.register_codec(pictures, RtpCodecKind::Video)?;
-    let repair = RTCRtpCodec {
-        mime_type: MIME_TYPE_RTX.to_owned(),
-        clock_rate: 90_000,
-        sdp_fmtp_line: format!("apt={VIDEO_TYPE}"),
-        ..Default::default()
-    };
-    engine.register_codec(RTCRtpCodecParameters { rtp_codec: repair, payload_type: REPAIR_TYPE }, RtpCodecKind::Video)?;
-    let extensions = [
-        (MID, RtpCodecKind::Audio),
-        (TRANSPORT_SEQUENCE, RtpCodecKind::Audio),
-        (MID, RtpCodecKind::Video),
-        (TRANSPORT_SEQUENCE, RtpCodecKind::Video),
-        (STREAM_ID, RtpCodecKind::Video),
-        (REPAIRED_STREAM_ID, RtpCodecKind::Video),
-    ];
-    for (uri, kind) in extensions {
-        engine.register_header_extension(RTCRtpHeaderExtensionCapability { uri: uri.to_owned() }, kind, None)?;
-    }
-    Ok(engine)
-}
-
-fn codec(content: Content) -> RTCRtpCodec {
-    let (mime_type, clock_rate, channels, parameters) = match content {
-        Content::Opus => (MIME_TYPE_OPUS, 48_000, 2, "minptime=10;useinbandfec=1"),
-        Content::Video(VideoCodec::H264) => {
-            (MIME_TYPE_H264, 90_000, 0, "level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42e028")
-        }
-        Content::Video(VideoCodec::Vp8) => (MIME_TYPE_VP8, 90_000, 0, ""),
-    };
-    let kinds: &[(&str, &str)] = match content {
-        Content::Opus => &[("transport-cc", "")],
-        Content::Video(_) => &[("transport-cc", ""), ("nack", ""), ("nack", "pli"), ("ccm", "fir")],
-    };
-    let feedback = kinds.iter().map(|(typ, parameter)| RTCPFeedback { typ: (*typ).into(), parameter: (*parameter).into() });
-    RTCRtpCodec {
-        mime_type: mime_type.to_owned(),
-        clock_rate,
-        channels,
-        sdp_fmtp_line: parameters.to_owned(),
-        rtcp_feedback: feedback.collect(),
-    }
 }

@@ -1,5 +1,6 @@
 //! Publishing a lesson over WHIP, and doing so again whenever the connection or the server goes.
 
+pub mod codecs;
 pub mod connection;
 pub mod header_extensions;
 pub mod interceptor;

@@ -7,21 +7,13 @@ use rtc::rtp::packetizer::Payloader;
 use rtc::rtp::{Header, Packet};
 use rtc::shared::error::Error;
 
+use super::codecs::Content;
 use super::sender_report::Timestamps;
 use crate::demo::ladder::VideoCodec;
 use crate::demo::outlet::Frame;
 
 /// Bytes of payload in one packet: with header, extensions, retransmission header and SRTP tag it stays below 1,200.
 const PAYLOAD: usize = 1_130;
-
-/// What is in the frames.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Content {
-    /// The voice.
-    Opus,
-    /// Pictures.
-    Video(VideoCodec),
-}
 
 /// One SSRC's packets.
 pub struct Packetiser {

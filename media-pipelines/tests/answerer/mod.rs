@@ -1,5 +1,7 @@
 //! A WHIP server for one publisher at a time that remembers everything it receives.
 
+mod line;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -19,6 +21,7 @@ use webrtc::peer_connection::{
     Registry,
 };
 
+use line::Line;
 use mingshi_media::clock::instant;
 use mingshi_media::publish::header_extensions::{MID, REPAIRED_STREAM_ID, STREAM_ID, TRANSPORT_SEQUENCE};
 
@@ -47,6 +50,7 @@ pub(crate) struct Answerer {
     pub(crate) seen: Arc<Mutex<Seen>>,
     tracks: Arc<Mutex<Vec<Arc<dyn TrackRemote>>>>,
     peer: Arc<tokio::sync::Mutex<Option<Arc<dyn PeerConnection>>>>,
+    line: Arc<Mutex<Option<Line>>>,
 }
 
 struct Events {
@@ -71,7 +75,7 @@ impl Answerer {
     pub(crate) async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = format!("http://{}/whip/demo", listener.local_addr().expect("bound"));
-        let answerer = Self { address, seen: Arc::default(), tracks: Arc::default(), peer: Arc::default() };
+        let answerer = Self { address, seen: Arc::default(), tracks: Arc::default(), peer: Arc::default(), line: Arc::default() };
         let server = answerer.clone();
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
@@ -82,10 +86,17 @@ impl Answerer {
     }
 
     /// End the connection from the server's side.
-    pub(crate) async fn hang_up(&self) {
-        if let Some(peer) = self.peer.lock().await.take() {
+    pub(crate) fn hang_up(&self) {
+        let peer = Arc::clone(&self.peer);
+        tokio::spawn(async move {
+            let peer = peer.lock().await.take().expect("a connection");
             peer.close().await.expect("an open connection closes");
-        }
+        });
+    }
+
+    /// Die without a word.
+    pub(crate) fn cut_the_line(&self) {
+        self.line.lock().expect("no panic while locked").take().expect("a line").cut();
     }
 
     /// Send RTCP about a stream back to the publisher.
@@ -141,9 +152,22 @@ impl Answerer {
         let answer = peer.create_answer(None).await.expect("an answer");
         peer.set_local_description(answer).await.expect("the answer is acceptable");
         complete.wait_for(|complete| *complete).await.expect("candidates");
-        let answer = peer.local_description().await.expect("set above").sdp;
+        let answer = self.through_a_line(peer.local_description().await.expect("set above").sdp).await;
         *self.peer.lock().await = Some(Arc::new(peer));
         answer
+    }
+}
+
+impl Answerer {
+    /// The answer with a line in the place of the candidate.
+    async fn through_a_line(&self, answer: String) -> String {
+        let candidate = answer.lines().find(|line| line.starts_with("a=candidate:")).expect("a candidate");
+        let fields: Vec<_> = candidate.split(' ').collect();
+        let address = format!("{}:{}", fields[4], fields[5]).parse().expect("an address");
+        let line = Line::to(address).await;
+        let through = answer.replace(&format!(" {} typ host", fields[5]), &format!(" {} typ host", line.port));
+        *self.line.lock().expect("no panic while locked") = Some(line);
+        through
     }
 }
 
