@@ -13,7 +13,12 @@ struct Element {
     purpose_zh: &'static str,
 }
 
-const fn element(name: &'static str, package: &'static str, purpose: &'static str, purpose_zh: &'static str) -> Element {
+const fn element(
+    name: &'static str,
+    package: &'static str,
+    purpose: &'static str,
+    purpose_zh: &'static str,
+) -> Element {
     Element { name, package, purpose, purpose_zh }
 }
 
@@ -73,7 +78,9 @@ pub fn check() -> Findings {
         missing.push(Missing {
             name: "font".into(),
             package: "fonts-noto-cjk",
-            detail: "no font with Chinese characters is installed: slides would show boxes (apt install fonts-noto-cjk)".into(),
+            detail:
+                "no font with Chinese characters is installed: slides would show boxes (apt install fonts-noto-cjk)"
+                    .into(),
             detail_zh: "没有安装中文字体，课件会显示成方框（apt install fonts-noto-cjk）".into(),
         });
     }

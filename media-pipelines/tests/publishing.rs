@@ -29,7 +29,8 @@ impl Lesson {
         let clock = Clock::start();
         let endpoint = answerer.address.parse().expect("an address");
         let whip = Whip::new(endpoint, "token".to_owned(), None).expect("an HTTP client");
-        let demo = tokio::task::spawn_blocking(move || Demo::start(codec, clock)).await.expect("no panic").expect("a lesson");
+        let demo =
+            tokio::task::spawn_blocking(move || Demo::start(codec, clock)).await.expect("no panic").expect("a lesson");
         let publisher = Publisher::new(whip, codec, clock);
         let (stop, stopped) = watch::channel(false);
         let running = tokio::spawn(async move { publisher.run(&demo, stopped).await });
@@ -51,7 +52,9 @@ fn mid(source: Source) -> &'static str {
 }
 
 fn stream<'a>(seen: &'a Seen, source: Source, rid: &str) -> Option<&'a Stream> {
-    seen.streams.values().find(|stream| stream.mid == mid(source) && stream.rid == rid && stream.repaired_rid.is_empty())
+    seen.streams
+        .values()
+        .find(|stream| stream.mid == mid(source) && stream.rid == rid && stream.repaired_rid.is_empty())
 }
 
 fn layer_stream<'a>(seen: &'a Seen, layer: &Layer) -> Option<&'a Stream> {
@@ -61,20 +64,27 @@ fn layer_stream<'a>(seen: &'a Seen, layer: &Layer) -> Option<&'a Stream> {
 /// NTP time of an RTP timestamp, in milliseconds since the Unix epoch, by the stream's last report.
 fn unix_millis(stream: &Stream, timestamp: u32, rate: f64) -> f64 {
     let report = stream.reports.last().expect("a sender report");
-    let at_report = ((report.ntp_time >> 32) - 2_208_988_800) as f64 * 1e3 + (report.ntp_time & 0xffff_ffff) as f64 * 1e3 / 2f64.powi(32);
+    let at_report = ((report.ntp_time >> 32) - 2_208_988_800) as f64 * 1e3
+        + (report.ntp_time & 0xffff_ffff) as f64 * 1e3 / 2f64.powi(32);
     at_report + f64::from(timestamp.wrapping_sub(report.rtp_time) as i32) * 1e3 / rate
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lesson_arrives_whole_and_every_time_code_agrees_with_the_sender_reports() {
-    let _ = tracing_subscriber::fmt().with_env_filter(tracing_subscriber::EnvFilter::from_default_env()).with_test_writer().try_init();
+    let _ = tracing_subscriber::fmt()
+        .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
+        .with_test_writer()
+        .try_init();
     let _studio = STUDIO.lock().await;
     for codec in [VideoCodec::H264, VideoCodec::Vp8] {
         let answerer = Answerer::start().await;
         let lesson = Lesson::on_air(&answerer, codec).await;
         let whole = |seen: &Seen| {
-            let voice = stream(seen, Source::Voice, "").is_some_and(|voice| voice.packets.len() > 150 && !voice.reports.is_empty());
-            let heard = |layer: &Layer| layer_stream(seen, layer).is_some_and(|s| s.packets.len() > 15 && !s.reports.is_empty());
+            let voice = stream(seen, Source::Voice, "")
+                .is_some_and(|voice| voice.packets.len() > 150 && !voice.reports.is_empty());
+            let heard = |layer: &Layer| {
+                layer_stream(seen, layer).is_some_and(|s| s.packets.len() > 15 && !s.reports.is_empty())
+            };
             voice && LAYERS.iter().all(heard)
         };
         answerer.until("six streams with reports", Duration::from_secs(15), whole).await;
@@ -93,20 +103,31 @@ async fn a_lesson_arrives_whole_and_every_time_code_agrees_with_the_sender_repor
             }
         }
         let voice = stream(&seen, Source::Voice, "").expect("it arrived");
-        let steps = voice.packets.windows(2).skip(1).map(|pair| pair[1].1.header.timestamp.wrapping_sub(pair[0].1.header.timestamp));
+        let steps = voice
+            .packets
+            .windows(2)
+            .skip(1)
+            .map(|pair| pair[1].1.header.timestamp.wrapping_sub(pair[0].1.header.timestamp));
         assert!(steps.into_iter().all(|step| step % 960 == 0), "voice packets lie 20 ms apart to the sample");
         let (timestamp, onset) = decoding::burst_onset(voice).expect("three seconds have a burst in them");
         let at = unix_millis(voice, timestamp, 48_000.0) + onset.as_secs_f64() * 1e3;
         let off = (at + 500.0).rem_euclid(1_000.0) - 500.0;
         assert!(off.abs() < 1.0, "the burst begins {off:.1} ms from the whole second");
-        let forward = seen.transport_sequence.windows(2).filter(|pair| (1..1_000).contains(&pair[1].wrapping_sub(pair[0]))).count();
+        let forward = seen
+            .transport_sequence
+            .windows(2)
+            .filter(|pair| (1..1_000).contains(&pair[1].wrapping_sub(pair[0])))
+            .count();
         assert_eq!(forward + 1, seen.transport_sequence.len(), "transport-wide numbers count up");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn lost_packets_are_sent_again_and_a_keyframe_request_is_answered_with_the_next_frame_of_that_layer() {
-    let _ = tracing_subscriber::fmt().with_env_filter(tracing_subscriber::EnvFilter::from_default_env()).with_test_writer().try_init();
+    let _ = tracing_subscriber::fmt()
+        .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
+        .with_test_writer()
+        .try_init();
     let _studio = STUDIO.lock().await;
     let answerer = Answerer::start().await;
     let lesson = Lesson::on_air(&answerer, VideoCodec::H264).await;
@@ -133,7 +154,10 @@ async fn lost_packets_are_sent_again_and_a_keyframe_request_is_answered_with_the
     let nack = NackPair { packet_id: lost.header.sequence_number, lost_packets: 0 };
     answerer.feedback(Box::new(TransportLayerNack { sender_ssrc: 1, media_ssrc: ssrc, nacks: vec![nack] })).await;
     let repaired = |seen: &Seen| {
-        let mut repairs = seen.streams.values().filter(|stream| stream.repaired_rid == camera.rid && stream.mid == mid(camera.source));
+        let mut repairs = seen
+            .streams
+            .values()
+            .filter(|stream| stream.repaired_rid == camera.rid && stream.mid == mid(camera.source));
         repairs.any(|stream| stream.packets[0].1.payload[2..] == lost.payload)
     };
     answerer.until("a retransmission", Duration::from_millis(250), repaired).await;
@@ -142,11 +166,15 @@ async fn lost_packets_are_sent_again_and_a_keyframe_request_is_answered_with_the
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lesson_whose_connection_is_lost_is_on_air_again_at_once_and_one_that_ends_says_so() {
-    let _ = tracing_subscriber::fmt().with_env_filter(tracing_subscriber::EnvFilter::from_default_env()).with_test_writer().try_init();
+    let _ = tracing_subscriber::fmt()
+        .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
+        .with_test_writer()
+        .try_init();
     let _studio = STUDIO.lock().await;
     let answerer = Answerer::start().await;
     let lesson = Lesson::on_air(&answerer, VideoCodec::H264).await;
-    let flows = |seen: &Seen| LAYERS.iter().all(|layer| layer_stream(seen, layer).is_some_and(|s| s.packets.len() > 10));
+    let flows =
+        |seen: &Seen| LAYERS.iter().all(|layer| layer_stream(seen, layer).is_some_and(|s| s.packets.len() > 10));
     answerer.until("the lesson", Duration::from_secs(10), flows).await;
     for (end, how) in [Answerer::cut_the_line, Answerer::hang_up].into_iter().zip(["silence", "hanging up"]) {
         end(&answerer);

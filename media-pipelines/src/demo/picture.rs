@@ -108,9 +108,12 @@ impl Picture {
 fn halve_plane(plane: &[u8], width: usize, out: &mut Vec<u8>) {
     for rows in plane.chunks_exact(2 * width) {
         let (upper, lower) = rows.split_at(width);
-        out.extend(upper.chunks_exact(2).zip(lower.chunks_exact(2)).map(|(a, b)| {
-            ((u16::from(a[0]) + u16::from(a[1]) + u16::from(b[0]) + u16::from(b[1]) + 2) / 4) as u8
-        }));
+        out.extend(
+            upper
+                .chunks_exact(2)
+                .zip(lower.chunks_exact(2))
+                .map(|(a, b)| ((u16::from(a[0]) + u16::from(a[1]) + u16::from(b[0]) + u16::from(b[1]) + 2) / 4) as u8),
+        );
     }
 }
 

@@ -69,7 +69,8 @@ impl Encoders {
             .map_err(|error| failed(&error))?
             .downcast::<gst::Pipeline>()
             .map_err(|_| failed(&"not a pipeline"))?;
-        let encoders = (0..=LAYERS.len()).map(|index| Encoder::find(&pipeline, index, clock)).collect::<Result<_, _>>()?;
+        let encoders =
+            (0..=LAYERS.len()).map(|index| Encoder::find(&pipeline, index, clock)).collect::<Result<_, _>>()?;
         pipeline.set_state(gst::State::Playing).map_err(|error| failed(&error))?;
         Ok(Self { pipeline, clock, encoders })
     }
@@ -212,7 +213,9 @@ fn video_chain(index: usize, layer: &Layer, codec: VideoCodec) -> String {
 /// predicts small blocks, without which text costs twice as much.
 fn h264(index: usize, layer: &Layer) -> String {
     let tuning = match layer.source {
-        Source::Slides => format!("speed-preset=superfast vbv-buf-capacity={SLIDES_BUFFER_MS} qp-max={SLIDES_QUANTISER_MAX}"),
+        Source::Slides => {
+            format!("speed-preset=superfast vbv-buf-capacity={SLIDES_BUFFER_MS} qp-max={SLIDES_QUANTISER_MAX}")
+        }
         Source::Camera | Source::Voice => format!("speed-preset=ultrafast vbv-buf-capacity={CAMERA_BUFFER_MS}"),
     };
     format!(

@@ -94,7 +94,8 @@ fn noise() -> Vec<i8> {
 
 fn draw_clock_hands(picture: &mut Picture, time: UnixTime) {
     let of_day = (time.as_secs() + BEIJING_OFFSET) % 86_400;
-    let hands = [(of_day as f32 / 43_200.0, 0.5, 5.0), (of_day as f32 / 3_600.0, 0.74, 3.5), (of_day as f32 / 60.0, 0.8, 1.6)];
+    let hands =
+        [(of_day as f32 / 43_200.0, 0.5, 5.0), (of_day as f32 / 3_600.0, 0.74, 3.5), (of_day as f32 / 60.0, 0.8, 1.6)];
     for (turns, length, width) in hands {
         let angle = std::f32::consts::TAU * turns.fract();
         let tip = (CLOCK.0 + CLOCK.2 * length * angle.sin(), CLOCK.1 - CLOCK.2 * length * angle.cos());

@@ -93,7 +93,8 @@ fn decode(recording: &'static [u8]) -> Result<Vec<f32>, VoiceError> {
     let mut samples = Vec::new();
     while let Some(sample) = sink.try_pull_sample(gst::ClockTime::from_seconds(10)) {
         if let Some(map) = sample.buffer().and_then(|buffer| buffer.map_readable().ok()) {
-            samples.extend(map.chunks_exact(4).map(|bytes| f32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]])));
+            samples
+                .extend(map.chunks_exact(4).map(|bytes| f32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]])));
         }
     }
     pipeline.set_state(gst::State::Null).map_err(|error| failed(&error))?;

@@ -43,7 +43,8 @@ pub fn media_engine(video: VideoCodec) -> Result<MediaEngine, Error> {
         sdp_fmtp_line: format!("apt={VIDEO_TYPE}"),
         ..Default::default()
     };
-    engine.register_codec(RTCRtpCodecParameters { rtp_codec: repair, payload_type: REPAIR_TYPE }, RtpCodecKind::Video)?;
+    engine
+        .register_codec(RTCRtpCodecParameters { rtp_codec: repair, payload_type: REPAIR_TYPE }, RtpCodecKind::Video)?;
     let extensions = [
         (MID, RtpCodecKind::Audio),
         (TRANSPORT_SEQUENCE, RtpCodecKind::Audio),
@@ -72,7 +73,8 @@ pub fn codec(content: Content) -> RTCRtpCodec {
         Content::Opus => &[("transport-cc", "")],
         Content::Video(_) => &[("transport-cc", ""), ("nack", ""), ("nack", "pli"), ("ccm", "fir")],
     };
-    let feedback = kinds.iter().map(|(typ, parameter)| RTCPFeedback { typ: (*typ).into(), parameter: (*parameter).into() });
+    let feedback =
+        kinds.iter().map(|(typ, parameter)| RTCPFeedback { typ: (*typ).into(), parameter: (*parameter).into() });
     RTCRtpCodec {
         mime_type: mime_type.to_owned(),
         clock_rate,

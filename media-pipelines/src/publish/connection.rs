@@ -91,7 +91,10 @@ pub struct Connection {
 
 impl std::fmt::Debug for Connection {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Connection").field("codec", &self.codec).field("state", &*self.state.borrow()).finish_non_exhaustive()
+        f.debug_struct("Connection")
+            .field("codec", &self.codec)
+            .field("state", &*self.state.borrow())
+            .finish_non_exhaustive()
     }
 }
 
@@ -117,10 +120,18 @@ impl Connection {
     ///
     /// # Errors
     /// [`ConnectionError::Stack`].
-    pub async fn new(encoders: &Encoders, codec: VideoCodec, clock: Clock, local: IpAddr) -> Result<Self, ConnectionError> {
+    pub async fn new(
+        encoders: &Encoders,
+        codec: VideoCodec,
+        clock: Clock,
+        local: IpAddr,
+    ) -> Result<Self, ConnectionError> {
         let encodings = encodings(encoders);
-        let lines = [(Source::Voice, "0"), (Source::Camera, "1"), (Source::Slides, "2")]
-            .map(|(source, mid)| Line { source, mid, track: Arc::new(track(source, codec, &encodings)) });
+        let lines = [(Source::Voice, "0"), (Source::Camera, "1"), (Source::Slides, "2")].map(|(source, mid)| Line {
+            source,
+            mid,
+            track: Arc::new(track(source, codec, &encodings)),
+        });
         let (state, state_receiver) = watch::channel(RTCPeerConnectionState::New);
         let (gathered, gathered_receiver) = watch::channel(false);
         let departure = departure(&encodings, &lines, clock);
@@ -152,7 +163,15 @@ impl Connection {
             let init = RTCRtpTransceiverInit { direction: RTCRtpTransceiverDirection::Sendonly, ..Default::default() };
             peer.add_transceiver_from_track(Arc::clone(&line.track) as Arc<dyn TrackLocal>, Some(init)).await?;
         }
-        Ok(Self { peer, codec, encodings, lines, state: state_receiver, gathered: gathered_receiver, senders: JoinSet::new() })
+        Ok(Self {
+            peer,
+            codec,
+            encodings,
+            lines,
+            state: state_receiver,
+            gathered: gathered_receiver,
+            senders: JoinSet::new(),
+        })
     }
 
     /// The offer, with all candidates.
@@ -227,11 +246,18 @@ impl Connection {
 }
 
 const fn is_down(state: RTCPeerConnectionState) -> bool {
-    matches!(state, RTCPeerConnectionState::Disconnected | RTCPeerConnectionState::Failed | RTCPeerConnectionState::Closed)
+    matches!(
+        state,
+        RTCPeerConnectionState::Disconnected | RTCPeerConnectionState::Failed | RTCPeerConnectionState::Closed
+    )
 }
 
 /// Send frames until the outlet or the connection closes.
-async fn send(mut frames: tokio::sync::mpsc::Receiver<Frame>, mut packetiser: Packetiser, track: Arc<TrackLocalStaticRTP>) {
+async fn send(
+    mut frames: tokio::sync::mpsc::Receiver<Frame>,
+    mut packetiser: Packetiser,
+    track: Arc<TrackLocalStaticRTP>,
+) {
     while let Some(frame) = frames.recv().await {
         let packets = match packetiser.packetise(&frame) {
             Ok(packets) => packets,
@@ -306,7 +332,9 @@ fn departure(encodings: &[Encoding], lines: &[Line], clock: Clock) -> Departure 
     let mut identities = HashMap::new();
     let mut reports = SenderReports::new(clock);
     let mut outlets = HashMap::new();
-    for (encoding, line) in encodings.iter().filter_map(|e| Some((e, lines.iter().find(|line| line.source == e.source)?))) {
+    for (encoding, line) in
+        encodings.iter().filter_map(|e| Some((e, lines.iter().find(|line| line.source == e.source)?)))
+    {
         identities.insert(encoding.ssrc, Identity { mid: line.mid, rid: encoding.rid });
         reports.add(encoding.ssrc, encoding.timestamps, media_stream(encoding.source));
         outlets.insert(encoding.ssrc, Arc::clone(&encoding.outlet));

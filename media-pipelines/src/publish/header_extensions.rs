@@ -99,7 +99,10 @@ mod tests {
         extensions.bind(&StreamInfo {
             ssrc: CAMERA,
             ssrc_rtx: Some(CAMERA_REPAIR),
-            rtp_header_extensions: (1..).zip(negotiated).map(|(id, uri)| RTPHeaderExtension { uri: uri.into(), id }).collect(),
+            rtp_header_extensions: (1..)
+                .zip(negotiated)
+                .map(|(id, uri)| RTPHeaderExtension { uri: uri.into(), id })
+                .collect(),
             ..StreamInfo::default()
         });
         extensions

@@ -32,11 +32,7 @@ pub struct Departure {
 impl Departure {
     /// For one connection.
     #[must_use]
-    pub const fn new(
-        extensions: HeaderExtensions,
-        reports: SenderReports,
-        outlets: HashMap<u32, Arc<Outlet>>,
-    ) -> Self {
+    pub const fn new(extensions: HeaderExtensions, reports: SenderReports, outlets: HashMap<u32, Arc<Outlet>>) -> Self {
         Self { extensions, reports, outlets, inbound: VecDeque::new(), outbound: VecDeque::new() }
     }
 }
@@ -157,7 +153,8 @@ mod tests {
         receive(&mut departure, Box::new(pli));
         let now = instant();
         assert!(outlet.keyframe_due(now));
-        let fir = FullIntraRequest { fir: vec![FirEntry { ssrc: CAMERA_HIGH, sequence_number: 1 }], ..Default::default() };
+        let fir =
+            FullIntraRequest { fir: vec![FirEntry { ssrc: CAMERA_HIGH, sequence_number: 1 }], ..Default::default() };
         receive(&mut departure, Box::new(fir));
         assert!(outlet.keyframe_due(now + std::time::Duration::from_secs(1)));
     }

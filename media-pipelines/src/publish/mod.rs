@@ -80,8 +80,14 @@ impl Publisher {
     }
 
     /// One connection, from offer to end. Being told to stop is the one end that isn't an error.
-    async fn publish_once(&self, demo: &Demo, retry: &mut Retry, stop: &mut watch::Receiver<bool>) -> Result<(), PublishError> {
-        let mut connection = Connection::new(demo.encoders(), self.codec, self.clock, self.local_address().await).await?;
+    async fn publish_once(
+        &self,
+        demo: &Demo,
+        retry: &mut Retry,
+        stop: &mut watch::Receiver<bool>,
+    ) -> Result<(), PublishError> {
+        let mut connection =
+            Connection::new(demo.encoders(), self.codec, self.clock, self.local_address().await).await?;
         let offer = connection.offer().await?;
         tracing::trace!(offer, "offer");
         let published = self.whip.publish(offer).await;

@@ -99,7 +99,8 @@ mod tests {
     #[test]
     fn parameter_sets_travel_in_one_packet_before_their_picture() {
         let sets_and_slice = vec![0, 0, 0, 1, 0x67, 1, 2, 3, 0, 0, 0, 1, 0x68, 4, 5, 0, 0, 1, 0x65, 6, 7, 8];
-        let packets = packetiser(Content::Video(VideoCodec::H264)).packetise(&frame(sets_and_slice)).expect("valid H.264");
+        let packets =
+            packetiser(Content::Video(VideoCodec::H264)).packetise(&frame(sets_and_slice)).expect("valid H.264");
         let kinds: Vec<_> = packets.iter().map(|packet| packet.payload[0] & 0x1f).collect();
         assert_eq!(kinds, [24, 5], "STAP-A with both sets, then the IDR slice");
     }

@@ -103,8 +103,10 @@ impl Stream {
             octet_count: self.octets,
             ..SenderReport::default()
         };
-        let name = SourceDescriptionItem { sdes_type: SdesType::SdesCname, text: Bytes::from_static(self.cname.as_bytes()) };
-        let description = SourceDescription { chunks: vec![SourceDescriptionChunk { source: ssrc, items: vec![name] }] };
+        let name =
+            SourceDescriptionItem { sdes_type: SdesType::SdesCname, text: Bytes::from_static(self.cname.as_bytes()) };
+        let description =
+            SourceDescription { chunks: vec![SourceDescriptionChunk { source: ssrc, items: vec![name] }] };
         vec![Box::new(report), Box::new(description)]
     }
 }

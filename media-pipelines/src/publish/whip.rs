@@ -145,7 +145,8 @@ impl Whip {
     /// [`WhipError`] says why the server doesn't; the old token is kept.
     pub async fn renew_token(&self) -> Result<(), WhipError> {
         let address = self.endpoint.join("/api/v1/token").map_err(|_| WhipError::NoLocation)?;
-        let response = self.client.post(address).bearer_auth(self.token()).send().await.map_err(WhipError::Unreachable)?;
+        let response =
+            self.client.post(address).bearer_auth(self.token()).send().await.map_err(WhipError::Unreachable)?;
         if !response.status().is_success() {
             return Err(refusal(response).await);
         }
@@ -236,7 +237,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_renewed_token_replaces_the_old_one_and_a_failed_renewal_keeps_it() {
-        let whip = server("HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n{\"token\":\"longer\",\"expires_at\":\"later\"}").await;
+        let whip =
+            server("HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n{\"token\":\"longer\",\"expires_at\":\"later\"}").await;
         whip.renew_token().await.expect("renewed");
         assert_eq!(whip.token(), "longer");
         let whip = server("HTTP/1.1 404 Not Found\r\nConnection: close\r\n\r\n").await;

@@ -75,7 +75,8 @@ impl Answerer {
     pub(crate) async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = format!("http://{}/whip/demo", listener.local_addr().expect("bound"));
-        let answerer = Self { address, seen: Arc::default(), tracks: Arc::default(), peer: Arc::default(), line: Arc::default() };
+        let answerer =
+            Self { address, seen: Arc::default(), tracks: Arc::default(), peer: Arc::default(), line: Arc::default() };
         let server = answerer.clone();
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
@@ -109,7 +110,9 @@ impl Answerer {
     pub(crate) fn ssrc(&self, mid: &str, rid: &str) -> Option<u32> {
         let seen = self.seen.lock().expect("no panic while locked");
         let mut streams = seen.streams.iter().rev();
-        streams.find(|(_, stream)| stream.mid == mid && stream.rid == rid && stream.repaired_rid.is_empty()).map(|(ssrc, _)| *ssrc)
+        streams
+            .find(|(_, stream)| stream.mid == mid && stream.rid == rid && stream.repaired_rid.is_empty())
+            .map(|(ssrc, _)| *ssrc)
     }
 
     /// Wait until `what` is seen.
@@ -126,9 +129,12 @@ impl Answerer {
         let answer = if head.starts_with("POST /whip/") {
             let sdp = self.answer(body).await;
             let length = sdp.len();
-            format!("HTTP/1.1 201 Created\r\nContent-Type: application/sdp\r\nLocation: /whip/demo/c/1\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{sdp}")
+            format!(
+                "HTTP/1.1 201 Created\r\nContent-Type: application/sdp\r\nLocation: /whip/demo/c/1\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{sdp}"
+            )
         } else {
-            self.seen.lock().expect("no panic while locked").deletes += usize::from(head.starts_with("DELETE /whip/demo/c/1 "));
+            self.seen.lock().expect("no panic while locked").deletes +=
+                usize::from(head.starts_with("DELETE /whip/demo/c/1 "));
             "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".to_owned()
         };
         // A publisher that went away while it was answered is that test's business.
@@ -138,7 +144,12 @@ impl Answerer {
     async fn answer(&self, offer: String) -> String {
         self.seen.lock().expect("no panic while locked").offers.push(offer.clone());
         let (gathered, mut complete) = watch::channel(false);
-        let recorder = Recorder { seen: Arc::clone(&self.seen), ids: ids(&offer), inbound: VecDeque::new(), outbound: VecDeque::new() };
+        let recorder = Recorder {
+            seen: Arc::clone(&self.seen),
+            ids: ids(&offer),
+            inbound: VecDeque::new(),
+            outbound: VecDeque::new(),
+        };
         let peer = PeerConnectionBuilder::new()
             .with_media_engine(media_engine())
             .with_interceptor_registry(Registry::new().with(Slot::TwccSender, recorder))
@@ -179,7 +190,9 @@ async fn read_request(stream: &mut TcpStream) -> Option<(String, String)> {
         bytes.extend_from_slice(&part[..count]);
         let text = String::from_utf8_lossy(&bytes).into_owned();
         if let Some((head, body)) = text.split_once("\r\n\r\n") {
-            let length = head.lines().find_map(|line| line.to_ascii_lowercase().strip_prefix("content-length:")?.trim().parse().ok());
+            let length = head
+                .lines()
+                .find_map(|line| line.to_ascii_lowercase().strip_prefix("content-length:")?.trim().parse().ok());
             if body.len() >= length.unwrap_or(0) {
                 return Some((head.to_owned(), body.to_owned()));
             }
@@ -194,7 +207,9 @@ fn media_engine() -> MediaEngine {
         .into_iter()
         .flat_map(|uri| [(uri, RtpCodecKind::Audio), (uri, RtpCodecKind::Video)])
     {
-        engine.register_header_extension(RTCRtpHeaderExtensionCapability { uri: uri.to_owned() }, kind, None).expect("an id is free");
+        engine
+            .register_header_extension(RTCRtpHeaderExtensionCapability { uri: uri.to_owned() }, kind, None)
+            .expect("an id is free");
     }
     engine
 }
@@ -218,7 +233,8 @@ impl Recorder {
         match &message.message.packet {
             Packet::Rtp(packet) => {
                 let extension = |uri| packet.header.get_extension(*self.ids.get(uri)?);
-                let text = |uri| extension(uri).map(|value| String::from_utf8_lossy(&value).into_owned()).unwrap_or_default();
+                let text =
+                    |uri| extension(uri).map(|value| String::from_utf8_lossy(&value).into_owned()).unwrap_or_default();
                 if let Some(number) = extension(TRANSPORT_SEQUENCE) {
                     seen.transport_sequence.push(u16::from_be_bytes([number[0], number[1]]));
                 }

@@ -35,7 +35,12 @@ pub(crate) fn pictures(codec: VideoCodec, stream: &Stream) -> Vec<(u32, Picture)
         VideoCodec::Vp8 => "caps=video/x-vp8 ! vp8dec",
     };
     let frames = frames(codec, stream);
-    let samples = decode(&format!("appsrc name=source format=time {decoder} ! videoconvert ! video/x-raw,format=I420 ! appsink name=sink sync=false"), &frames);
+    let samples = decode(
+        &format!(
+            "appsrc name=source format=time {decoder} ! videoconvert ! video/x-raw,format=I420 ! appsink name=sink sync=false"
+        ),
+        &frames,
+    );
     let mut pictures = Vec::new();
     for sample in samples {
         let caps = sample.caps().and_then(|caps| caps.structure(0)).expect("raw video has caps");
@@ -43,7 +48,10 @@ pub(crate) fn pictures(codec: VideoCodec, stream: &Stream) -> Vec<(u32, Picture)
         let buffer = sample.buffer().expect("a picture");
         let index = buffer.pts().expect("a time").mseconds() as usize;
         let planes = buffer.map_readable().expect("readable").to_vec();
-        pictures.push((frames[index].0, Picture::from_planes(side("width"), side("height"), planes).expect("tightly packed")));
+        pictures.push((
+            frames[index].0,
+            Picture::from_planes(side("width"), side("height"), planes).expect("tightly packed"),
+        ));
     }
     pictures
 }
@@ -51,9 +59,12 @@ pub(crate) fn pictures(codec: VideoCodec, stream: &Stream) -> Vec<(u32, Picture)
 /// The RTP timestamp of a voice packet and how long after it the first burst of the second that follows begins.
 pub(crate) fn burst_onset(stream: &Stream) -> Option<(u32, Duration)> {
     // The encoder's very first packet is cut short by its lookahead; whoever measures begins later.
-    let packets: Vec<_> = stream.packets.iter().skip(5).map(|(_, packet)| (packet.header.timestamp, packet.payload.to_vec())).collect();
+    let packets: Vec<_> =
+        stream.packets.iter().skip(5).map(|(_, packet)| (packet.header.timestamp, packet.payload.to_vec())).collect();
     let source = "appsrc name=source format=time caps=audio/x-opus,channel-mapping-family=0,channels=1,rate=48000";
-    let pipeline = format!("{source} ! opusdec ! audioconvert ! audio/x-raw,format=F32LE,rate=48000,channels=1 ! appsink name=sink sync=false");
+    let pipeline = format!(
+        "{source} ! opusdec ! audioconvert ! audio/x-raw,format=F32LE,rate=48000,channels=1 ! appsink name=sink sync=false"
+    );
     let samples: Vec<f32> = decode(&pipeline, &packets)
         .iter()
         .flat_map(|sample| {
@@ -105,7 +116,8 @@ fn frames(codec: VideoCodec, stream: &Stream) -> Vec<(u32, Vec<u8>)> {
 
 /// Feed frame after frame, a millisecond apart, and take what comes out.
 fn decode(description: &str, frames: &[(u32, Vec<u8>)]) -> Vec<gst::Sample> {
-    let pipeline = gst::parse::launch(description).expect("a pipeline").downcast::<gst::Pipeline>().expect("a pipeline");
+    let pipeline =
+        gst::parse::launch(description).expect("a pipeline").downcast::<gst::Pipeline>().expect("a pipeline");
     let source: gst_app::AppSrc = pipeline.by_name("source").expect("named").downcast().expect("an appsrc");
     let sink: gst_app::AppSink = pipeline.by_name("sink").expect("named").downcast().expect("an appsink");
     pipeline.set_state(gst::State::Playing).expect("it starts");
