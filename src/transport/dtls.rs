@@ -130,7 +130,14 @@ impl Dtls {
     /// For a peer whose certificate has one of these fingerprints.
     #[must_use]
     pub fn new(identity: Identity, fingerprints: Vec<Fingerprint>) -> Self {
-        Self { identity, fingerprints, hello: Hello::default(), held: Vec::new(), association: None, outgoing: Vec::new() }
+        Self {
+            identity,
+            fingerprints,
+            hello: Hello::default(),
+            held: Vec::new(),
+            association: None,
+            outgoing: Vec::new(),
+        }
     }
 
     /// Takes one datagram.
@@ -294,7 +301,12 @@ impl Hello {
         let (total, offset, length) = (u24(&header[1..]), u24(&header[6..]), u24(&header[9..]));
         let fragment = record.get(HANDSHAKE_HEADER..HANDSHAKE_HEADER + length).ok_or(Error::BadHello)?;
         let first = self.have.is_empty();
-        if header[0] != 1 || total == 0 || total > MAX_HELLO || offset + length > total || !(first || total == self.body.len()) {
+        if header[0] != 1
+            || total == 0
+            || total > MAX_HELLO
+            || offset + length > total
+            || !(first || total == self.body.len())
+        {
             return Err(Error::BadHello);
         }
         self.body.resize(total, 0);

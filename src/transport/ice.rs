@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 
 use rtc_crypto::RTCCryptoProvider;
 use rtc_stun::attributes::{
-    ATTR_FINGERPRINT, ATTR_ICE_CONTROLLED, ATTR_MESSAGE_INTEGRITY, ATTR_PRIORITY, ATTR_USE_CANDIDATE, ATTR_USERNAME, AttrType,
+    ATTR_FINGERPRINT, ATTR_ICE_CONTROLLED, ATTR_MESSAGE_INTEGRITY, ATTR_PRIORITY, ATTR_USE_CANDIDATE, ATTR_USERNAME,
+    AttrType,
 };
 use rtc_stun::error_code::{CODE_ROLE_CONFLICT, CODE_UNKNOWN_ATTRIBUTE, ErrorCode, ErrorCodeAttribute};
 use rtc_stun::fingerprint::FINGERPRINT;
@@ -93,7 +94,10 @@ pub struct LiteAgent {
 
 impl std::fmt::Debug for LiteAgent {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("LiteAgent").field("local", &self.local).field("nominated", &self.nominated).finish_non_exhaustive()
+        f.debug_struct("LiteAgent")
+            .field("local", &self.local)
+            .field("nominated", &self.nominated)
+            .finish_non_exhaustive()
     }
 }
 
@@ -149,7 +153,8 @@ impl LiteAgent {
             }
             self.addresses.push(from);
         }
-        let unknown: Vec<AttrType> = understood(&request).filter(|attribute| attribute.0 < 0x8000 && !known(*attribute)).collect();
+        let unknown: Vec<AttrType> =
+            understood(&request).filter(|attribute| attribute.0 < 0x8000 && !known(*attribute)).collect();
         let answer = if !unknown.is_empty() {
             self.refuse(&request, CODE_UNKNOWN_ATTRIBUTE, Some(UnknownAttributes(unknown)))
         } else if understood(&request).any(|attribute| attribute == ATTR_ICE_CONTROLLED) {
@@ -200,7 +205,8 @@ impl LiteAgent {
 
     fn refuse(&self, request: &Message, code: ErrorCode, unknown: Option<UnknownAttributes>) -> Option<Vec<u8>> {
         let reason = ErrorCodeAttribute { code, reason: Vec::new() };
-        let mut attributes: Vec<Box<dyn Setter>> = vec![Box::new(request.clone()), Box::new(BINDING_ERROR), Box::new(reason)];
+        let mut attributes: Vec<Box<dyn Setter>> =
+            vec![Box::new(request.clone()), Box::new(BINDING_ERROR), Box::new(reason)];
         if let Some(unknown) = unknown {
             attributes.push(Box::new(unknown));
         }
@@ -258,7 +264,9 @@ mod tests {
     fn request(username: &str, password: &str, extra: Vec<Raw>) -> Vec<u8> {
         let mut message = Message::new();
         let username = TextAttribute::new(ATTR_USERNAME, username.into());
-        message.build(&[Box::new(TransactionId::new()), Box::new(BINDING_REQUEST), Box::new(username)]).expect("builds");
+        message
+            .build(&[Box::new(TransactionId::new()), Box::new(BINDING_REQUEST), Box::new(username)])
+            .expect("builds");
         for attribute in extra {
             attribute.add_to(&mut message).expect("adds");
         }
@@ -338,7 +346,8 @@ mod tests {
     #[test]
     fn a_restart_takes_both_until_the_new_session_shows_itself() {
         let mut agent = agent();
-        let nominate = |username: &str, password: &str| request(username, password, vec![Raw(ATTR_USE_CANDIDATE, vec![])]);
+        let nominate =
+            |username: &str, password: &str| request(username, password, vec![Raw(ATTR_USE_CANDIDATE, vec![])]);
         answer_to(&mut agent, "192.0.2.1:5", &nominate("ours:theirs", PASSWORD));
         agent.restart(Credentials { ufrag: "new".into(), password: "another".into() }, "fresh".into());
         assert!(agent.nominated().is_some(), "media goes on");

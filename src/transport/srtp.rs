@@ -255,7 +255,9 @@ impl Opener {
     pub fn new(profile: Profile, master_key: &[u8], master_salt: &[u8], identity: &Identity) -> Result<Self, Error> {
         let rtp = Some(srtp_replay_protection(REPLAY_WINDOW));
         let rtcp = Some(srtcp_replay_protection(REPLAY_WINDOW));
-        Context::new(master_key, master_salt, profile.theirs(), rtp, rtcp, identity.provider().crypto()).map(Self).map_err(refuse)
+        Context::new(master_key, master_salt, profile.theirs(), rtp, rtcp, identity.provider().crypto())
+            .map(Self)
+            .map_err(refuse)
     }
 
     /// An RTP packet's plain form.
@@ -316,7 +318,10 @@ mod tests {
         derive(&key, &salt, 0, &mut cipher).expect("derives");
         derive(&key, &salt, 2, &mut session_salt).expect("derives");
         derive(&key, &salt, 1, &mut authentication).expect("derives");
-        assert_eq!(cipher, [0xc6, 0x1e, 0x7a, 0x93, 0x74, 0x4f, 0x39, 0xee, 0x10, 0x73, 0x4a, 0xfe, 0x3f, 0xf7, 0xa0, 0x87]);
+        assert_eq!(
+            cipher,
+            [0xc6, 0x1e, 0x7a, 0x93, 0x74, 0x4f, 0x39, 0xee, 0x10, 0x73, 0x4a, 0xfe, 0x3f, 0xf7, 0xa0, 0x87]
+        );
         assert_eq!(session_salt, [0x30, 0xcb, 0xbc, 0x08, 0x86, 0x3d, 0x8c, 0x85, 0xd4, 0x9d, 0xb3, 0x4a, 0x9a, 0xe1]);
         assert_eq!(authentication[..8], [0xce, 0xbe, 0x32, 0x1f, 0x6f, 0xf7, 0x71, 0x6b]);
     }

@@ -34,7 +34,12 @@ pub(super) struct Host {
 }
 
 /// Accepts an offer whole, or says why not.
-pub(super) fn admit(host: &Host, request: &Connect, key: usize, now: Instant) -> Result<(Connection, Connected), Refused> {
+pub(super) fn admit(
+    host: &Host,
+    request: &Connect,
+    key: usize,
+    now: Instant,
+) -> Result<(Connection, Connected), Refused> {
     let offer = Offer::parse(&request.offer)?;
     let id = ConnectionId::random_on(host.index);
     let local = credentials(host.index);
@@ -100,7 +105,8 @@ fn publisher(request: &Connect, offer: &Offer, local: &Local<'_>, now: Instant) 
                 return Err(Refused::Unsatisfiable(why.into()));
             }
             _ => {
-                let why = "a source has at most one audio and one video m-line; publish others under another source name";
+                let why =
+                    "a source has at most one audio and one video m-line; publish others under another source name";
                 return Err(Refused::Unsatisfiable(why.into()));
             }
         };
@@ -143,7 +149,8 @@ fn subscriber(request: &Connect, offer: &Offer, local: &Local<'_>, key: usize) -
     let agreed = sdp::negotiate(offer, Role::Subscriber, local, |_, media: &OfferedMedia| {
         let nth = if media.voice { &mut voices } else { &mut videos };
         // One source has one picture, whatever it shows: it stands in the camera's slot, in sync with its voice.
-        let (kind, index) = if source.is_some() && !media.voice { (SlotKind::Camera, *nth) } else { slot(media.voice, *nth) };
+        let (kind, index) =
+            if source.is_some() && !media.voice { (SlotKind::Camera, *nth) } else { slot(media.voice, *nth) };
         *nth = nth.saturating_add(1);
         slots.push((kind, index));
         Some(stream(kind, index))
@@ -154,8 +161,10 @@ fn subscriber(request: &Connect, offer: &Offer, local: &Local<'_>, key: usize) -
     if source.is_some() && (voices > 1 || videos > 1) {
         return Err(Refused::Unsatisfiable("a source has at most one audio and one video m-line".into()));
     }
-    let slots = agreed.media.iter().zip(slots).filter_map(|(media, (kind, index))| slot_spec(media, kind, index)).collect();
-    let spec = SubscriberSpec { lesson: request.lesson, participant: request.participant, connection: key, source, slots };
+    let slots =
+        agreed.media.iter().zip(slots).filter_map(|(media, (kind, index))| slot_spec(media, kind, index)).collect();
+    let spec =
+        SubscriberSpec { lesson: request.lesson, participant: request.participant, connection: key, source, slots };
     Ok((agreed, Side::Subscriber { spec: Box::new(spec), key: None }))
 }
 

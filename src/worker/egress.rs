@@ -175,8 +175,8 @@ mod tests {
     use super::*;
     use crate::rtp::packet::Packet;
     use crate::rtp::packet_cache::Incoming;
-    use crate::transport::srtp::{Opener, Profile};
     use crate::transport::Identity;
+    use crate::transport::srtp::{Opener, Profile};
 
     fn path(port: u16) -> Path {
         Path { remote: ([192, 0, 2, 1], port).into(), local: None }
@@ -203,19 +203,31 @@ mod tests {
         let mut cache = PacketCache::new(64, 65_536);
         for sequence in 1..=6u64 {
             let payload = vec![sequence as u8; if sequence == 6 { 100 } else { 1_000 - (sequence as usize % 3) }];
-            cache.insert(&Incoming { sequence, payload: &payload, marker: sequence == 6, ..Incoming::default() }).expect("new");
+            cache
+                .insert(&Incoming { sequence, payload: &payload, marker: sequence == 6, ..Incoming::default() })
+                .expect("new");
         }
         cache.even_out(&[1, 2, 3, 4, 5, 6]);
         let sealer = Sealer::new(Profile::AeadAes128Gcm, &[1; 16], &[2; 12]).expect("fits");
-        let mut opener = Opener::new(Profile::AeadAes128Gcm, &[1; 16], &[2; 12], &Identity::generate().expect("the machine has randomness")).expect("fits");
+        let mut opener = Opener::new(
+            Profile::AeadAes128Gcm,
+            &[1; 16],
+            &[2; 12],
+            &Identity::generate().expect("the machine has randomness"),
+        )
+        .expect("fits");
         let mut egress = Egress::new(64);
         let mut sends: Vec<(Path, Vec<u8>, usize)> = Vec::new();
         let mut transport_sequence = 65_535;
         for to in [5, 6] {
             for packet in 1..=6 {
                 let entry = cache.get(packet).expect("held");
-                let mut receiver =
-                    Receiver { sealer: &sealer, path: path(to), transport_cc: Some(3), transport_sequence: &mut transport_sequence };
+                let mut receiver = Receiver {
+                    sealer: &sealer,
+                    path: path(to),
+                    transport_cc: Some(3),
+                    transport_sequence: &mut transport_sequence,
+                };
                 let forward = forward(packet + u64::from(to) * 100, 0, None);
                 egress.write(&forward, &cache, entry, &mut receiver, |path, contents, segment| {
                     sends.push((*path, contents.to_vec(), segment));
@@ -247,12 +259,19 @@ mod tests {
         let mut cache = PacketCache::new(64, 65_536);
         cache.insert(&Incoming { sequence: 1, payload: &[1, 2, 3, 4], ..Incoming::default() }).expect("new");
         let sealer = Sealer::new(Profile::Aes128CmHmacSha1_80, &[1; 16], &[2; 14]).expect("fits");
-        let mut opener = Opener::new(Profile::Aes128CmHmacSha1_80, &[1; 16], &[2; 14], &Identity::generate().expect("the machine has randomness")).expect("fits");
+        let mut opener = Opener::new(
+            Profile::Aes128CmHmacSha1_80,
+            &[1; 16],
+            &[2; 14],
+            &Identity::generate().expect("the machine has randomness"),
+        )
+        .expect("fits");
         let mut egress = Egress::new(1);
         let mut seen = Vec::new();
         let entry = cache.get(1).expect("held");
         for forward in [forward(1, 0, Some(0x1234)), forward(2, 2, None)] {
-            let mut receiver = Receiver { sealer: &sealer, path: path(5), transport_cc: None, transport_sequence: &mut 0 };
+            let mut receiver =
+                Receiver { sealer: &sealer, path: path(5), transport_cc: None, transport_sequence: &mut 0 };
             egress.write(&forward, &cache, entry, &mut receiver, |_, contents, _| {
                 seen.push(contents.to_vec());
                 Ok(())

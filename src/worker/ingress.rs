@@ -57,7 +57,10 @@ impl Section {
 enum Stream {
     Media(Box<MediaStream>),
     /// Retransmissions of an encoding's stream.
-    Rtx { section: usize, layer: u8 },
+    Rtx {
+        section: usize,
+        layer: u8,
+    },
 }
 
 #[derive(Debug)]
@@ -190,7 +193,13 @@ impl Ingress {
     }
 
     /// A retransmission is the packet that it repeats (RFC 4588 §4).
-    fn retransmitted<'a>(&mut self, section: usize, layer: u8, packet: &Packet<'a>, now: Instant) -> Result<Arrived<'a>, Unused> {
+    fn retransmitted<'a>(
+        &mut self,
+        section: usize,
+        layer: u8,
+        packet: &Packet<'a>,
+        now: Instant,
+    ) -> Result<Arrived<'a>, Unused> {
         let [high, low, payload @ ..] = packet.payload else { return Err(Unused::Probe) };
         let ssrc = *self.current.get(&(section, layer)).ok_or(Unused::Probe)?;
         let Some(Stream::Media(stream)) = self.streams.get_mut(&ssrc) else { return Err(Unused::Probe) };
@@ -223,7 +232,8 @@ impl Ingress {
         }
         let section = self.section_of(packet).ok_or(Unused::UnknownStream)?;
         let agreed = &self.sections[section];
-        let text = |id: Option<u8>| id.and_then(|id| packet.extension(id)).and_then(|value| std::str::from_utf8(value).ok());
+        let text =
+            |id: Option<u8>| id.and_then(|id| packet.extension(id)).and_then(|value| std::str::from_utf8(value).ok());
         let rid = text(agreed.media.extensions.rid);
         let repaired = text(agreed.media.extensions.repaired_rid);
         let number = |rid: &str| agreed.media.rids.iter().position(|known| known == rid);
@@ -269,7 +279,13 @@ impl Ingress {
     }
 
     /// A sender report: which encoding it is of, and the instant of its media time on the server's clock (nanoseconds).
-    pub(super) fn sender_report(&mut self, ssrc: u32, ntp: NtpTime, clock: &ServerClock, now: Instant) -> Option<(usize, u8, i64)> {
+    pub(super) fn sender_report(
+        &mut self,
+        ssrc: u32,
+        ntp: NtpTime,
+        clock: &ServerClock,
+        now: Instant,
+    ) -> Option<(usize, u8, i64)> {
         let Some(Stream::Media(stream)) = self.streams.get_mut(&ssrc) else { return None };
         stream.statistics.sender_report(ntp, now);
         let place = (stream.section, stream.layer);

@@ -329,7 +329,14 @@ impl Workers {
     }
 
     /// Caps a slot of all of `participant`'s connections to so many places up the ladder; `None` lifts the cap.
-    pub async fn cap_layer(&self, lesson: LessonId, participant: ParticipantId, slot: SlotKind, index: u8, cap: Option<u8>) {
+    pub async fn cap_layer(
+        &self,
+        lesson: LessonId,
+        participant: ParticipantId,
+        slot: SlotKind,
+        index: u8,
+        cap: Option<u8>,
+    ) {
         self.tell_all(|| Request::CapLayer { lesson, participant, slot: (slot, index), cap }).await;
     }
 

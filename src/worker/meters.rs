@@ -57,9 +57,12 @@ impl Meters {
     /// Hands the counts over to the metrics recorder.
     pub(super) fn publish(&mut self, connections: usize, sent: Sent) {
         gauge!("mingshi_connections", "worker" => self.worker.clone()).set(connections as f64);
-        counter!("mingshi_datagrams_received_total", "worker" => self.worker.clone()).increment(std::mem::take(&mut self.received));
-        counter!("mingshi_retransmissions_total", "worker" => self.worker.clone()).increment(std::mem::take(&mut self.retransmitted));
-        counter!("mingshi_keyframe_requests_total", "worker" => self.worker.clone()).increment(std::mem::take(&mut self.keyframes));
+        counter!("mingshi_datagrams_received_total", "worker" => self.worker.clone())
+            .increment(std::mem::take(&mut self.received));
+        counter!("mingshi_retransmissions_total", "worker" => self.worker.clone())
+            .increment(std::mem::take(&mut self.retransmitted));
+        counter!("mingshi_keyframe_requests_total", "worker" => self.worker.clone())
+            .increment(std::mem::take(&mut self.keyframes));
         let before = std::mem::replace(&mut self.published, sent);
         for (name, now, then) in [
             ("mingshi_send_calls_total", sent.sends, before.sends),
@@ -69,7 +72,10 @@ impl Meters {
         ] {
             counter!(name, "worker" => self.worker.clone()).increment(now - then);
         }
-        self.dropped.entry("kernel_full").and_modify(|count| *count += sent.dropped - before.dropped).or_insert(sent.dropped - before.dropped);
+        self.dropped
+            .entry("kernel_full")
+            .and_modify(|count| *count += sent.dropped - before.dropped)
+            .or_insert(sent.dropped - before.dropped);
         for (why, count) in self.dropped.drain() {
             counter!("mingshi_dropped_total", "worker" => self.worker.clone(), "reason" => why).increment(count);
         }

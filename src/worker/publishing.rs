@@ -183,7 +183,10 @@ impl Worker {
                 let Some(publication) = ingress.sections()[section].publication else { return };
                 self.router.anchor(publication, layer, rtp, unix_nanos);
                 if let Some((id, lesson)) = self.router.spec(publication).map(|spec| (spec.id, spec.lesson)) {
-                    self.tell_interested(lesson, &Crossing::Anchor { publication: id, layer, timestamp: rtp, unix_nanos });
+                    self.tell_interested(
+                        lesson,
+                        &Crossing::Anchor { publication: id, layer, timestamp: rtp, unix_nanos },
+                    );
                 }
             }
             (Received::Nack { ssrc, sequence_numbers }, Side::Subscriber { key: Some(subscriber), .. }) => {
@@ -208,7 +211,9 @@ impl Worker {
             match output {
                 Output::KeyframeRequest { publication, layer } => self.request_keyframe(publication, layer),
                 Output::Slots { lesson, participant, connection, slots } => {
-                    let Some(connection) = self.connections.get(connection).map(|connection| connection.id) else { continue };
+                    let Some(connection) = self.connections.get(connection).map(|connection| connection.id) else {
+                        continue;
+                    };
                     self.report(Report::Slots { lesson, participant, connection, slots });
                 }
                 Output::Publication { publication, lesson, report } => {
@@ -286,7 +291,9 @@ impl Worker {
                     self.router.remove_publication(publication, self.now);
                 }
             }
-            Crossing::Replaces { lesson, source, connection, since } => self.take_over(lesson, &source, connection, since),
+            Crossing::Replaces { lesson, source, connection, since } => {
+                self.take_over(lesson, &source, connection, since)
+            }
             Crossing::Media(id, batch) => self.ingest_batch(id, &batch),
             Crossing::Anchor { publication, layer, timestamp, unix_nanos } => {
                 if let Some(publication) = self.router.publication(publication) {
@@ -334,7 +341,8 @@ impl Worker {
             return;
         }
         workers.insert(worker);
-        let local: Vec<usize> = self.router.publications_of(lesson).filter(|key| self.origins.contains_key(key)).collect();
+        let local: Vec<usize> =
+            self.router.publications_of(lesson).filter(|key| self.origins.contains_key(key)).collect();
         for key in local {
             let Some(spec) = self.router.spec(key).cloned() else { continue };
             let id = spec.id;

@@ -32,7 +32,9 @@ impl Worker {
                 self.router.set_stage(lesson, Vec::new(), self.now);
             }
             Request::SetStage(lesson, participants) => self.router.set_stage(lesson, participants, self.now),
-            Request::CapLayer { lesson, participant, slot, cap } => self.router.cap_layer(lesson, participant, slot, cap),
+            Request::CapLayer { lesson, participant, slot, cap } => {
+                self.router.cap_layer(lesson, participant, slot, cap)
+            }
             Request::Stop => {
                 for key in self.connections.iter().map(|(key, _)| key).collect::<Vec<_>>() {
                     self.close(key, Closed::Stopping);
@@ -63,7 +65,11 @@ impl Worker {
         let tag = patch.if_match.as_deref().ok_or(Refused::MissingEtag)?.trim();
         if tag != "*" {
             // We are ICE-lite: the peer's candidates are nothing to us, its checks tell where it is.
-            return if tag.trim_matches('"') == connection.ufrag { Ok(Patched::Trickled) } else { Err(Refused::StaleEtag) };
+            return if tag.trim_matches('"') == connection.ufrag {
+                Ok(Patched::Trickled)
+            } else {
+                Err(Refused::StaleEtag)
+            };
         }
         let (remote_ufrag, _) = fragment
             .credentials
@@ -87,7 +93,12 @@ impl Worker {
         Ok(Patched::Restarted { fragment, etag })
     }
 
-    fn disconnect(&mut self, lesson: LessonId, participant: Option<ParticipantId>, id: ConnectionId) -> Result<(), Refused> {
+    fn disconnect(
+        &mut self,
+        lesson: LessonId,
+        participant: Option<ParticipantId>,
+        id: ConnectionId,
+    ) -> Result<(), Refused> {
         let key = *self.by_id.get(&id).ok_or(Refused::NoSuchConnection)?;
         let connection = self.connections.get(key).ok_or(Refused::NoSuchConnection)?;
         if connection.lesson != lesson || participant.is_some_and(|participant| participant != connection.participant) {
@@ -110,7 +121,9 @@ impl Worker {
             self.busy.remove(&key);
             let first = !self.router.has_subscribers(lesson);
             let subscriber = self.router.add_subscriber(spec, now);
-            if let Some(Side::Subscriber { key, .. }) = self.connections.get_mut(key).map(|connection| &mut connection.side) {
+            if let Some(Side::Subscriber { key, .. }) =
+                self.connections.get_mut(key).map(|connection| &mut connection.side)
+            {
                 *key = Some(subscriber);
             }
             if first {
@@ -133,7 +146,8 @@ impl Worker {
         self.demux.remove(key, &connection.addresses);
         match connection.side {
             Side::Publisher(ingress) => {
-                let publications: Vec<usize> = ingress.sections().iter().filter_map(|section| section.publication).collect();
+                let publications: Vec<usize> =
+                    ingress.sections().iter().filter_map(|section| section.publication).collect();
                 for publication in publications {
                     self.end_publication(publication, why);
                 }
@@ -160,4 +174,3 @@ impl Worker {
         self.tell_all(&Crossing::Interest { lesson, worker: self.host.index, wanted: false });
     }
 }
-

@@ -104,7 +104,11 @@ pub struct Inbox {
 
 impl Default for Inbox {
     fn default() -> Self {
-        Self { buffers: (0..BATCH_SIZE).map(|_| vec![0; RECEIVE]).collect(), meta: [RecvMeta::default(); BATCH_SIZE], received: 0 }
+        Self {
+            buffers: (0..BATCH_SIZE).map(|_| vec![0; RECEIVE]).collect(),
+            meta: [RecvMeta::default(); BATCH_SIZE],
+            received: 0,
+        }
     }
 }
 
@@ -116,7 +120,8 @@ impl Inbox {
     pub fn receive(&mut self, socket: &WorkerSocket) -> io::Result<bool> {
         self.received = 0;
         let mut slices = self.buffers.iter_mut().map(|buffer| IoSliceMut::new(buffer));
-        let mut slices: [IoSliceMut<'_>; BATCH_SIZE] = std::array::from_fn(|_| slices.next().unwrap_or(IoSliceMut::new(&mut [])));
+        let mut slices: [IoSliceMut<'_>; BATCH_SIZE] =
+            std::array::from_fn(|_| slices.next().unwrap_or(IoSliceMut::new(&mut [])));
         match socket.state.recv(UdpSockRef::from(&socket.socket), &mut slices, &mut self.meta) {
             Ok(received) => {
                 self.received = received;

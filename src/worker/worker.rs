@@ -303,7 +303,9 @@ impl Worker {
         self.router.flush();
         let Self { router, connections, egress, socket, meters, .. } = self;
         for run in router.forwards().chunk_by(|one, next| one.connection == next.connection) {
-            let Some(connection) = run.first().and_then(|first| connections.get_mut(first.connection)) else { continue };
+            let Some(connection) = run.first().and_then(|first| connections.get_mut(first.connection)) else {
+                continue;
+            };
             let Some(path) = connection.path() else { continue };
             let Connection { peer, transport_cc, transport_sequence, line, .. } = connection;
             let Some(sealer) = peer.sealer() else { continue };
