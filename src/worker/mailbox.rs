@@ -2,8 +2,10 @@
 //! worker, what it answers, and what it reports unasked.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io;
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crossbeam_channel::{Sender, TrySendError};
@@ -234,11 +236,12 @@ const PATIENCE: Duration = Duration::from_secs(1);
 #[derive(Debug, Clone)]
 pub struct Workers {
     mailboxes: Arc<[Mailbox]>,
+    threads: Arc<Mutex<Vec<JoinHandle<io::Result<()>>>>>,
 }
 
 impl Workers {
-    pub(super) fn new(mailboxes: Vec<Mailbox>) -> Self {
-        Self { mailboxes: mailboxes.into() }
+    pub(super) fn new(mailboxes: Vec<Mailbox>, threads: Vec<JoinHandle<io::Result<()>>>) -> Self {
+        Self { mailboxes: mailboxes.into(), threads: Arc::new(Mutex::new(threads)) }
     }
 
     fn post(&self, worker: usize, request: Request) -> Result<(), Refused> {
@@ -340,7 +343,21 @@ impl Workers {
         self.tell_all(|| Request::CapLayer { lesson, participant, slot: (slot, index), cap }).await;
     }
 
-    pub(super) async fn stop(&self) {
+    /// Ends every connection, and the threads. What is asked afterwards is refused as [`Refused::Stopping`].
+    pub async fn stop(&self) {
         self.tell_all(|| Request::Stop).await;
+        let threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
+        let joined = tokio::task::spawn_blocking(move || {
+            for thread in threads {
+                match thread.join() {
+                    Ok(Ok(())) => {}
+                    Ok(Err(error)) => tracing::error!(%error, "a media thread ended with an error"),
+                    Err(_) => tracing::error!("a media thread panicked"),
+                }
+            }
+        });
+        if joined.await.is_err() {
+            tracing::error!("the media threads could not be waited for");
+        }
     }
 }

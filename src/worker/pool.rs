@@ -3,7 +3,6 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
-use std::thread::JoinHandle;
 
 use crossbeam_channel::bounded;
 use mio::{Poll, Waker};
@@ -54,86 +53,46 @@ pub enum StartError {
     System(#[from] io::Error),
 }
 
-/// The running media threads.
-#[derive(Debug)]
-pub struct Pool {
-    workers: Workers,
-    threads: Vec<JoinHandle<io::Result<()>>>,
-    addresses: Vec<SocketAddr>,
-}
-
-impl Pool {
-    /// Binds all ports, then starts all threads: either everything runs or nothing does.
-    ///
-    /// # Errors
-    /// [`StartError`] says which port or what else was refused.
-    pub fn start(settings: &Settings, reports: &tokio::sync::mpsc::Sender<Report>) -> Result<Self, StartError> {
-        let identity = Identity::generate()?;
-        let server_clock = clock::server_clock();
-        let count = settings.workers.clamp(1, MAX_WORKERS);
-        let mut setups = Vec::new();
-        let (mut mailboxes, mut ways, mut addresses) = (Vec::new(), Vec::new(), Vec::new());
-        for index in 0..count {
-            let socket = bind(settings, index)?;
-            warn_of_small_buffers(&socket);
-            let poll = Poll::new()?;
-            let waker = Arc::new(Waker::new(poll.registry(), Worker::WAKER)?);
-            let (requests_in, requests) = bounded(CAPACITY);
-            let (way, crossings) = way();
-            mailboxes.push(Mailbox { requests: requests_in, waker: Arc::clone(&waker) });
-            ways.push((way, waker));
-            let port = socket.local().port();
-            addresses.push(socket.local());
-            let candidates = settings.public_addresses.iter().map(|&ip| SocketAddr::new(ip, port)).collect();
-            let host = Host { index, identity: identity.clone(), candidates };
-            setups.push((host, socket, poll, requests, crossings));
-        }
-        let mut threads = Vec::new();
-        for (host, socket, poll, requests, crossings) in setups {
-            let name = format!("media-{}", host.index);
-            let worker = Worker::new(Setup {
-                host,
-                clock: server_clock,
-                socket,
-                poll,
-                requests,
-                crossings,
-                ways: ways.clone(),
-                reports: reports.clone(),
-                max_connections: settings.max_connections_per_worker,
-            });
-            threads.push(std::thread::Builder::new().name(name).spawn(move || worker.run())?);
-        }
-        Ok(Self { workers: Workers::new(mailboxes), threads, addresses })
+/// Binds all ports, then starts all threads: either everything runs or nothing does. Reports go to `reports`.
+///
+/// # Errors
+/// [`StartError`] says which port or what else was refused.
+pub fn start(settings: &Settings, reports: &tokio::sync::mpsc::Sender<Report>) -> Result<Workers, StartError> {
+    let identity = Identity::generate()?;
+    let server_clock = clock::server_clock();
+    let mut setups = Vec::new();
+    let (mut mailboxes, mut ways) = (Vec::new(), Vec::new());
+    for index in 0..settings.workers.clamp(1, MAX_WORKERS) {
+        let socket = bind(settings, index)?;
+        warn_of_small_buffers(&socket);
+        let poll = Poll::new()?;
+        let waker = Arc::new(Waker::new(poll.registry(), Worker::WAKER)?);
+        let (requests_in, requests) = bounded(CAPACITY);
+        let (way, crossings) = way();
+        mailboxes.push(Mailbox { requests: requests_in, waker: Arc::clone(&waker) });
+        ways.push((way, waker));
+        let port = socket.local().port();
+        let candidates = settings.public_addresses.iter().map(|&ip| SocketAddr::new(ip, port)).collect();
+        let host = Host { index, identity: identity.clone(), candidates };
+        setups.push((host, socket, poll, requests, crossings));
     }
-
-    /// What can be asked of them.
-    #[must_use]
-    pub fn workers(&self) -> Workers {
-        self.workers.clone()
-    }
-
-    /// The bound addresses, one per thread.
-    #[must_use]
-    pub fn addresses(&self) -> &[SocketAddr] {
-        &self.addresses
-    }
-
-    /// Ends every connection and every thread.
-    pub async fn stop(self) {
-        self.workers.stop().await;
-        let threads = self.threads;
-        let joined = tokio::task::spawn_blocking(move || {
-            for thread in threads {
-                if let Ok(Err(error)) = thread.join() {
-                    tracing::error!(%error, "a media thread ended with an error");
-                }
-            }
+    let mut threads = Vec::new();
+    for (host, socket, poll, requests, crossings) in setups {
+        let name = format!("media-{}", host.index);
+        let worker = Worker::new(Setup {
+            host,
+            clock: server_clock,
+            socket,
+            poll,
+            requests,
+            crossings,
+            ways: ways.clone(),
+            reports: reports.clone(),
+            max_connections: settings.max_connections_per_worker,
         });
-        if joined.await.is_err() {
-            tracing::error!("the media threads could not be waited for");
-        }
+        threads.push(std::thread::Builder::new().name(name).spawn(move || worker.run())?);
     }
+    Ok(Workers::new(mailboxes, threads))
 }
 
 fn bind(settings: &Settings, index: usize) -> Result<WorkerSocket, StartError> {
