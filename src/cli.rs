@@ -1,6 +1,5 @@
 //! The command line.
 
-
 mod demo;
 
 use std::io::Write;
@@ -9,9 +8,9 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::{Parser, Subcommand, ValueEnum};
-use time::{Duration, OffsetDateTime};
+use time::Duration;
 
-use crate::api::{self, Clock, page_url};
+use crate::api::{self, page_url};
 use crate::auth::{OperatorKey, Publish, Tokens};
 use crate::config::Config;
 use crate::id::{LessonId, ParticipantId, SourceName};
@@ -115,9 +114,12 @@ impl Cli {
 }
 
 fn load(path: Option<&Path>) -> anyhow::Result<Config> {
-    let environment = std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    let environment =
+        std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
     let loaded = Config::load(path, environment);
-    loaded.with_context(|| path.map_or("配置 configuration".to_owned(), |path| format!("配置 configuration {}", path.display())))
+    loaded.with_context(|| {
+        path.map_or("配置 configuration".to_owned(), |path| format!("配置 configuration {}", path.display()))
+    })
 }
 
 async fn serve(config: Config) -> anyhow::Result<()> {
@@ -145,7 +147,7 @@ async fn token(config: &Config, arguments: TokenArguments) -> anyhow::Result<Str
         RoleArgument::Classroom => (Role::Classroom, Publish::These([SourceName::camera()].into())),
     };
     let publish = if arguments.sources.is_empty() { usual } else { Publish::parse(&arguments.sources)? };
-    let now = Clock::system().now();
+    let now = server::clock().now();
     let tokens = Tokens::new(&store.secret(TOKEN_SECRET, now).await?, config.auth.lifetimes);
     let claims = api::member(lesson.id, ParticipantId::random(), role, publish, arguments.name, None);
     let issued = match arguments.minutes {
@@ -159,7 +161,7 @@ async fn token(config: &Config, arguments: TokenArguments) -> anyhow::Result<Str
 async fn operator_link(config: &Config) -> anyhow::Result<String> {
     let store = open_existing(config).await?;
     let key = OperatorKey::random();
-    store.replace_operator_key(key.hash(), OffsetDateTime::now_utc()).await?;
+    store.replace_operator_key(key.hash(), server::clock().now()).await?;
     store.close().await;
     Ok(format!("{}/#/operator/{key}", configured_base(config)))
 }
@@ -167,7 +169,11 @@ async fn operator_link(config: &Config) -> anyhow::Result<String> {
 /// These commands work beside a running server, but make no data folder by mistake.
 async fn open_existing(config: &Config) -> anyhow::Result<Store> {
     let data = &config.server.data;
-    anyhow::ensure!(data.join("mingshi.db").exists(), "the data folder {} holds no database: start the server first", data.display());
+    anyhow::ensure!(
+        data.join("mingshi.db").exists(),
+        "the data folder {} holds no database: start the server first",
+        data.display()
+    );
     Ok(Store::open(data).await?)
 }
 
@@ -201,7 +207,11 @@ impl Bases {
 /// An address to connect to: who listens everywhere is reached on this machine's loopback.
 fn reachable(address: std::net::SocketAddr) -> std::net::SocketAddr {
     use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-    if address.ip().is_unspecified() { SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), address.port()) } else { address }
+    if address.ip().is_unspecified() {
+        SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), address.port())
+    } else {
+        address
+    }
 }
 
 fn configured_base(config: &Config) -> String {

@@ -103,8 +103,8 @@ pub struct Media {
     pub workers: Option<usize>,
     /// UDP port of the first.
     pub udp_port: u16,
-    /// Local addresses to listen on; none = all.
-    pub bind_addresses: Vec<IpAddr>,
+    /// Local address to listen on; `None` = all.
+    pub bind_address: Option<IpAddr>,
     /// Addresses that browsers are told; none = those of the local interfaces.
     pub public_addresses: Vec<IpAddr>,
     /// Connections per worker at most.
@@ -200,18 +200,31 @@ impl Config {
             media: Media {
                 workers: (workers > 0).then_some(workers),
                 udp_port: media.udp_port,
-                bind_addresses: each("media.bind_addresses", &media.bind_addresses)?,
+                bind_address: each("media.bind_address", &present(media.bind_address))?.pop(),
                 public_addresses: each("media.public_addresses", &media.public_addresses)?,
-                max_connections_per_worker: in_range("media.max_connections_per_worker", media.max_connections_per_worker, 1, 100_000)?
-                    as usize,
+                max_connections_per_worker: in_range(
+                    "media.max_connections_per_worker",
+                    media.max_connections_per_worker,
+                    1,
+                    100_000,
+                )? as usize,
             },
             tls: Tls { files: files(&tls.certificate, &tls.key)?, names: tls.names },
             auth: Auth {
                 lifetimes: Lifetimes {
-                    lesson: Duration::minutes(in_range("auth.lesson_token_minutes", auth.lesson_token_minutes, 1, 1440)?.into()),
-                    operator: Duration::hours(in_range("auth.operator_token_hours", auth.operator_token_hours, 1, 168)?.into()),
+                    lesson: Duration::minutes(
+                        in_range("auth.lesson_token_minutes", auth.lesson_token_minutes, 1, 1440)?.into(),
+                    ),
+                    operator: Duration::hours(
+                        in_range("auth.operator_token_hours", auth.operator_token_hours, 1, 168)?.into(),
+                    ),
                 },
-                join_attempts_per_minute: in_range("auth.join_attempts_per_minute", auth.join_attempts_per_minute, 1, 100_000)?,
+                join_attempts_per_minute: in_range(
+                    "auth.join_attempts_per_minute",
+                    auth.join_attempts_per_minute,
+                    1,
+                    100_000,
+                )?,
             },
             log: Log { filter: log_filter(log.filter)?, json: log.json },
         })
@@ -243,7 +256,9 @@ fn url(key: &str, text: &str) -> Result<Option<String>, Error> {
     }
     let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
     match rest.map(|rest| rest.trim_end_matches('/')) {
-        Some(host) if !host.is_empty() && !host.contains(['#', '?', ' ']) => Ok(Some(text.trim_end_matches('/').into())),
+        Some(host) if !host.is_empty() && !host.contains(['#', '?', ' ']) => {
+            Ok(Some(text.trim_end_matches('/').into()))
+        }
         _ => Err(value(key, format!("{text:?} is not an address such as https://ke.example.cn"))),
     }
 }
@@ -254,6 +269,10 @@ where
 {
     let parse = |text: &String| text.parse().map_err(|error: T::Err| value(key, format!("{text:?}: {error}")));
     texts.iter().map(parse).collect()
+}
+
+fn present(text: String) -> Vec<String> {
+    if text.is_empty() { Vec::new() } else { vec![text] }
 }
 
 fn files(certificate: &str, key: &str) -> Result<Option<CertificateFiles>, Error> {

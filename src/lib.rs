@@ -1,4 +1,5 @@
 //! mingshi
+pub mod adapt;
 pub mod api;
 pub mod auth;
 pub mod cli;
@@ -7,7 +8,9 @@ pub mod id;
 pub mod lesson;
 pub mod rtp;
 pub mod server;
+pub mod sfu;
 pub mod store;
 pub mod telemetry;
+pub mod transport;
 pub mod units;
 pub mod worker;

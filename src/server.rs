@@ -12,6 +12,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use time::OffsetDateTime;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Semaphore, watch};
@@ -29,6 +30,7 @@ use crate::auth::{OperatorKey, Tokens};
 use crate::config::Config;
 use crate::store::{self, Store};
 use crate::telemetry;
+use crate::worker;
 
 /// How often certificates are looked after.
 const CERTIFICATE_INTERVAL: Duration = Duration::from_secs(30);
@@ -66,8 +68,8 @@ pub enum Error {
         fact: String,
     },
     /// The media workers.
-    #[error("the media workers can't start: {0}")]
-    Media(String),
+    #[error("media.udp_port: {0}")]
+    Media(#[from] worker::pool::StartError),
     /// Signals can't be waited for.
     #[error("signals can't be received: {0}")]
     Signals(std::io::Error),
@@ -97,7 +99,17 @@ pub struct Running {
 pub async fn start(config: &Config) -> Result<Running, Error> {
     let data = DataFolder::take(&config.server.data)?;
     let media = media::start(&config.media)?;
-    start_with(config, data, media, Clock::system()).await
+    start_with(config, data, media, clock()).await
+}
+
+/// The machine's clocks.
+#[must_use]
+pub fn clock() -> Clock {
+    let time_of_day = || {
+        OffsetDateTime::from_unix_timestamp_nanos(worker::clock::unix_nanos().into())
+            .unwrap_or(OffsetDateTime::UNIX_EPOCH)
+    };
+    Clock::new(time_of_day, worker::clock::now)
 }
 
 /// Start a server in a data folder that was taken, with a media side and a clock that are given.
@@ -204,7 +216,9 @@ async fn bind(option: &'static str, address: Option<SocketAddr>) -> Result<Optio
         let fact = match error.kind() {
             std::io::ErrorKind::AddrInUse => "another program uses this port".to_owned(),
             std::io::ErrorKind::AddrNotAvailable => "this machine doesn't have this address".to_owned(),
-            std::io::ErrorKind::PermissionDenied => "ports below 1024 need a permission (CAP_NET_BIND_SERVICE)".to_owned(),
+            std::io::ErrorKind::PermissionDenied => {
+                "ports below 1024 need a permission (CAP_NET_BIND_SERVICE)".to_owned()
+            }
             _ => error.to_string(),
         };
         Error::Listen { option, address, fact }

@@ -11,7 +11,12 @@ pub trait Media: Send + Sync {
     /// Accept an offer.
     fn connect(&self, request: Connect) -> BoxFuture<'_, Result<Connected, Refused>>;
     /// Change a connection's ICE session.
-    fn patch(&self, lesson: LessonId, connection: ConnectionId, patch: Patch) -> BoxFuture<'_, Result<Patched, Refused>>;
+    fn patch(
+        &self,
+        lesson: LessonId,
+        connection: ConnectionId,
+        patch: Patch,
+    ) -> BoxFuture<'_, Result<Patched, Refused>>;
     /// End one connection of `participant` (of anybody, if `None`).
     fn disconnect(
         &self,
@@ -41,7 +46,12 @@ impl Media for Workers {
         Workers::connect(self, request).boxed()
     }
 
-    fn patch(&self, lesson: LessonId, connection: ConnectionId, patch: Patch) -> BoxFuture<'_, Result<Patched, Refused>> {
+    fn patch(
+        &self,
+        lesson: LessonId,
+        connection: ConnectionId,
+        patch: Patch,
+    ) -> BoxFuture<'_, Result<Patched, Refused>> {
         Workers::patch(self, lesson, connection, patch).boxed()
     }
 

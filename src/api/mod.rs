@@ -26,7 +26,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request};
-use axum::middleware::{Next, from_fn};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, options};
 use utoipa::openapi::OpenApi as Description;
@@ -67,13 +67,17 @@ pub fn app(state: ApiState) -> Router {
         .fallback(elsewhere)
         .layer(from_fn(cors::cross_origin))
         .layer(from_fn(headers::secure))
-        .layer(from_fn(headers::measure))
+        .layer(from_fn_with_state(state.clock.clone(), headers::measure))
         .with_state(state)
 }
 
 /// Any address that is none of the above: nothing, where programs ask; the web client, where people do.
 async fn elsewhere(request: Request) -> Response {
-    if is_for_programs(request.uri().path()) { Problem::plain(Kind::NotFound).into_response() } else { web::serve(request) }
+    if is_for_programs(request.uri().path()) {
+        Problem::plain(Kind::NotFound).into_response()
+    } else {
+        web::serve(request)
+    }
 }
 
 fn is_for_programs(path: &str) -> bool {

@@ -16,7 +16,7 @@ use crate::lesson::Role;
 /// A token for whom, and for what.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct NewToken {
+pub(crate) struct NewToken {
     /// `studio` or `classroom`.
     pub role: Role,
     /// Shown to the studio.
@@ -32,7 +32,7 @@ pub struct NewToken {
 
 /// A token that was handed out.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct HandedOut {
+pub(crate) struct HandedOut {
     /// The token.
     pub token: String,
     /// Until when it is good.
@@ -47,7 +47,7 @@ pub struct HandedOut {
 
 /// A renewed token.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct Renewed {
+pub(crate) struct Renewed {
     /// The token.
     pub token: String,
     /// Until when it is good.
@@ -80,7 +80,11 @@ pub(super) async fn hand_out(
         Role::Classroom => true,
     } && (new.minutes.is_none() || by.role == Role::Operator);
     if !allowed {
-        return Err(Problem::new(Kind::RoleNotAllowed, "a studio hands out classroom tokens of the usual life only", "主讲端只能发放普通的课堂凭证"));
+        return Err(Problem::new(
+            Kind::RoleNotAllowed,
+            "a studio hands out classroom tokens of the usual life only",
+            "主讲端只能发放普通的课堂凭证",
+        ));
     }
     not_ended(&state.lesson(id).await?)?;
     let minutes = new.minutes.map(life).transpose()?;
@@ -105,8 +109,9 @@ fn life(minutes: u32) -> Result<Duration, Problem> {
 
 fn claims(lesson: LessonId, participant: ParticipantId, new: NewToken) -> Result<Claims, Problem> {
     let publish = match (&new.publish, new.role) {
-        (Some(names), _) => Publish::parse(names)
-            .map_err(|error| Problem::new(Kind::Unprocessable, format!("publish: {error}"), "publish 中有无效的来源名"))?,
+        (Some(names), _) => Publish::parse(names).map_err(|error| {
+            Problem::new(Kind::Unprocessable, format!("publish: {error}"), "publish 中有无效的来源名")
+        })?,
         (None, Role::Studio) => Publish::Any,
         (None, _) => Publish::These([SourceName::camera()].into()),
     };
@@ -124,7 +129,19 @@ pub fn member(
     school: Option<String>,
 ) -> Claims {
     let iss = String::new();
-    Claims { iss, iat: 0, exp: 0, sub: participant, role, lesson: Some(lesson), publish, subscribe: true, name, school, key: None }
+    Claims {
+        iss,
+        iat: 0,
+        exp: 0,
+        sub: participant,
+        role,
+        lesson: Some(lesson),
+        publish,
+        subscribe: true,
+        name,
+        school,
+        key: None,
+    }
 }
 
 /// A text that others are shown: trimmed, bounded, and none if nothing is left.

@@ -32,7 +32,11 @@ pub(super) fn serve(request: Request) -> Response {
         Some(response) => response,
         // A page's address has no dot in its last part; a file that is missing stays missing.
         None if path.rsplit('/').next().is_some_and(|last| last.contains('.')) => {
-            if path == INDEX { not_built() } else { Problem::plain(Kind::NotFound).into_response() }
+            if path == INDEX {
+                not_built()
+            } else {
+                Problem::plain(Kind::NotFound).into_response()
+            }
         }
         None => file(INDEX, request.headers()).unwrap_or_else(not_built),
     }
@@ -65,7 +69,8 @@ fn file(path: &str, asked: &HeaderMap) -> Option<Response> {
 
 fn compressed(path: &str, asked: &HeaderMap) -> Option<(EmbeddedFile, &'static str)> {
     let accepted = asked.get(header::ACCEPT_ENCODING).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let takes = |encoding: &str| accepted.split(',').any(|word| word.split(';').next().unwrap_or_default().trim() == encoding);
+    let takes =
+        |encoding: &str| accepted.split(',').any(|word| word.split(';').next().unwrap_or_default().trim() == encoding);
     [("br", "br"), ("gzip", "gz")]
         .into_iter()
         .filter(|(encoding, _)| takes(encoding))

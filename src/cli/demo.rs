@@ -7,12 +7,10 @@ use std::time::Duration;
 use anyhow::Context;
 use clap::ValueEnum;
 use serde::Serialize;
-use time::OffsetDateTime;
 use tokio::process::{Child, Command};
-use tokio::time::Instant;
 
 use super::{Bases, print, say};
-use crate::api::{ApiState, Clock, member, page_url};
+use crate::api::{ApiState, member, page_url};
 use crate::auth::{Issued, OperatorKey, Publish};
 use crate::config::Config;
 use crate::id::{LessonId, ParticipantId};
@@ -86,7 +84,8 @@ pub(super) async fn run(mut config: Config, arguments: Arguments) -> anyhow::Res
     let running = server::start(&config).await?;
     let bases = Bases::of(&config, &running);
     let lesson = on_air(&running.state).await?;
-    let demo = Demo { program, codec: arguments.codec, lesson, base: bases.local.clone(), state: running.state.clone() };
+    let demo =
+        Demo { program, codec: arguments.codec, lesson, base: bases.local.clone(), state: running.state.clone() };
     let data = running.data();
     let publisher = demo.publish(&data);
     let told = demo.announce(&bases, arguments.json);
@@ -118,10 +117,11 @@ impl Demo {
         let token = self.token(Role::Studio, Publish::Any, TEACHER).token;
         let mut pause = FIRST_PAUSE;
         loop {
-            let began = Instant::now();
+            let began = self.state.clock.instant();
             let mut child = self.spawn(&token, data)?;
             let status = child.wait().await.context("waiting for mingshi-media")?;
-            pause = if began.elapsed() > WELL { FIRST_PAUSE } else { (pause * 2).min(LONGEST_PAUSE) };
+            let ran = self.state.clock.instant().saturating_duration_since(began);
+            pause = if ran > WELL { FIRST_PAUSE } else { (pause * 2).min(LONGEST_PAUSE) };
             tracing::warn!(%status, pause_seconds = pause.as_secs_f32(), "the demonstration's publisher ended; it is started again");
             tokio::time::sleep(pause).await;
         }
@@ -143,14 +143,15 @@ impl Demo {
 
     /// Once pictures flow, say where.
     async fn announce(&self, bases: &Bases, json: bool) -> anyhow::Result<()> {
-        let began = Instant::now();
-        let mut is_late = false;
-        while !self.state.directory.has_picture(self.lesson.id) {
-            tokio::time::sleep(PICTURE_POLL).await;
-            if !is_late && began.elapsed() > PICTURE_EXPECTED {
-                is_late = true;
-                say("仍没有画面，请运行 mingshi check 查看原因。 No picture yet; `mingshi check` may tell why.");
+        let pictures = async {
+            while !self.state.directory.has_picture(self.lesson.id) {
+                tokio::time::sleep(PICTURE_POLL).await;
             }
+        };
+        tokio::pin!(pictures);
+        if tokio::time::timeout(PICTURE_EXPECTED, &mut pictures).await.is_err() {
+            say("仍没有画面，请运行 mingshi check 查看原因。 No picture yet; `mingshi check` may tell why.");
+            pictures.await;
         }
         let on_air = self.on_air(&self.base).await?;
         for base in &bases.all {
@@ -197,7 +198,7 @@ async fn on_air(state: &ApiState) -> anyhow::Result<Lesson> {
     if let Some(lesson) = lessons.into_iter().find(|lesson| lesson.title == TITLE) {
         return Ok(lesson);
     }
-    let now: OffsetDateTime = Clock::system().now();
+    let now = state.clock.now();
     let draft = Draft {
         title: TITLE.into(),
         teacher: Some(TEACHER.into()),
@@ -227,5 +228,7 @@ pub(super) fn find_media_program() -> anyhow::Result<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let everywhere = beside.into_iter().chain(std::env::split_paths(&path).map(|folder| folder.join(NAME)));
     let found = everywhere.into_iter().find(|candidate| candidate.is_file());
-    found.with_context(|| format!("{NAME} is neither beside this program nor in the path; MINGSHI_MEDIA may say where it is"))
+    found.with_context(|| {
+        format!("{NAME} is neither beside this program nor in the path; MINGSHI_MEDIA may say where it is")
+    })
 }

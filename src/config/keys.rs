@@ -34,7 +34,8 @@ pub(super) fn check(text: &str) -> Result<(), Error> {
         if let Some(key) = content.keys().find(|key| !keys.contains_key(key.get_ref().as_ref())) {
             let name = format!("{name}.{}", key.get_ref());
             let line = line_of(text, key.span().start);
-            let elsewhere = all.iter().find(|option| option.split_once('.').map(|(_, key)| key) == Some(key.get_ref())).cloned();
+            let elsewhere =
+                all.iter().find(|option| option.split_once('.').map(|(_, key)| key) == Some(key.get_ref())).cloned();
             let nearest = elsewhere.or_else(|| nearest(&name, all.iter().cloned()));
             return Err(Error::UnknownKey { line, key: name, nearest });
         }
@@ -82,7 +83,9 @@ fn parsed(option: &Value, text: &str) -> Result<Value, String> {
     let text = text.trim();
     match option {
         Value::Integer(_) => text.parse().map(Value::Integer).map_err(|_| format!("{text:?} is not a whole number")),
-        Value::Boolean(_) => text.parse().map(Value::Boolean).map_err(|_| format!("{text:?} is neither true nor false")),
+        Value::Boolean(_) => {
+            text.parse().map(Value::Boolean).map_err(|_| format!("{text:?} is neither true nor false"))
+        }
         Value::Array(_) => {
             let words = text.split(',').map(str::trim).filter(|word| !word.is_empty());
             Ok(Value::Array(words.map(|word| Value::String(word.into())).collect()))

@@ -64,7 +64,11 @@ pub(super) struct OwnCertificate {
 }
 
 /// See to it that `folder` holds an authority, and a certificate of it for these names that is good for a while.
-pub(super) fn ensure(folder: &Path, names: &BTreeSet<String>, now: OffsetDateTime) -> Result<OwnCertificate, AuthorityError> {
+pub(super) fn ensure(
+    folder: &Path,
+    names: &BTreeSet<String>,
+    now: OffsetDateTime,
+) -> Result<OwnCertificate, AuthorityError> {
     make_private(folder).map_err(|source| AuthorityError::File { path: folder.into(), source })?;
     let ca_key = authority(folder, now)?;
     let own = |about: &About, is_new| OwnCertificate {
@@ -109,7 +113,12 @@ fn ca_params(key: &KeyPair, now: OffsetDateTime) -> CertificateParams {
     params
 }
 
-fn certify(folder: &Path, ca_key: KeyPair, names: &BTreeSet<String>, now: OffsetDateTime) -> Result<About, AuthorityError> {
+fn certify(
+    folder: &Path,
+    ca_key: KeyPair,
+    names: &BTreeSet<String>,
+    now: OffsetDateTime,
+) -> Result<About, AuthorityError> {
     let key = KeyPair::generate()?;
     let mut params = CertificateParams::new(names.iter().cloned().collect::<Vec<_>>())?;
     params.not_before = now - BACKDATED;

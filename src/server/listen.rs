@@ -62,7 +62,13 @@ pub(super) async fn accept(listener: TcpListener, tls: Option<TlsAcceptor>, shar
     }
 }
 
-fn admit(stream: TcpStream, address: SocketAddr, tls: Option<TlsAcceptor>, shared: &Shared, connections: &mut JoinSet<()>) {
+fn admit(
+    stream: TcpStream,
+    address: SocketAddr,
+    tls: Option<TlsAcceptor>,
+    shared: &Shared,
+    connections: &mut JoinSet<()>,
+) {
     let Ok(place) = shared.connections.clone().try_acquire_owned() else {
         metrics::counter!("mingshi_http_connections_refused_total").increment(1);
         return;

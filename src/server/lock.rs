@@ -41,7 +41,8 @@ impl DataFolder {
     pub fn take(path: &Path) -> Result<Self, LockError> {
         let failed = |source| LockError::Folder { folder: path.into(), source };
         make_private(path).map_err(failed)?;
-        let options = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path.join("mingshi.lock"));
+        let options =
+            OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path.join("mingshi.lock"));
         let mut lock = options.map_err(failed)?;
         match lock.try_lock() {
             Ok(()) => {}

@@ -138,7 +138,11 @@ impl ResolvesServerCert for Certificates {
     }
 }
 
-fn read(origin: &Origin, provider: &CryptoProvider, now: OffsetDateTime) -> Result<(Arc<CertifiedKey>, Seen), TlsError> {
+fn read(
+    origin: &Origin,
+    provider: &CryptoProvider,
+    now: OffsetDateTime,
+) -> Result<(Arc<CertifiedKey>, Seen), TlsError> {
     match origin {
         Origin::Files(files) => {
             // Looked at before reading: a change in between is taken up the next time.
@@ -162,7 +166,11 @@ fn stamp(files: &config::CertificateFiles) -> Seen {
 }
 
 /// A certificate chain and its key, seen to belong together.
-pub(crate) fn certified(certificate: &Path, key: &Path, provider: &CryptoProvider) -> Result<Arc<CertifiedKey>, TlsError> {
+pub(crate) fn certified(
+    certificate: &Path,
+    key: &Path,
+    provider: &CryptoProvider,
+) -> Result<Arc<CertifiedKey>, TlsError> {
     let file = |path: &Path, fact: String| TlsError::File { path: path.into(), fact };
     let bytes = |path: &Path| std::fs::read(path).map_err(|error| file(path, error.to_string()));
     let chain = CertificateDer::pem_slice_iter(&bytes(certificate)?)
@@ -171,7 +179,8 @@ pub(crate) fn certified(certificate: &Path, key: &Path, provider: &CryptoProvide
     if chain.is_empty() {
         return Err(file(certificate, "no PEM certificate in it".into()));
     }
-    let private = PrivateKeyDer::from_pem_slice(&bytes(key)?).map_err(|error| file(key, format!("no PEM key: {error}")))?;
+    let private =
+        PrivateKeyDer::from_pem_slice(&bytes(key)?).map_err(|error| file(key, format!("no PEM key: {error}")))?;
     match CertifiedKey::from_der(chain, private, provider) {
         Ok(certified) => Ok(Arc::new(certified)),
         Err(rustls::Error::InconsistentKeys(_)) => {

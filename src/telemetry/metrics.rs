@@ -38,7 +38,11 @@ pub fn install_metrics() -> Result<PrometheusHandle, MetricsError> {
 
 fn describe() {
     describe_counter!("mingshi_http_requests_total", "HTTP requests answered, by route, method and status");
-    describe_histogram!("mingshi_http_request_duration_seconds", Unit::Seconds, "From a request to its answer, by route");
+    describe_histogram!(
+        "mingshi_http_request_duration_seconds",
+        Unit::Seconds,
+        "From a request to its answer, by route"
+    );
     describe_gauge!("mingshi_http_connections", "HTTP and HTTPS connections open");
     describe_counter!("mingshi_http_connections_refused_total", "Connections turned away because there were too many");
     describe_counter!("mingshi_tls_handshakes_failed_total", "TLS handshakes that came to nothing");
@@ -49,5 +53,8 @@ fn describe() {
     describe_counter!("mingshi_lesson_pages_refused_total", "Lesson websockets not let in, by code");
     describe_counter!("mingshi_lesson_pages_too_slow_total", "Lesson websockets closed because they read too slowly");
     describe_counter!("mingshi_lesson_page_messages_refused_total", "Messages of pages that made no sense");
-    describe_counter!("mingshi_guesses_limited_total", "Join codes and operator keys refused because too many were tried");
+    describe_counter!(
+        "mingshi_guesses_limited_total",
+        "Join codes and operator keys refused because too many were tried"
+    );
 }
