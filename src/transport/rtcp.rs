@@ -8,7 +8,9 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 use rtc_rtcp::goodbye::Goodbye;
-use rtc_rtcp::header::{COUNT_MAX, FORMAT_FIR, FORMAT_PLI, FORMAT_REMB, FORMAT_TCC, FORMAT_TLN, Header, PacketType, SDES_MAX_OCTET_COUNT};
+use rtc_rtcp::header::{
+    COUNT_MAX, FORMAT_FIR, FORMAT_PLI, FORMAT_REMB, FORMAT_TCC, FORMAT_TLN, Header, PacketType, SDES_MAX_OCTET_COUNT,
+};
 use rtc_rtcp::payload_feedbacks::full_intra_request::FullIntraRequest;
 use rtc_rtcp::payload_feedbacks::picture_loss_indication::PictureLossIndication;
 use rtc_rtcp::payload_feedbacks::receiver_estimated_maximum_bitrate::ReceiverEstimatedMaximumBitrate;
@@ -102,7 +104,11 @@ fn read_packet(header: &Header, packet: &[u8], facts: &mut Vec<Received>) -> Res
     match (header.packet_type, header.count) {
         (PacketType::SenderReport, _) => {
             let report: SenderReport = parse("SR", packet)?;
-            facts.push(Received::SenderReport { ssrc: report.ssrc, ntp: NtpTime(report.ntp_time), rtp: report.rtp_time });
+            facts.push(Received::SenderReport {
+                ssrc: report.ssrc,
+                ntp: NtpTime(report.ntp_time),
+                rtp: report.rtp_time,
+            });
             facts.extend(report.reports.iter().map(|block| Received::Reception(reception(block))));
         }
         (PacketType::ReceiverReport, _) => {
@@ -173,14 +179,18 @@ pub fn write(messages: &[Sent], sender: u32, cname: &str, reduced_size: bool, ou
     if messages.is_empty() {
         return;
     }
-    let is_feedback = |message: &Sent| matches!(message, Sent::Nack { .. } | Sent::KeyframeRequest { .. } | Sent::TransportFeedback(_));
+    let is_feedback = |message: &Sent| {
+        matches!(message, Sent::Nack { .. } | Sent::KeyframeRequest { .. } | Sent::TransportFeedback(_))
+    };
     if !(reduced_size && messages.iter().all(is_feedback)) {
         write_reports(messages, sender, cname, out);
     }
     for message in messages {
         match message {
             Sent::Nack { ssrc, sequence_numbers } => write_nack(*ssrc, sequence_numbers, sender, out),
-            Sent::KeyframeRequest { ssrc } => append(&PictureLossIndication { sender_ssrc: sender, media_ssrc: *ssrc }, out),
+            Sent::KeyframeRequest { ssrc } => {
+                append(&PictureLossIndication { sender_ssrc: sender, media_ssrc: *ssrc }, out)
+            }
             Sent::TransportFeedback(told) => {
                 if let Some(packet) = feedback::packet(told, sender) {
                     append(&packet, out);

@@ -44,7 +44,8 @@ impl Format {
         let mut formats: Vec<Self> = Vec::new();
         for text in numbers {
             let number = text.parse().ok().filter(|number| *number < 128);
-            let number = number.ok_or_else(|| Error::Malformed(format!("m-line {mid} has a payload type that isn't 0 to 127")))?;
+            let number = number
+                .ok_or_else(|| Error::Malformed(format!("m-line {mid} has a payload type that isn't 0 to 127")))?;
             if formats.iter().any(|known| known.number == number) {
                 return Err(Error::Malformed(format!("m-line {mid} names payload type {number} twice")));
             }
@@ -96,17 +97,20 @@ impl Format {
     /// A parameter of a=fmtp by its name.
     fn parameter(&self, name: &str) -> Option<&str> {
         let parameters = self.parameters.split(';').filter_map(|parameter| parameter.split_once('='));
-        parameters.map(|(key, value)| (key.trim(), value.trim())).find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+        parameters
+            .map(|(key, value)| (key.trim(), value.trim()))
+            .find(|(key, _)| key.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value)
     }
 
     /// What it is, if it is one that is forwarded.
-    fn codec(&self, all: &[Self]) -> Option<Codec> {
+    fn codec(&self, all: &[Self], role: Role) -> Option<Codec> {
         match (self.name.as_str(), self.clock_rate, self.channels) {
             ("opus", 48_000, 2) => Some(Codec::Opus),
             ("red", 48_000, 2) => self.wraps_opus(all).then_some(Codec::Red),
             ("vp8", 90_000, 1) => Some(Codec::Vp8),
             ("h264", 90_000, 1) if self.parameter("packetization-mode") == Some("1") => {
-                h264_profile(self.profile()?).map(Codec::H264)
+                h264_profile(self.profile()?, role).map(Codec::H264)
             }
             ("av1", 90_000, 1) => (self.parameter("profile").unwrap_or("0") == "0").then_some(Codec::Av1),
             _ => None,
@@ -172,9 +176,12 @@ impl Format {
 }
 
 /// Whether any format of `media` that we take offers transport-wide feedback.
-pub(super) fn offers_transport_cc(media: &OfferedMedia) -> bool {
+pub(super) fn offers_transport_cc(media: &OfferedMedia, role: Role) -> bool {
     let formats = &media.formats;
-    formats.iter().any(|format| format.offers("transport-cc") && format.codec(formats).is_some_and(|codec| codec.is_voice() == media.voice))
+    formats.iter().any(|format| {
+        format.offers("transport-cc")
+            && format.codec(formats, role).is_some_and(|codec| codec.is_voice() == media.voice)
+    })
 }
 
 /// Every format that both ends know, in the order offered.
@@ -186,7 +193,7 @@ pub(super) fn agree(media: &OfferedMedia, role: Role, transport_cc: bool) -> Res
     let agreed: Vec<AgreedFormat> = formats
         .iter()
         .filter_map(|format| {
-            let codec = format.codec(formats).filter(|codec| codec.is_voice() == media.voice)?;
+            let codec = format.codec(formats, role).filter(|codec| codec.is_voice() == media.voice)?;
             let feedback = format.answered_feedback(transport_cc);
             let payload_type = PayloadType {
                 number: format.number,
@@ -218,11 +225,14 @@ fn retransmission(number: u8, codec: Codec, formats: &[Format]) -> Option<u8> {
 }
 
 /// The profile of three octets of profile-level-id. Its level doesn't decide who can play it.
-fn h264_profile([profile, _, _]: [u8; 3]) -> Option<H264Profile> {
-    match profile {
-        0x42 => Some(H264Profile::ConstrainedBaseline),
-        0x4d => Some(H264Profile::Main),
-        0x64 => Some(H264Profile::High),
+fn h264_profile([profile, _, _]: [u8; 3], role: Role) -> Option<H264Profile> {
+    match (profile, role) {
+        (0x42, _) => Some(H264Profile::ConstrainedBaseline),
+        (0x4d, _) => Some(H264Profile::Main),
+        (0x64, _) => Some(H264Profile::High),
+        // Who plays high 4:4:4 predictive plays high (H.264 §A.2.8), and Chromium without a hardware decoder names only the former.
+        // A publisher isn't asked for it: few could play what it then might send.
+        (0xf4, Role::Subscriber) => Some(H264Profile::High),
         _ => None,
     }
 }

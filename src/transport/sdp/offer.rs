@@ -102,14 +102,18 @@ impl Offer {
             lines,
             bundle,
             mixed_extensions: has(session, "extmap-allow-mixed"),
-            trickle: description
-                .media_descriptions
-                .iter()
-                .flat_map(|line| &line.attributes)
-                .chain(session)
-                .any(|a| a.key == "ice-options" && value(a).split(' ').any(|option| option == "trickle")),
+            trickle: offers_trickle(&description),
         })
     }
+}
+
+/// Whether the client says anywhere that it trickles (RFC 8840 §4.1); libdatachannel puts commas between its options.
+fn offers_trickle(description: &SessionDescription) -> bool {
+    let lines = description.media_descriptions.iter().map(|line| line.attributes.as_slice());
+    lines
+        .chain([description.attributes.as_slice()])
+        .flat_map(|attributes| values(attributes, "ice-options"))
+        .any(|options| options.split([' ', ',']).any(|option| option == "trickle"))
 }
 
 /// An attribute's value, empty for a flag.
@@ -139,7 +143,9 @@ fn read_lines(description: &SessionDescription) -> Result<(Vec<OfferedMedia>, Ve
         let mid = values(&line.attributes, "mid").next();
         if let Some(mid) = mid {
             if !is_token(mid, MAX_MID) {
-                return Err(Error::Malformed(format!("a=mid of m-line {index} must be a token of 1 to {MAX_MID} characters")));
+                return Err(Error::Malformed(format!(
+                    "a=mid of m-line {index} must be a token of 1 to {MAX_MID} characters"
+                )));
             }
             if mids.contains(&mid) {
                 return Err(Error::Malformed(format!("two m-lines have a=mid:{mid}")));
@@ -174,7 +180,8 @@ fn read_media(
     let own = line.attributes.as_slice();
     // A line that is only good inside the bundle is offered with port 0 and alive (RFC 9143 §6).
     let bundle_only = has(own, "bundle-only");
-    let Some(direction) = read_direction(own).unwrap_or_else(|| read_direction(session).unwrap_or(Some(Direction::Both)))
+    let Some(direction) =
+        read_direction(own).unwrap_or_else(|| read_direction(session).unwrap_or(Some(Direction::Both)))
     else {
         return Ok(None);
     };
@@ -184,7 +191,9 @@ fn read_media(
     let mid = mid.ok_or_else(|| Error::Malformed(format!("m-line {index} has no a=mid")))?;
     let protocol = line.media_name.protos.join("/");
     if !["UDP/TLS/RTP/SAVPF", "TCP/TLS/RTP/SAVPF", "TCP/DTLS/RTP/SAVPF", "RTP/SAVPF"].contains(&protocol.as_str()) {
-        return Err(Error::Unsatisfiable(format!("m-line {mid} is {protocol:?}; offer UDP/TLS/RTP/SAVPF (DTLS-SRTP with feedback)")));
+        return Err(Error::Unsatisfiable(format!(
+            "m-line {mid} is {protocol:?}; offer UDP/TLS/RTP/SAVPF (DTLS-SRTP with feedback)"
+        )));
     }
     if !bundle_only && !has(own, "rtcp-mux") && !has(session, "rtcp-mux") {
         return Err(Error::Unsatisfiable(format!("m-line {mid} doesn't offer a=rtcp-mux; there is one port for both")));
@@ -271,10 +280,14 @@ fn read_remote(own: &[Attribute], session: &[Attribute]) -> Result<Remote, Error
     // RFC 4145 §4: an offer that doesn't say is active.
     let setup = said("setup").unwrap_or("active");
     if !matches!(setup, "actpass" | "active") {
-        return Err(Error::Unsatisfiable(format!("a=setup:{setup}; offer actpass or active, this end of DTLS is passive")));
+        return Err(Error::Unsatisfiable(format!(
+            "a=setup:{setup}; offer actpass or active, this end of DTLS is passive"
+        )));
     }
     let (Some(ufrag), Some(password)) = (said("ice-ufrag"), said("ice-pwd")) else {
-        return Err(Error::Malformed("there is no a=ice-ufrag and a=ice-pwd in the first m-line of the BUNDLE group".into()));
+        return Err(Error::Malformed(
+            "there is no a=ice-ufrag and a=ice-pwd in the first m-line of the BUNDLE group".into(),
+        ));
     };
     check_credentials(ufrag, password)?;
     let mut lines: Vec<&str> = values(own, "fingerprint").collect();
@@ -286,13 +299,16 @@ fn read_remote(own: &[Attribute], session: &[Attribute]) -> Result<Remote, Error
     }
     let fingerprints = lines.into_iter().map(read_fingerprint).collect::<Result<Vec<_>, _>>()?;
     if !fingerprints.iter().any(|f| f.hash == "sha-256") {
-        return Err(Error::Unsatisfiable("there is no a=fingerprint:sha-256 in it; DTLS certificates are checked by that".into()));
+        return Err(Error::Unsatisfiable(
+            "there is no a=fingerprint:sha-256 in it; DTLS certificates are checked by that".into(),
+        ));
     }
     Ok(Remote { ufrag: ufrag.to_owned(), password: password.to_owned(), fingerprints })
 }
 
 fn read_fingerprint(text: &str) -> Result<Fingerprint, Error> {
-    let malformed = || Error::Malformed("a=fingerprint must be a hash function and hexadecimal octets with colons between".into());
+    let malformed =
+        || Error::Malformed("a=fingerprint must be a hash function and hexadecimal octets with colons between".into());
     let (hash, digest) = text.split_once(' ').ok_or_else(malformed)?;
     let digest = digest.trim();
     let is_octet = |octet: &str| octet.len() == 2 && octet.bytes().all(|c| c.is_ascii_hexdigit());

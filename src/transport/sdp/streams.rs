@@ -20,7 +20,9 @@ pub(super) fn read_rids(mid: &str, attributes: &[Attribute]) -> Result<(Vec<Stri
         if let (Some(rid), Some("send")) = (words.next(), words.next()) {
             let is_rid = |c: u8| c.is_ascii_alphanumeric() || c == b'-' || c == b'_';
             if rid.len() > MAX_RID || !rid.bytes().all(is_rid) {
-                return Err(Error::Malformed(format!("a=rid of m-line {mid} must be 1 to {MAX_RID} letters, digits, - or _")));
+                return Err(Error::Malformed(format!(
+                    "a=rid of m-line {mid} must be 1 to {MAX_RID} letters, digits, - or _"
+                )));
             }
             if !declared.contains(&rid) {
                 declared.push(rid);
@@ -33,7 +35,10 @@ pub(super) fn read_rids(mid: &str, attributes: &[Attribute]) -> Result<(Vec<Stri
         None => declared,
     };
     if rids.len() > MAX_RIDS {
-        return Err(Error::Unsatisfiable(format!("m-line {mid} has {} encodings; send at most {MAX_RIDS}", rids.len())));
+        return Err(Error::Unsatisfiable(format!(
+            "m-line {mid} has {} encodings; send at most {MAX_RIDS}",
+            rids.len()
+        )));
     }
     let simulcast = sent.is_some() && !rids.is_empty();
     Ok((rids.into_iter().map(str::to_owned).collect(), simulcast))
