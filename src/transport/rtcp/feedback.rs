@@ -57,8 +57,8 @@ pub(super) fn read(packet: &TransportLayerCc) -> Result<TransportFeedback, Malfo
     })
 }
 
-/// The packet that tells of `feedback`; its media source is 0, for it is about all of them. Nothing is told where nothing was
-/// received, which the next feedback tells as well; numbers beyond the 32,768th are left to the next one, too.
+/// The packet that tells of `feedback`; its media source is 0, for it is about all of them. `None` where nothing was
+/// received: nobody learns from it, and some receivers turn it away. Numbers beyond the 32,768th are left out.
 pub(super) fn packet(feedback: &TransportFeedback, sender: u32) -> Option<TransportLayerCc> {
     let told = &feedback.deltas[..feedback.deltas.len().min(MAX_STATUSES)];
     let recv_deltas: Vec<RecvDelta> = told

@@ -216,7 +216,8 @@ impl Writer<'_> {
     }
 }
 
-/// The `index`-th address as a candidate attribute (RFC 8839 §5.1); priorities as RFC 8445 §5.1.2.1 has them, falling with the index.
+/// The `index`-th address as a candidate attribute (RFC 8839 §5.1), its priority after RFC 8445 §5.1.2.1 falling with the
+/// index.
 pub(super) fn candidate(index: usize, address: &SocketAddr) -> String {
     const HOST: u32 = 126;
     let preference = u32::from(u16::MAX) - index.min(usize::from(u16::MAX)) as u32;

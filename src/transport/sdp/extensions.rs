@@ -47,7 +47,7 @@ impl OfferedExtension {
             Some((id, "sendrecv")) => (id, Some(Direction::Both)),
             Some((id, "sendonly")) => (id, Some(Direction::Send)),
             Some((id, "recvonly")) => (id, Some(Direction::Receive)),
-            Some(_) => return None,
+            Some((id, _)) => (id, Some(Direction::Inactive)),
         };
         let id = id.parse().ok().filter(|id| (1..=14).contains(id))?;
         let uri = words.next()?;
@@ -97,5 +97,6 @@ fn flows(direction: Option<Direction>, role: Role) -> bool {
         None | Some(Direction::Both) => true,
         Some(Direction::Send) => role == Role::Publisher,
         Some(Direction::Receive) => role == Role::Subscriber,
+        Some(Direction::Inactive) => false,
     }
 }

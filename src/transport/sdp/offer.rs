@@ -9,7 +9,7 @@ use rtc_sdp::description::session::SessionDescription;
 use super::codecs::Format;
 use super::extensions::OfferedExtension;
 use super::streams;
-use super::{Error, Fingerprint, Remote, check_credentials, check_text, is_token};
+use super::{Error, Fingerprint, Remote, check_credentials, check_text, clip, is_token};
 
 /// How many m-lines are read.
 const MAX_LINES: usize = 32;
@@ -59,6 +59,7 @@ pub(super) enum Direction {
     Both,
     Send,
     Receive,
+    Inactive,
 }
 
 /// A sound or video m-line of an offer.
@@ -88,7 +89,7 @@ impl Offer {
     pub fn parse(text: &str) -> Result<Self, Error> {
         check_text(text)?;
         let description = SessionDescription::unmarshal(&mut Cursor::new(text.as_bytes()))
-            .map_err(|error| Error::Malformed(error.to_string()))?;
+            .map_err(|error| Error::Malformed(clip(&error.to_string()).to_owned()))?;
         let session = description.attributes.as_slice();
         if has(session, "ice-lite") {
             return Err(Error::Unsatisfiable("both ends are ICE-lite, so neither would check the connection".into()));
@@ -180,21 +181,12 @@ fn read_media(
     let own = line.attributes.as_slice();
     // A line that is only good inside the bundle is offered with port 0 and alive (RFC 9143 §6).
     let bundle_only = has(own, "bundle-only");
-    let Some(direction) =
-        read_direction(own).unwrap_or_else(|| read_direction(session).unwrap_or(Some(Direction::Both)))
-    else {
-        return Ok(None);
-    };
-    if line.media_name.port.value == 0 && !bundle_only {
+    let direction = read_direction(own).or_else(|| read_direction(session)).unwrap_or(Direction::Both);
+    if direction == Direction::Inactive || (line.media_name.port.value == 0 && !bundle_only) {
         return Ok(None);
     }
     let mid = mid.ok_or_else(|| Error::Malformed(format!("m-line {index} has no a=mid")))?;
-    let protocol = line.media_name.protos.join("/");
-    if !["UDP/TLS/RTP/SAVPF", "TCP/TLS/RTP/SAVPF", "TCP/DTLS/RTP/SAVPF", "RTP/SAVPF"].contains(&protocol.as_str()) {
-        return Err(Error::Unsatisfiable(format!(
-            "m-line {mid} is {protocol:?}; offer UDP/TLS/RTP/SAVPF (DTLS-SRTP with feedback)"
-        )));
-    }
+    let protocol = read_protocol(line, mid)?;
     if !bundle_only && !has(own, "rtcp-mux") && !has(session, "rtcp-mux") {
         return Err(Error::Unsatisfiable(format!("m-line {mid} doesn't offer a=rtcp-mux; there is one port for both")));
     }
@@ -214,13 +206,22 @@ fn read_media(
     }))
 }
 
-/// The direction said among `attributes`: `None` = nothing said, `Some(None)` = inactive.
-fn read_direction(attributes: &[Attribute]) -> Option<Option<Direction>> {
+/// The transport, if it is one of DTLS-SRTP with feedback (RFC 8829 §5.1.2).
+fn read_protocol(line: &MediaDescription, mid: &str) -> Result<String, Error> {
+    let protocol = line.media_name.protos.join("/");
+    match protocol.as_str() {
+        "UDP/TLS/RTP/SAVPF" | "TCP/TLS/RTP/SAVPF" | "TCP/DTLS/RTP/SAVPF" | "RTP/SAVPF" => Ok(protocol),
+        _ => Err(Error::Unsatisfiable(format!("m-line {mid} is {}; offer UDP/TLS/RTP/SAVPF", clip(&protocol)))),
+    }
+}
+
+/// The direction said among `attributes`.
+fn read_direction(attributes: &[Attribute]) -> Option<Direction> {
     attributes.iter().find_map(|a| match a.key.as_str() {
-        "sendrecv" => Some(Some(Direction::Both)),
-        "sendonly" => Some(Some(Direction::Send)),
-        "recvonly" => Some(Some(Direction::Receive)),
-        "inactive" => Some(None),
+        "sendrecv" => Some(Direction::Both),
+        "sendonly" => Some(Direction::Send),
+        "recvonly" => Some(Direction::Receive),
+        "inactive" => Some(Direction::Inactive),
         _ => None,
     })
 }
@@ -281,7 +282,8 @@ fn read_remote(own: &[Attribute], session: &[Attribute]) -> Result<Remote, Error
     let setup = said("setup").unwrap_or("active");
     if !matches!(setup, "actpass" | "active") {
         return Err(Error::Unsatisfiable(format!(
-            "a=setup:{setup}; offer actpass or active, this end of DTLS is passive"
+            "a=setup:{}; offer actpass or active, this end of DTLS is passive",
+            clip(setup)
         )));
     }
     let (Some(ufrag), Some(password)) = (said("ice-ufrag"), said("ice-pwd")) else {

@@ -7,6 +7,8 @@ use super::offer::values;
 
 /// How many encodings of one source are received.
 const MAX_RIDS: usize = 3;
+/// How many encodings may be declared, alternatives included.
+const MAX_DECLARED: usize = 16;
 /// How long a rid may be; a one-byte header extension carries 16 octets.
 const MAX_RID: usize = 16;
 /// How many SSRCs one m-line may name.
@@ -26,6 +28,9 @@ pub(super) fn read_rids(mid: &str, attributes: &[Attribute]) -> Result<(Vec<Stri
             }
             if !declared.contains(&rid) {
                 declared.push(rid);
+            }
+            if declared.len() > MAX_DECLARED {
+                return Err(Error::Malformed(format!("m-line {mid} declares more than {MAX_DECLARED} rids")));
             }
         }
     }

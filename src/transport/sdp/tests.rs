@@ -376,6 +376,21 @@ fn what_cannot_be_read_is_malformed_with_the_reason() {
 }
 
 #[test]
+fn a_reason_stays_short_whatever_was_offered() {
+    let long = "x".repeat(10_000);
+    let texts = [
+        long.clone(),
+        SMALL.replace("VP8", &long),
+        SMALL.replace("UDP/TLS/RTP/SAVPF", &long),
+        SMALL.replace("setup:actpass", &format!("setup:{long}")),
+    ];
+    for text in texts {
+        let reason = answered(&text, Role::Publisher).expect_err("it can't be met").to_string();
+        assert!(reason.len() < 300, "{reason}");
+    }
+}
+
+#[test]
 fn simulcast_takes_the_first_alternative_and_paused_streams() {
     let video = |lines: &str| {
         SMALL.replace(
@@ -392,6 +407,8 @@ fn simulcast_takes_the_first_alternative_and_paused_streams() {
     assert!(!answer.media_descriptions[1].has_attribute("simulcast"));
     let four = video(&format!("{rids}a=rid:d send\r\na=simulcast:send a;b;c;d\r\n"));
     assert!(refusal(&four, Role::Publisher).contains("m-line c has 4 encodings"));
+    let many: String = (0..17).map(|n| format!("a=rid:r{n} send\r\n")).collect();
+    assert!(complaint(&video(&many)).contains("more than 16 rids"));
     let untold = SMALL.replace("a=rtpmap:96", &format!("{rids}a=simulcast:send a;b\r\na=rtpmap:96"));
     assert!(refusal(&untold, Role::Publisher).contains("rtp-stream-id"));
 }
