@@ -57,7 +57,8 @@ mod tests {
     use crate::units::Bitrate;
 
     fn one(flowing: [bool; 3], cap: Option<u8>) -> Allocation {
-        let rungs = flowing.iter().zip(0u8..).map(|(&flows, layer)| Rung { layer, pixels: 0, bitrate: Bitrate::ZERO, flows });
+        let rungs =
+            flowing.iter().zip(0u8..).map(|(&flows, layer)| Rung { layer, pixels: 0, bitrate: Bitrate::ZERO, flows });
         let ladder = Ladder::new(rungs.collect());
         allocate([Demand { ladder: &ladder, cap }]).next().expect("one demand, one allocation")
     }

@@ -8,6 +8,7 @@ use slab::Slab;
 use crate::adapt::{Demand, allocate};
 use crate::id::{LessonId, ParticipantId, PublicationId};
 use crate::rtp::packet_cache::{Entry, PacketCache, Rejected};
+use crate::rtp::timeline::Timeline;
 use crate::units::ServerClock;
 
 use super::input::{Inbound, PublicationSpec, SlotKind, SubscriberSpec};
@@ -139,6 +140,27 @@ impl Router {
     pub fn anchor(&mut self, key: usize, layer: u8, timestamp: u32, unix_nanos: i64) {
         if let Some(publication) = self.publications.get_mut(key) {
             publication.anchor(layer, timestamp, unix_nanos);
+        }
+    }
+
+    /// What sender reports told of each encoding: its number, a media time, and the same instant on the server's clock.
+    pub fn anchors(&self, key: usize) -> impl Iterator<Item = (u8, u32, i64)> + '_ {
+        let layers = self.publications.get(key).map(|publication| &publication.layers[..]).unwrap_or_default();
+        layers.iter().zip(0..).filter_map(|(layer, number)| {
+            let timeline = layer.timeline.filter(Timeline::is_reported)?;
+            Some((number, layer.latest_timestamp, timeline.unix_nanos(layer.latest_timestamp)))
+        })
+    }
+
+    /// Everything is told anew: reports were lost on their way.
+    pub fn retell(&mut self) {
+        for (key, subscriber) in &mut self.subscribers {
+            subscriber.told.clear();
+            self.changed.push(key);
+        }
+        let keys: Vec<usize> = self.publications.iter().map(|(key, _)| key).collect();
+        for key in keys {
+            self.tell_publication(key);
         }
     }
 

@@ -1,1 +1,14 @@
-//! The only importers of the rtc-* crates.
+//! One peer's connection, without sockets and clocks: datagrams and the time in, datagrams and events out.
+//!
+//! The modules here are the only importers of the `rtc-*` crates.
+
+pub mod dtls;
+pub mod ice;
+pub mod peer;
+pub mod rtcp;
+pub mod sdp;
+pub mod srtp;
+
+pub use dtls::Identity;
+pub use ice::Credentials;
+pub use peer::{Event, Peer, Received};

@@ -1,8 +1,16 @@
 //! The one page on which the rest of the server and the media workers meet: what may be asked of a
 //! worker, what it answers, and what it reports unasked.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io;
 use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
 use std::time::Duration;
+
+use crossbeam_channel::{Sender, TrySendError};
+use mio::Waker;
+use tokio::sync::oneshot;
 
 use crate::id::{ConnectionId, LessonId, ParticipantId, PublicationId, SourceName};
 pub use crate::sfu::input::{End, MediaKind, SlotKind};
@@ -200,32 +208,156 @@ pub enum Report {
     },
 }
 
+/// What is put into a worker's mailbox.
+#[derive(Debug)]
+pub(super) enum Request {
+    Connect(Box<Connect>, oneshot::Sender<Result<Connected, Refused>>),
+    Patch(LessonId, ConnectionId, Patch, oneshot::Sender<Result<Patched, Refused>>),
+    Disconnect(LessonId, Option<ParticipantId>, ConnectionId, oneshot::Sender<Result<(), Refused>>),
+    EndLesson(LessonId),
+    SetStage(LessonId, Vec<ParticipantId>),
+    CapLayer { lesson: LessonId, participant: ParticipantId, slot: (SlotKind, u8), cap: Option<u8> },
+    Stop,
+}
+
+/// The mailbox of one worker and what wakes it.
+#[derive(Debug)]
+pub(super) struct Mailbox {
+    pub(super) requests: Sender<Request>,
+    pub(super) waker: Arc<Waker>,
+}
+
+/// Messages that one mailbox holds; one more is refused as [`Refused::Busy`].
+pub(super) const CAPACITY: usize = 1_024;
+/// A worker that doesn't answer in this time is taken for stuck.
+const PATIENCE: Duration = Duration::from_secs(1);
+
 /// What can be asked of the workers. Cheap to clone; every call answers or fails within a second.
-///
-/// The mailbox of a worker holds at most 1,024 messages; one more is refused as [`Refused::Busy`].
 #[derive(Debug, Clone)]
-pub struct Workers {}
+pub struct Workers {
+    mailboxes: Arc<[Mailbox]>,
+    threads: Arc<Mutex<Vec<JoinHandle<io::Result<()>>>>>,
+}
 
 impl Workers {
-    /// Accept an offer.
+    pub(super) fn new(mailboxes: Vec<Mailbox>, threads: Vec<JoinHandle<io::Result<()>>>) -> Self {
+        Self { mailboxes: mailboxes.into(), threads: Arc::new(Mutex::new(threads)) }
+    }
+
+    fn post(&self, worker: usize, request: Request) -> Result<(), Refused> {
+        let mailbox = self.mailboxes.get(worker).ok_or(Refused::NoSuchConnection)?;
+        mailbox.requests.try_send(request).map_err(|error| match error {
+            TrySendError::Full(_) => Refused::Busy,
+            TrySendError::Disconnected(_) => Refused::Stopping,
+        })?;
+        // A worker that can't be woken comes round by itself within a tick.
+        let _ = mailbox.waker.wake();
+        Ok(())
+    }
+
+    async fn ask<T>(
+        &self,
+        worker: usize,
+        request: impl FnOnce(oneshot::Sender<Result<T, Refused>>) -> Request,
+    ) -> Result<T, Refused> {
+        let (sender, receiver) = oneshot::channel();
+        self.post(worker, request(sender))?;
+        match tokio::time::timeout(PATIENCE, receiver).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(_)) => Err(Refused::Stopping),
+            Err(_) => Err(Refused::Busy),
+        }
+    }
+
+    /// A request to every worker, which needs no answer. One whose mailbox is full is asked again a little later.
+    async fn tell_all(&self, request: impl Fn() -> Request) {
+        for worker in 0..self.mailboxes.len() {
+            for _ in 0..20 {
+                match self.post(worker, request()) {
+                    Err(Refused::Busy) => tokio::time::sleep(PATIENCE / 20).await,
+                    _ => break,
+                }
+            }
+        }
+    }
+
+    /// The worker of a school: its link group lives whole on one. Without a school its address stands for it.
+    fn place(&self, request: &Connect) -> usize {
+        let mut hasher = DefaultHasher::new();
+        match &request.school {
+            Some(school) => school.hash(&mut hasher),
+            None => request.address.hash(&mut hasher),
+        }
+        (hasher.finish() % self.mailboxes.len().max(1) as u64) as usize
+    }
+
+    /// Accepts an offer.
     ///
     /// # Errors
     /// [`Refused`] says what was wrong with it or why not now.
-    pub async fn connect(&self, _request: Connect) -> Result<Connected, Refused> { Err(Refused::Busy) }
-    /// Change a connection's ICE session.
+    pub async fn connect(&self, request: Connect) -> Result<Connected, Refused> {
+        let worker = self.place(&request);
+        self.ask(worker, |answer| Request::Connect(Box::new(request), answer)).await
+    }
+
+    /// Changes a connection's ICE session.
     ///
     /// # Errors
     /// [`Refused`], among it the entity tag rules of RFC 9725 §4.3.
-    pub async fn patch(&self, _lesson: LessonId, _connection: ConnectionId, _patch: Patch) -> Result<Patched, Refused> { Err(Refused::Busy) }
-    /// End one connection of `participant` (of anybody, if `None`).
+    pub async fn patch(&self, lesson: LessonId, connection: ConnectionId, patch: Patch) -> Result<Patched, Refused> {
+        self.ask(connection.worker(), |answer| Request::Patch(lesson, connection, patch, answer)).await
+    }
+
+    /// Ends one connection of `participant` (of anybody, if `None`).
     ///
     /// # Errors
     /// [`Refused::NoSuchConnection`] when there is none such.
-    pub async fn disconnect(&self, _lesson: LessonId, _participant: Option<ParticipantId>, _connection: ConnectionId) -> Result<(), Refused> { Err(Refused::Busy) }
-    /// End every connection of a lesson.
-    pub async fn end_lesson(&self, _lesson: LessonId) {}
-    /// Say who is on stage: whose publications others may receive besides the studio's.
-    pub async fn set_stage(&self, _lesson: LessonId, _participants: Vec<ParticipantId>) {}
-    /// Cap a slot of all of `participant`'s connections to a spatial layer; `None` lifts the cap.
-    pub async fn cap_layer(&self, _lesson: LessonId, _participant: ParticipantId, _slot: SlotKind, _index: u8, _cap: Option<u8>) {}
+    pub async fn disconnect(
+        &self,
+        lesson: LessonId,
+        participant: Option<ParticipantId>,
+        connection: ConnectionId,
+    ) -> Result<(), Refused> {
+        self.ask(connection.worker(), |answer| Request::Disconnect(lesson, participant, connection, answer)).await
+    }
+
+    /// Ends every connection of a lesson.
+    pub async fn end_lesson(&self, lesson: LessonId) {
+        self.tell_all(|| Request::EndLesson(lesson)).await;
+    }
+
+    /// Says who is on stage: whose publications others may receive besides the studio's.
+    pub async fn set_stage(&self, lesson: LessonId, participants: Vec<ParticipantId>) {
+        self.tell_all(|| Request::SetStage(lesson, participants.clone())).await;
+    }
+
+    /// Caps a slot of all of `participant`'s connections to so many places up the ladder; `None` lifts the cap.
+    pub async fn cap_layer(
+        &self,
+        lesson: LessonId,
+        participant: ParticipantId,
+        slot: SlotKind,
+        index: u8,
+        cap: Option<u8>,
+    ) {
+        self.tell_all(|| Request::CapLayer { lesson, participant, slot: (slot, index), cap }).await;
+    }
+
+    /// Ends every connection, and the threads. What is asked afterwards is refused as [`Refused::Stopping`].
+    pub async fn stop(&self) {
+        self.tell_all(|| Request::Stop).await;
+        let threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
+        let joined = tokio::task::spawn_blocking(move || {
+            for thread in threads {
+                match thread.join() {
+                    Ok(Ok(())) => {}
+                    Ok(Err(error)) => tracing::error!(%error, "a media thread ended with an error"),
+                    Err(_) => tracing::error!("a media thread panicked"),
+                }
+            }
+        });
+        if joined.await.is_err() {
+            tracing::error!("the media threads could not be waited for");
+        }
+    }
 }

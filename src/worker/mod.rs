@@ -1,1 +1,17 @@
+//! Media threads: each owns a UDP port and the peers behind it outright. What others want of one goes through [`mailbox`].
+
+mod admission;
+pub mod clock;
+mod connection;
+mod crossing;
+mod demux;
+pub mod egress;
+mod ingress;
 pub mod mailbox;
+mod meters;
+pub mod pool;
+mod publishing;
+mod serving;
+pub mod socket;
+#[expect(clippy::module_inception, reason = "the thread is what the module is named for")]
+mod worker;

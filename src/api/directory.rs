@@ -1,0 +1,307 @@
+//! The lessons that run, and the pages that watch them: reports go in, messages come out.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use axum::extract::ws::Utf8Bytes;
+use dashmap::DashMap;
+use serde::Serialize;
+use tokio::sync::mpsc;
+
+use super::clock::Clock;
+use crate::id::{ConnectionId, LessonId, ParticipantId, SourceName};
+use crate::lesson::{Identity, Live, Notice, Participant, Publication, Role, Slot, StageError, Viewer};
+use crate::worker::mailbox::Report;
+
+/// How many messages a page may lag behind before it is sent away (close code 4008).
+const QUEUE: usize = 256;
+
+/// How often lines are told of.
+pub const LINE_INTERVAL: std::time::Duration = std::time::Duration::from_secs(2);
+
+/// Why the server closes a page's websocket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Closing {
+    /// The lesson is over.
+    LessonEnded,
+    /// The server restarts.
+    Restarting,
+}
+
+/// What waits to be sent to a page.
+#[derive(Debug, Clone)]
+pub enum Outgoing {
+    /// A message.
+    Text(Utf8Bytes),
+    /// The last thing it hears.
+    Close(Closing),
+}
+
+/// What a page is told first, and the queue of what follows without a gap.
+#[derive(Debug)]
+pub struct Seat {
+    /// Names the page.
+    pub page: PageId,
+    /// Who is there.
+    pub participants: Vec<Participant>,
+    /// What is sent.
+    pub publications: Vec<Publication>,
+    /// What is in the participant's own slots.
+    pub slots: Vec<Slot>,
+    /// What follows. Its end without [`Outgoing::Close`] means that the page was too slow.
+    pub queue: mpsc::Receiver<Outgoing>,
+}
+
+/// One page's websocket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct PageId(u64);
+
+#[derive(Debug)]
+struct Page {
+    viewer: Viewer,
+    queue: mpsc::Sender<Outgoing>,
+}
+
+#[derive(Debug, Default)]
+struct Running {
+    live: Live,
+    pages: HashMap<PageId, Page>,
+}
+
+/// All lessons in which somebody is.
+///
+/// A lesson's entry is locked for one change and its fan-out, so that a page which takes its seat sees
+/// every change either in its welcome or in its queue.
+#[derive(Debug)]
+pub struct Directory {
+    running: DashMap<LessonId, Running>,
+    next_page: AtomicU64,
+    restarting: AtomicBool,
+    clock: Clock,
+}
+
+impl Directory {
+    /// An empty directory.
+    #[must_use]
+    pub fn new(clock: Clock) -> Arc<Self> {
+        Arc::new(Self {
+            running: DashMap::new(),
+            next_page: AtomicU64::new(0),
+            restarting: AtomicBool::new(false),
+            clock,
+        })
+    }
+
+    /// Take in reports until their senders are gone, and tell of lines every two seconds.
+    pub async fn run(self: Arc<Self>, mut reports: mpsc::Receiver<Report>) {
+        let mut tick = tokio::time::interval(LINE_INTERVAL);
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                report = reports.recv() => match report {
+                    Some(report) => self.report(report),
+                    None => return,
+                },
+                _ = tick.tick() => self.tell_lines(),
+            }
+        }
+    }
+
+    /// Take in what a worker reported. Reports of a lesson that is over come too late and are let go.
+    pub fn report(&self, report: Report) {
+        let lesson = lesson_of(&report);
+        if let Some(mut running) = self.running.get_mut(&lesson) {
+            let notices = running.live.apply(report);
+            running.tell(&notices);
+        }
+    }
+
+    /// Tell of the lines that were measured, and forget lessons in which nobody is.
+    pub fn tell_lines(&self) {
+        let (mut participants, mut pages) = (0, 0);
+        for mut running in self.running.iter_mut() {
+            let notices = running.live.line_notices();
+            running.tell(&notices);
+            participants += running.live.present();
+            pages += running.pages.len();
+        }
+        self.running.retain(|_, running| !running.pages.is_empty() || !running.live.is_idle());
+        metrics::gauge!("mingshi_participants").set(participants as f64);
+        metrics::gauge!("mingshi_lesson_pages").set(pages as f64);
+    }
+
+    /// Take note of who is about to connect, and of what the accepted connection will publish.
+    pub fn connecting(&self, lesson: LessonId, identity: Identity, connection: ConnectionId, sources: Vec<SourceName>) {
+        let participant = identity.participant;
+        let now = self.clock.now();
+        self.change(lesson, |live| {
+            let notices = live.introduce(identity, now);
+            live.connecting(connection, participant, sources);
+            notices
+        });
+    }
+
+    /// Give a page its seat.
+    #[must_use]
+    pub fn open_page(&self, lesson: LessonId, identity: Identity) -> Seat {
+        let viewer = Viewer { participant: identity.participant, role: identity.role };
+        let (queue, receiver) = mpsc::channel(QUEUE);
+        let page = PageId(self.next_page.fetch_add(1, Ordering::Relaxed));
+        let mut running = self.running.entry(lesson).or_default();
+        let mut notices = running.live.introduce(identity, self.clock.now());
+        if viewer.role != Role::Operator {
+            notices.extend(running.live.page_opened(viewer.participant));
+        }
+        running.tell(&notices);
+        if self.restarting.load(Ordering::Acquire) {
+            // The queue is new and empty: it can take one.
+            let _ = queue.try_send(Outgoing::Close(Closing::Restarting));
+        }
+        running.pages.insert(page, Page { viewer, queue });
+        Seat {
+            page,
+            participants: running.live.participants(viewer),
+            publications: running.live.publications(viewer),
+            slots: running.live.slots(viewer.participant),
+            queue: receiver,
+        }
+    }
+
+    /// A page is gone.
+    pub fn close_page(&self, lesson: LessonId, viewer: Viewer, page: PageId) {
+        if let Some(mut running) = self.running.get_mut(&lesson) {
+            running.pages.remove(&page);
+            if viewer.role != Role::Operator {
+                let notices = running.live.page_closed(viewer.participant);
+                running.tell(&notices);
+            }
+        }
+    }
+
+    /// Raise or lower a hand.
+    pub fn raise_hand(&self, lesson: LessonId, participant: ParticipantId, raised: bool) {
+        self.change(lesson, |live| live.raise_hand(participant, raised));
+    }
+
+    /// Put these classrooms on stage.
+    ///
+    /// # Errors
+    /// [`StageError`] says who can't be.
+    pub fn set_stage(&self, lesson: LessonId, participants: &[ParticipantId]) -> Result<Vec<ParticipantId>, StageError> {
+        let mut running = self.running.entry(lesson).or_default();
+        let notices = running.live.set_stage(participants)?;
+        running.tell(&notices);
+        Ok(running.live.stage().to_vec())
+    }
+
+    /// Whose connection this is, where it is known.
+    #[must_use]
+    pub fn owner(&self, lesson: LessonId, connection: ConnectionId) -> Option<ParticipantId> {
+        self.running.get(&lesson).and_then(|running| running.live.owner(connection))
+    }
+
+    /// What a participant is, where it is known.
+    #[must_use]
+    pub fn role(&self, lesson: LessonId, participant: ParticipantId) -> Option<Role> {
+        self.running.get(&lesson).and_then(|running| running.live.role(participant))
+    }
+
+    /// Whether a participant is on stage.
+    #[must_use]
+    pub fn is_on_stage(&self, lesson: LessonId, participant: ParticipantId) -> bool {
+        self.running.get(&lesson).is_some_and(|running| running.live.stage().contains(&participant))
+    }
+
+    /// Whether pictures of the lesson's studio flow.
+    #[must_use]
+    pub fn has_picture(&self, lesson: LessonId) -> bool {
+        self.running.get(&lesson).is_some_and(|running| running.live.has_picture())
+    }
+
+    /// Tell every page of a lesson something; the message is made per viewer, as some may know more.
+    pub fn tell_pages<M: Serialize>(&self, lesson: LessonId, message: impl Fn(Viewer) -> M) {
+        if let Some(mut running) = self.running.get_mut(&lesson) {
+            running.send(|viewer| text(&message(viewer)).map(Outgoing::Text));
+        }
+    }
+
+    /// A lesson is over: its pages are closed after what was told them, and it is forgotten.
+    pub fn end_lesson(&self, lesson: LessonId) {
+        if let Some((_, mut running)) = self.running.remove(&lesson) {
+            running.send(|_| Some(Outgoing::Close(Closing::LessonEnded)));
+        }
+    }
+
+    /// The server restarts: all pages are told to come back.
+    pub fn restart(&self) {
+        self.restarting.store(true, Ordering::Release);
+        for mut running in self.running.iter_mut() {
+            running.send(|_| Some(Outgoing::Close(Closing::Restarting)));
+        }
+    }
+
+    /// How many pages are open.
+    #[must_use]
+    pub fn pages(&self) -> usize {
+        self.running.iter().map(|running| running.pages.len()).sum()
+    }
+
+    fn change(&self, lesson: LessonId, change: impl FnOnce(&mut Live) -> Vec<Notice>) {
+        let mut running = self.running.entry(lesson).or_default();
+        let notices = change(&mut running.live);
+        running.tell(&notices);
+    }
+}
+
+impl Running {
+    fn tell(&mut self, notices: &[Notice]) {
+        for notice in notices {
+            // Written once, however many are told.
+            let mut written = None;
+            self.send(|viewer| {
+                if !notice.to.includes(viewer) {
+                    return None;
+                }
+                written.get_or_insert_with(|| text(&notice.message)).clone().map(Outgoing::Text)
+            });
+        }
+    }
+
+    /// Queue something for each page. A page whose queue is full is dropped: it comes back and is told all anew.
+    fn send(&mut self, mut message: impl FnMut(Viewer) -> Option<Outgoing>) {
+        self.pages.retain(|_, page| match message(page.viewer) {
+            Some(message) => {
+                let kept = page.queue.try_send(message).is_ok();
+                if !kept {
+                    metrics::counter!("mingshi_lesson_pages_too_slow_total").increment(1);
+                }
+                kept
+            }
+            None => true,
+        });
+    }
+}
+
+/// A message as it is sent.
+pub(super) fn text<M: Serialize>(message: &M) -> Option<Utf8Bytes> {
+    match serde_json::to_string(message) {
+        Ok(text) => Some(text.into()),
+        Err(error) => {
+            tracing::error!(%error, "a message can't be written");
+            None
+        }
+    }
+}
+
+fn lesson_of(report: &Report) -> LessonId {
+    match report {
+        Report::Up { lesson, .. }
+        | Report::Down { lesson, .. }
+        | Report::Publication { lesson, .. }
+        | Report::PublicationEnded { lesson, .. }
+        | Report::Slots { lesson, .. }
+        | Report::Line { lesson, .. } => *lesson,
+    }
+}
+

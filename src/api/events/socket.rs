@@ -1,0 +1,220 @@
+//! One page's websocket from welcome to close.
+
+use std::time::Duration;
+
+use axum::extract::ws::{CloseFrame, Message as Frame, Utf8Bytes, WebSocket};
+use futures_util::{SinkExt, StreamExt};
+use serde::Serialize;
+use time::OffsetDateTime;
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
+
+use super::close;
+use super::message::{ClientMessage, Reply, Welcome};
+use crate::api::directory::{Closing, Outgoing, Seat, text};
+use crate::api::lessons::{LessonChanged, LessonView};
+use crate::api::problem::{Kind, Problem};
+use crate::api::state::ApiState;
+use crate::auth::{Claims, Issued};
+use crate::id::LessonId;
+use crate::lesson::{Role, State};
+
+/// How long one message may take to leave; a page that takes longer is cut off and comes back.
+const SEND_TIMEOUT: Duration = Duration::from_secs(10);
+/// How often the page is asked for a sign of life.
+const PING_INTERVAL: Duration = Duration::from_secs(15);
+/// How long without any sign of life the page is believed to be there.
+const SILENCE: Duration = Duration::from_secs(45);
+/// How long the other side gets to answer a close.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Why a websocket is done.
+enum Done {
+    /// The page went away by itself, or can't be reached.
+    Gone,
+    /// The server closes, and says why.
+    Close(u16, &'static str),
+}
+
+/// A websocket.
+pub(super) struct Socket {
+    websocket: WebSocket,
+}
+
+impl Socket {
+    pub(super) fn new(websocket: WebSocket) -> Self {
+        Self { websocket }
+    }
+
+    /// Close a websocket that was not let in.
+    pub(super) async fn refuse(self, problem: &Problem) {
+        let code = match problem.kind() {
+            Kind::LessonNotFound => close::NO_SUCH_LESSON,
+            Kind::Internal => close::INTERNAL,
+            _ => close::TOKEN_REFUSED,
+        };
+        let reason = problem.document().code;
+        metrics::counter!("mingshi_lesson_pages_refused_total", "code" => reason).increment(1);
+        self.close(code, reason).await;
+    }
+
+    /// Let a page watch a lesson until it leaves or is sent away.
+    pub(super) async fn serve(mut self, state: ApiState, lesson: LessonId, claims: Claims) {
+        let viewer = claims.viewer();
+        let mut seat = state.directory.open_page(lesson, claims.identity());
+        let done = match self.welcome(&state, lesson, &claims, &mut seat).await {
+            Ok(()) => self.talk(&state, lesson, claims, &mut seat).await,
+            Err(done) => done,
+        };
+        state.directory.close_page(lesson, viewer, seat.page);
+        if let Done::Close(code, reason) = done {
+            self.close(code, reason).await;
+        }
+    }
+
+    /// The lesson is read after the seat was taken: an end in between is seen here, a later one in the queue.
+    async fn welcome(&mut self, state: &ApiState, id: LessonId, claims: &Claims, seat: &mut Seat) -> Result<(), Done> {
+        let Ok(lesson) = state.lesson(id).await else {
+            return Err(Done::Close(close::INTERNAL, "internal"));
+        };
+        let view = LessonView::new(&lesson, claims.role);
+        if lesson.state == State::Ended {
+            self.send(&LessonChanged { lesson: view }).await?;
+            return Err(Done::Close(close::LESSON_ENDED, "lesson_ended"));
+        }
+        let welcome = Welcome {
+            participant: claims.sub,
+            lesson: view,
+            participants: std::mem::take(&mut seat.participants),
+            publications: std::mem::take(&mut seat.publications),
+            slots: std::mem::take(&mut seat.slots),
+            server_time: state.clock.now(),
+        };
+        self.send(&welcome).await
+    }
+
+    async fn talk(&mut self, state: &ApiState, lesson: LessonId, mut claims: Claims, seat: &mut Seat) -> Done {
+        let mut ping = interval(PING_INTERVAL);
+        ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        ping.reset();
+        let mut heard = Instant::now();
+        let renewal = sleep(until_renewal(&claims, state.clock.now()));
+        tokio::pin!(renewal);
+        loop {
+            let step = tokio::select! {
+                outgoing = seat.queue.recv() => self.pass_on(outgoing).await,
+                frame = self.websocket.recv() => {
+                    heard = Instant::now();
+                    self.hear(state, lesson, &claims, frame).await
+                }
+                () = &mut renewal => {
+                    let renewed = self.renew(state, &mut claims).await;
+                    renewal.as_mut().reset(Instant::now() + until_renewal(&claims, state.clock.now()));
+                    renewed
+                }
+                _ = ping.tick() => {
+                    if heard.elapsed() > SILENCE {
+                        return Done::Close(close::GONE, "silent");
+                    }
+                    self.send_frame(Frame::Ping(Default::default())).await
+                }
+            };
+            if let Err(done) = step {
+                return done;
+            }
+        }
+    }
+
+    async fn pass_on(&mut self, outgoing: Option<Outgoing>) -> Result<(), Done> {
+        match outgoing {
+            Some(Outgoing::Text(text)) => self.send_frame(Frame::Text(text)).await,
+            Some(Outgoing::Close(Closing::LessonEnded)) => Err(Done::Close(close::LESSON_ENDED, "lesson_ended")),
+            Some(Outgoing::Close(Closing::Restarting)) => Err(Done::Close(close::RESTARTING, "restarting")),
+            None => Err(Done::Close(close::TOO_SLOW, "too_slow")),
+        }
+    }
+
+    async fn hear(
+        &mut self,
+        state: &ApiState,
+        lesson: LessonId,
+        claims: &Claims,
+        frame: Option<Result<Frame, axum::Error>>,
+    ) -> Result<(), Done> {
+        let text = match frame {
+            Some(Ok(Frame::Text(text))) => text,
+            Some(Ok(Frame::Binary(_))) => return self.no_sense("messages are JSON text").await,
+            Some(Ok(Frame::Ping(_) | Frame::Pong(_))) => return Ok(()),
+            Some(Ok(Frame::Close(_)) | Err(_)) | None => return Err(Done::Gone),
+        };
+        match serde_json::from_str::<ClientMessage>(&text) {
+            Ok(message) => self.obey(state, lesson, claims, message).await,
+            Err(error) => self.no_sense(&error.to_string()).await,
+        }
+    }
+
+    async fn obey(&mut self, state: &ApiState, lesson: LessonId, claims: &Claims, message: ClientMessage) -> Result<(), Done> {
+        match message {
+            ClientMessage::Ping => self.send(&Reply::Pong { server_time: state.clock.now() }).await,
+            ClientMessage::Hand { raised } if claims.role == Role::Classroom => {
+                state.directory.raise_hand(lesson, claims.sub, raised);
+                Ok(())
+            }
+            ClientMessage::Hand { .. } => self.no_sense("only classrooms raise hands").await,
+            ClientMessage::LayerCap { slot, index, max_spatial } => {
+                state.media.cap_layer(lesson, claims.sub, slot.into(), index, max_spatial).await;
+                Ok(())
+            }
+        }
+    }
+
+    async fn no_sense(&mut self, said: &str) -> Result<(), Done> {
+        metrics::counter!("mingshi_lesson_page_messages_refused_total").increment(1);
+        let problem = Problem::new(Kind::BadJson, said.to_owned(), "消息无法理解");
+        self.send(&Reply::Problem { problem: problem.document() }).await
+    }
+
+    /// The page gets its next token; an operator whose key was retired gets none and is sent away.
+    async fn renew(&mut self, state: &ApiState, claims: &mut Claims) -> Result<(), Done> {
+        if claims.role == Role::Operator {
+            match state.store.operator_key().await {
+                Ok(key) if key.map(|(id, _)| id) == claims.key => {}
+                Ok(_) => return Err(Done::Close(close::TOKEN_REFUSED, "token_invalid")),
+                Err(_) => return Err(Done::Close(close::INTERNAL, "internal")),
+            }
+        }
+        let Issued { token, claims: renewed, expires_at } = state.tokens.issue(claims.clone(), state.clock.now());
+        *claims = renewed;
+        self.send(&Reply::Token { token, expires_at }).await
+    }
+
+    async fn send<M: Serialize>(&mut self, message: &M) -> Result<(), Done> {
+        match text(message) {
+            Some(text) => self.send_frame(Frame::Text(text)).await,
+            None => Err(Done::Close(close::INTERNAL, "internal")),
+        }
+    }
+
+    async fn send_frame(&mut self, frame: Frame) -> Result<(), Done> {
+        match timeout(SEND_TIMEOUT, self.websocket.send(frame)).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) => Err(Done::Gone),
+            Err(_) => Err(Done::Close(close::TOO_SLOW, "too_slow")),
+        }
+    }
+
+    /// Say why, and wait a little for the answer, so that the reason isn't lost in a reset connection.
+    async fn close(mut self, code: u16, reason: &'static str) {
+        let frame = CloseFrame { code, reason: Utf8Bytes::from_static(reason) };
+        let closing = async {
+            if self.websocket.send(Frame::Close(Some(frame))).await.is_ok() {
+                while let Some(Ok(_)) = self.websocket.next().await {}
+            }
+            let _ = SinkExt::close(&mut self.websocket).await;
+        };
+        let _ = timeout(CLOSE_TIMEOUT, closing).await;
+    }
+}
+
+fn until_renewal(claims: &Claims, now: OffsetDateTime) -> Duration {
+    (claims.renew_at() - now).try_into().unwrap_or(Duration::ZERO)
+}

@@ -1,0 +1,124 @@
+//! What the server offers over HTTP: WHIP, WHEP, lessons, tokens, the lesson websocket, the web client.
+//! The contract is docs/signalling.md; its machine-readable form is generated from this code.
+
+mod clock;
+mod connection;
+mod cors;
+mod directory;
+mod events;
+mod extract;
+mod headers;
+mod health;
+mod join;
+mod lessons;
+mod media;
+mod openapi;
+mod problem;
+mod sources;
+mod stage;
+mod state;
+mod tokens;
+mod web;
+mod whep;
+mod whip;
+
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::http::HeaderName;
+use axum::middleware::from_fn;
+use axum::response::IntoResponse;
+use axum::routing::{get, options};
+use utoipa::openapi::OpenApi as Description;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+pub use clock::Clock;
+pub use directory::{Closing, Directory, Outgoing, Seat};
+pub use events::PROTOCOL;
+pub use join::operator_claims;
+pub use lessons::LessonView;
+pub use media::Media;
+pub use problem::{Document, Kind, Problem};
+pub use state::{ApiState, Parts, Peer};
+pub use tokens::{member, page_url};
+
+/// Marks a request that came in over TLS. Whoever accepts connections strips what clients send under this name.
+pub const OVER_TLS: HeaderName = HeaderName::from_static("mingshi-over-tls");
+
+/// The largest JSON body that is read.
+const MAX_JSON: usize = 64 * 1024;
+
+/// How long a request may take from its first header to its answer.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// The whole site.
+pub fn app(state: ApiState) -> Router {
+    let (api, description) = documented().split_for_parts();
+    let description = axum::Json(description);
+    let document = get(move || std::future::ready(description.clone().into_response()));
+    let media_options = Router::new()
+        .route("/whip/{lesson}", options(connection::endpoint_options))
+        .route("/whip/{lesson}/{source}", options(connection::endpoint_options))
+        .route("/whep/{lesson}", options(connection::endpoint_options))
+        .route("/whep/{lesson}/{source}", options(connection::endpoint_options))
+        .route("/whip/{lesson}/c/{connection}", options(connection::connection_options))
+        .route("/whep/{lesson}/c/{connection}", options(connection::connection_options));
+    let nothing_here = || async { Problem::plain(Kind::NotFound) };
+    api.merge(media_options)
+        .route("/api/openapi.json", document)
+        .route("/api/{*rest}", axum::routing::any(nothing_here))
+        .route("/whip/{*rest}", axum::routing::any(nothing_here))
+        .route("/whep/{*rest}", axum::routing::any(nothing_here))
+        .method_not_allowed_fallback(|| async { Problem::plain(Kind::MethodNotAllowed) })
+        .layer(from_fn(cors::cross_origin))
+        .fallback(web::serve)
+        .layer(from_fn(headers::secure))
+        .layer(from_fn(headers::measure))
+        .with_state(state)
+}
+
+/// The OpenAPI document.
+#[must_use]
+pub fn description() -> Description {
+    documented().into_openapi()
+}
+
+fn documented() -> OpenApiRouter<ApiState> {
+    let json = OpenApiRouter::new()
+        .routes(routes!(lessons::create, lessons::list))
+        .routes(routes!(lessons::read))
+        .routes(routes!(lessons::start))
+        .routes(routes!(lessons::end))
+        .routes(routes!(tokens::hand_out))
+        .routes(routes!(tokens::renew))
+        .routes(routes!(stage::set))
+        .routes(routes!(join::join))
+        .routes(routes!(join::operator))
+        .routes(routes!(health::healthz))
+        .routes(routes!(health::readyz))
+        .routes(routes!(health::metrics))
+        .routes(routes!(health::ca_certificate))
+        .layer(DefaultBodyLimit::max(MAX_JSON))
+        .layer(from_fn(in_time));
+    let media = OpenApiRouter::new()
+        .routes(routes!(whip::publish_studio))
+        .routes(routes!(whip::publish_source))
+        .routes(routes!(whip::patch, whip::delete))
+        .routes(routes!(whep::subscribe_lesson))
+        .routes(routes!(whep::subscribe_source))
+        .routes(routes!(whep::patch, whep::delete))
+        .layer(DefaultBodyLimit::max(connection::MAX_SDP))
+        .layer(from_fn(in_time));
+    let events = OpenApiRouter::new().routes(routes!(events::events));
+    OpenApiRouter::with_openapi(openapi::root()).merge(json).merge(media).merge(events)
+}
+
+/// A client that sends its body a byte at a time is answered before it is done.
+async fn in_time(request: axum::extract::Request, next: axum::middleware::Next) -> axum::response::Response {
+    match tokio::time::timeout(REQUEST_TIMEOUT, next.run(request)).await {
+        Ok(response) => response,
+        Err(_) => Problem::plain(Kind::Timeout).into_response(),
+    }
+}

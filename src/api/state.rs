@@ -1,0 +1,132 @@
+//! What every request handler is given.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use time::OffsetDateTime;
+
+use super::clock::Clock;
+use super::directory::Directory;
+use super::media::Media;
+use super::problem::{Kind, Problem};
+use crate::auth::{Claims, Limited, Network, RateLimit, Tokens};
+use crate::id::LessonId;
+use crate::lesson::{Lesson, Role, State};
+use crate::store::Store;
+
+/// What the API is put together from.
+pub struct Parts {
+    /// The database.
+    pub store: Store,
+    /// Issues and reads tokens.
+    pub tokens: Tokens,
+    /// The media workers.
+    pub media: Arc<dyn Media>,
+    /// The lessons that run.
+    pub directory: Arc<Directory>,
+    /// The time of day.
+    pub clock: Clock,
+    /// Whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<Network>,
+    /// How often one address may guess a join code or operator key in a minute.
+    pub join_attempts_per_minute: u32,
+    /// How the site is reached from outside, without a slash at the end; `None` = as the request came.
+    pub public_url: Option<String>,
+    /// Writes the metrics down, where they are collected.
+    pub metrics: Option<metrics_exporter_prometheus::PrometheusHandle>,
+    /// The certificate authority that browsers are to trust, as PEM, where the server made its own.
+    pub ca_certificate: Option<String>,
+}
+
+impl std::fmt::Debug for Parts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Parts").finish_non_exhaustive()
+    }
+}
+
+/// The shared state of all handlers. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct ApiState(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    parts: Parts,
+    // Held for a few hash map operations, never across an await.
+    guesses: Mutex<RateLimit>,
+}
+
+/// The address a request came from, put there by whoever accepted the connection.
+#[derive(Debug, Clone, Copy)]
+pub struct Peer(pub SocketAddr);
+
+impl ApiState {
+    /// The state made of these parts.
+    #[must_use]
+    pub fn new(parts: Parts) -> Self {
+        let guesses = Mutex::new(RateLimit::per_minute(parts.join_attempts_per_minute));
+        Self(Arc::new(Inner { parts, guesses }))
+    }
+
+    /// The lesson, or the problem that there is none.
+    ///
+    /// # Errors
+    /// [`Kind::LessonNotFound`].
+    pub async fn lesson(&self, id: LessonId) -> Result<Lesson, Problem> {
+        self.store.lesson(id).await?.ok_or_else(|| Problem::plain(Kind::LessonNotFound))
+    }
+
+    /// What a token says, if it is good now; an operator's also needs its key not to be retired.
+    ///
+    /// # Errors
+    /// [`Kind::TokenInvalid`] or [`Kind::TokenExpired`].
+    pub async fn claims(&self, token: &str) -> Result<Claims, Problem> {
+        let claims = self.tokens.read(token, self.clock.now())?;
+        if claims.role == Role::Operator {
+            let key = self.store.operator_key().await?.map(|(id, _)| id);
+            if claims.key.is_none() || claims.key != key {
+                return Err(Problem::new(Kind::TokenInvalid, "the operator link was replaced by a newer one", "管理链接已更换"));
+            }
+        }
+        Ok(claims)
+    }
+
+    /// Spend one of an address's tries at a code or key.
+    ///
+    /// # Errors
+    /// [`Limited`] when it has none left.
+    pub fn guess(&self, address: IpAddr) -> Result<(), Limited> {
+        let now: Instant = tokio::time::Instant::now().into_std();
+        let outcome = self.0.guesses.lock().unwrap_or_else(PoisonError::into_inner).take(address, now);
+        if outcome.is_err() {
+            metrics::counter!("mingshi_guesses_limited_total").increment(1);
+        }
+        outcome
+    }
+
+    /// Give a try back that was no guess.
+    pub fn guessed_right(&self, address: IpAddr) {
+        self.0.guesses.lock().unwrap_or_else(PoisonError::into_inner).give_back(address);
+    }
+}
+
+impl std::ops::Deref for ApiState {
+    type Target = Parts;
+    fn deref(&self) -> &Parts {
+        &self.0.parts
+    }
+}
+
+/// A lesson on which nobody can connect any more is a problem of its own.
+///
+/// # Errors
+/// [`Kind::LessonEnded`].
+pub(super) fn not_ended(lesson: &Lesson) -> Result<(), Problem> {
+    match (lesson.state, lesson.ended_at) {
+        (State::Ended, at) => {
+            let at: OffsetDateTime = at.unwrap_or(lesson.created_at);
+            Err(Problem::new(Kind::LessonEnded, format!("the lesson ended at {at}"), "这节课已经结束"))
+        }
+        _ => Ok(()),
+    }
+}

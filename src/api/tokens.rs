@@ -1,0 +1,177 @@
+//! Tokens: handed out by staff, renewed by their holders.
+
+use axum::extract::State as Shared;
+use axum::http::{HeaderMap, StatusCode, header};
+use serde::{Deserialize, Serialize};
+use time::{Duration, OffsetDateTime};
+use utoipa::ToSchema;
+
+use super::extract::{Holder, Json, LessonPath};
+use super::problem::{Document, Kind, Problem};
+use super::state::{ApiState, not_ended};
+use crate::auth::{Claims, Issued, Publish};
+use crate::id::{LessonId, ParticipantId, SourceName};
+use crate::lesson::Role;
+
+/// A token for whom, and for what.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewToken {
+    /// `studio` or `classroom`.
+    pub role: Role,
+    /// Shown to the studio.
+    pub name: Option<String>,
+    /// Chooses the worker and the link group.
+    pub school: Option<String>,
+    /// Sources it may publish, or `["*"]`; by default a studio any, a classroom `camera`.
+    pub publish: Option<Vec<String>>,
+    /// How long it lives, 1 to 1,440 minutes, for clients that can't renew it; operators only.
+    #[schema(minimum = 1, maximum = 1440)]
+    pub minutes: Option<u32>,
+}
+
+/// A token that was handed out.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct HandedOut {
+    /// The token.
+    pub token: String,
+    /// Until when it is good.
+    #[serde(with = "time::serde::rfc3339")]
+    pub expires_at: OffsetDateTime,
+    /// The participant it names.
+    #[schema(value_type = String)]
+    pub participant: ParticipantId,
+    /// The page that it opens.
+    pub url: String,
+}
+
+/// A renewed token.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Renewed {
+    /// The token.
+    pub token: String,
+    /// Until when it is good.
+    #[serde(with = "time::serde::rfc3339")]
+    pub expires_at: OffsetDateTime,
+    /// The participant it names, the same as before.
+    #[schema(value_type = String)]
+    pub participant: ParticipantId,
+}
+
+const NAME_LIMIT: usize = 80;
+const MAX_MINUTES: u32 = 24 * 60;
+
+/// Hand out a token of a lesson.
+#[utoipa::path(post, path = "/api/v1/lessons/{lesson}/tokens", tag = "tokens", params(("lesson" = String, Path)),
+    request_body = NewToken,
+    responses((status = 201, body = HandedOut), (status = 409, body = Document), (status = "4XX", body = Document)),
+    security(("token" = [])))]
+pub(super) async fn hand_out(
+    Shared(state): Shared<ApiState>,
+    LessonPath(id): LessonPath,
+    holder: Holder,
+    headers: HeaderMap,
+    Json(new): Json<NewToken>,
+) -> Result<(StatusCode, axum::Json<HandedOut>), Problem> {
+    let by = holder.staff(id)?;
+    let allowed = match new.role {
+        Role::Operator => false,
+        Role::Studio => by.role == Role::Operator,
+        Role::Classroom => true,
+    } && (new.minutes.is_none() || by.role == Role::Operator);
+    if !allowed {
+        return Err(Problem::new(Kind::RoleNotAllowed, "a studio hands out classroom tokens of the usual life only", "主讲端只能发放普通的课堂凭证"));
+    }
+    not_ended(&state.lesson(id).await?)?;
+    let minutes = new.minutes.map(life).transpose()?;
+    let claims = claims(id, ParticipantId::random(), new)?;
+    let now = state.clock.now();
+    let issued = match minutes {
+        Some(life) => state.tokens.issue_for(claims, now, life),
+        None => state.tokens.issue(claims, now),
+    };
+    let url = page_url(&base_url(&state, &headers), &issued);
+    let Issued { token, claims, expires_at } = issued;
+    Ok((StatusCode::CREATED, axum::Json(HandedOut { token, expires_at, participant: claims.sub, url })))
+}
+
+fn life(minutes: u32) -> Result<Duration, Problem> {
+    if (1..=MAX_MINUTES).contains(&minutes) {
+        return Ok(Duration::minutes(minutes.into()));
+    }
+    let said = format!("minutes has to be 1 to {MAX_MINUTES}, not {minutes}");
+    Err(Problem::new(Kind::Unprocessable, said, format!("minutes 应为 1 到 {MAX_MINUTES}")))
+}
+
+fn claims(lesson: LessonId, participant: ParticipantId, new: NewToken) -> Result<Claims, Problem> {
+    let publish = match (&new.publish, new.role) {
+        (Some(names), _) => Publish::parse(names)
+            .map_err(|error| Problem::new(Kind::Unprocessable, format!("publish: {error}"), "publish 中有无效的来源名"))?,
+        (None, Role::Studio) => Publish::Any,
+        (None, _) => Publish::These([SourceName::camera()].into()),
+    };
+    Ok(member(lesson, participant, new.role, publish, shown("name", new.name)?, shown("school", new.school)?))
+}
+
+/// The claims of one who takes part in a lesson, its times still to be filled in.
+#[must_use]
+pub fn member(
+    lesson: LessonId,
+    participant: ParticipantId,
+    role: Role,
+    publish: Publish,
+    name: Option<String>,
+    school: Option<String>,
+) -> Claims {
+    let iss = String::new();
+    Claims { iss, iat: 0, exp: 0, sub: participant, role, lesson: Some(lesson), publish, subscribe: true, name, school, key: None }
+}
+
+/// A text that others are shown: trimmed, bounded, and none if nothing is left.
+pub(super) fn shown(field: &'static str, value: Option<String>) -> Result<Option<String>, Problem> {
+    let value = value.map(|value| value.trim().to_owned()).filter(|value| !value.is_empty());
+    match value.as_ref().map(|value| value.chars().count()) {
+        Some(length) if length > NAME_LIMIT => {
+            let said = format!("{field} has {length} characters; at most {NAME_LIMIT} are shown");
+            Err(Problem::new(Kind::Unprocessable, said, format!("{field} 最多 {NAME_LIMIT} 个字符")))
+        }
+        _ => Ok(value),
+    }
+}
+
+/// The page that a token opens; the token stands in the fragment, which no server and no log gets to see.
+#[must_use]
+pub fn page_url(base: &str, issued: &Issued) -> String {
+    let page = match issued.claims.role {
+        Role::Studio => "studio",
+        Role::Operator | Role::Classroom => "classroom",
+    };
+    let lesson = issued.claims.lesson.map(|lesson| lesson.to_string()).unwrap_or_default();
+    format!("{base}/#/{page}/{lesson}?token={}", issued.token)
+}
+
+/// Where the site is: as configured, else as the request came.
+pub(super) fn base_url(state: &ApiState, headers: &HeaderMap) -> String {
+    if let Some(url) = &state.public_url {
+        return url.clone();
+    }
+    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+    let scheme = match headers.get("x-forwarded-proto").map(axum::http::HeaderValue::as_bytes) {
+        Some(b"https") => "https",
+        _ if headers.contains_key(super::OVER_TLS) => "https",
+        _ => "http",
+    };
+    if host.is_empty() { String::new() } else { format!("{scheme}://{host}") }
+}
+
+/// Renew a token that is still good.
+#[utoipa::path(post, path = "/api/v1/token", tag = "tokens",
+    responses((status = 200, body = Renewed), (status = "4XX", body = Document)), security(("token" = [])))]
+pub(super) async fn renew(Shared(state): Shared<ApiState>, holder: Holder) -> Result<axum::Json<Renewed>, Problem> {
+    let claims = holder.0;
+    if let Some(lesson) = claims.lesson {
+        not_ended(&state.lesson(lesson).await?)?;
+    }
+    let Issued { token, claims, expires_at } = state.tokens.issue(claims, state.clock.now());
+    Ok(axum::Json(Renewed { token, expires_at, participant: claims.sub }))
+}

@@ -1,0 +1,106 @@
+//! Publishing over HTTP: WHIP (RFC 9725).
+
+use axum::extract::{Request, State as Shared};
+use axum::response::Response;
+
+use super::connection::{self, ConnectionPath, Session, Way};
+use super::extract::{Client, Holder, LessonPath};
+use super::problem::{Document, Kind, Problem};
+use super::sources::SourcePath;
+use super::state::ApiState;
+use crate::auth::Claims;
+use crate::id::SourceName;
+use crate::lesson::{Lesson, Role, State};
+use crate::worker::mailbox::Purpose;
+
+/// The studio page's one connection: voice and camera, slides.
+#[utoipa::path(post, path = "/whip/{lesson}", tag = "media", params(("lesson" = String, Path)),
+    request_body(content = String, content_type = "application/sdp"),
+    responses((status = 201, content_type = "application/sdp", body = String,
+        headers(("Location" = String, description = "An absolute path"), ("ETag" = String, description = "The ICE session"))),
+        (status = "4XX", body = Document), (status = 503, body = Document)),
+    security(("token" = [])))]
+pub(super) async fn publish_studio(
+    Shared(state): Shared<ApiState>,
+    LessonPath(id): LessonPath,
+    client: Client,
+    holder: Holder,
+    request: Request,
+) -> Result<Response, Problem> {
+    let claims = holder.member(id)?;
+    if claims.role != Role::Studio {
+        return Err(Problem::new(Kind::RoleNotAllowed, "only the studio publishes the whole lesson", "只有主讲端可以发布整节课"));
+    }
+    let sources = vec![SourceName::camera(), SourceName::slides()];
+    sources.iter().try_for_each(|source| may_publish(&claims, source))?;
+    may_be_on_air(&state.lesson(id).await?, claims.role)?;
+    let session = Session { way: Way::Whip, lesson: id, purpose: Purpose::PublishStudio, sources };
+    connection::open(&state, session, claims, client, request).await
+}
+
+/// One source, at most one voice and one video.
+#[utoipa::path(post, path = "/whip/{lesson}/{source}", tag = "media",
+    params(("lesson" = String, Path), ("source" = String, Path)),
+    request_body(content = String, content_type = "application/sdp"),
+    responses((status = 201, content_type = "application/sdp", body = String,
+        headers(("Location" = String, description = "An absolute path"), ("ETag" = String, description = "The ICE session"))),
+        (status = "4XX", body = Document), (status = 503, body = Document)),
+    security(("token" = [])))]
+pub(super) async fn publish_source(
+    Shared(state): Shared<ApiState>,
+    LessonPath(id): LessonPath,
+    SourcePath(source): SourcePath,
+    client: Client,
+    holder: Holder,
+    request: Request,
+) -> Result<Response, Problem> {
+    let claims = holder.member(id)?;
+    may_publish(&claims, &source)?;
+    may_be_on_air(&state.lesson(id).await?, claims.role)?;
+    let session = Session { way: Way::Whip, lesson: id, purpose: Purpose::PublishSource(source.clone()), sources: vec![source] };
+    connection::open(&state, session, claims, client, request).await
+}
+
+/// Trickle candidates, or restart ICE.
+#[utoipa::path(patch, path = "/whip/{lesson}/c/{connection}", tag = "media",
+    params(("lesson" = String, Path), ("connection" = String, Path), ("If-Match" = Option<String>, Header)),
+    request_body(content = String, content_type = "application/trickle-ice-sdpfrag"),
+    responses((status = 204, description = "Candidates taken note of"),
+        (status = 200, content_type = "application/trickle-ice-sdpfrag", body = String, description = "ICE restarted"),
+        (status = "4XX", body = Document)),
+    security(("token" = [])))]
+pub(super) async fn patch(
+    Shared(state): Shared<ApiState>,
+    path: ConnectionPath,
+    request: Request,
+) -> Result<Response, Problem> {
+    connection::patch(&state, path, request).await
+}
+
+/// End the connection.
+#[utoipa::path(delete, path = "/whip/{lesson}/c/{connection}", tag = "media",
+    params(("lesson" = String, Path), ("connection" = String, Path)),
+    responses((status = 200), (status = "4XX", body = Document)), security(("token" = [])))]
+pub(super) async fn delete(
+    Shared(state): Shared<ApiState>,
+    path: ConnectionPath,
+    request: Request,
+) -> Result<Response, Problem> {
+    connection::delete(&state, path, request).await
+}
+
+fn may_publish(claims: &Claims, source: &SourceName) -> Result<(), Problem> {
+    if claims.publish.allows(source) {
+        return Ok(());
+    }
+    let said = format!("the token may not publish {source}");
+    Err(Problem::new(Kind::SourceNotAllowed, said, format!("该凭证不能发布 {source}")))
+}
+
+/// A studio may publish before the lesson begins: a rehearsal, which nobody else receives.
+fn may_be_on_air(lesson: &Lesson, role: Role) -> Result<(), Problem> {
+    match lesson.state {
+        State::Scheduled if role == Role::Studio => Ok(()),
+        _ => connection::live(lesson),
+    }
+}

@@ -1,0 +1,121 @@
+//! A limit on guessing: one token bucket per client address.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv6Addr};
+use std::time::{Duration, Instant};
+
+/// How many addresses are remembered at a time.
+const MAX_ADDRESSES: usize = 10_000;
+
+/// Too many tries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("too many tries; the next one in {} s", retry_after.as_secs())]
+pub struct Limited {
+    /// When the next try is allowed, whole seconds, at least one.
+    pub retry_after: Duration,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Bucket {
+    tries: f64,
+    at: Instant,
+}
+
+/// A bucket of tries per address, refilled evenly over a minute.
+#[derive(Debug)]
+pub struct RateLimit {
+    per_minute: f64,
+    buckets: HashMap<IpAddr, Bucket>,
+}
+
+impl RateLimit {
+    /// At most this many tries a minute and address, all of which may come at once.
+    #[must_use]
+    pub fn per_minute(tries: u32) -> Self {
+        Self { per_minute: f64::from(tries), buckets: HashMap::new() }
+    }
+
+    /// Spend one try.
+    ///
+    /// # Errors
+    /// [`Limited`] when none is left.
+    pub fn take(&mut self, address: IpAddr, now: Instant) -> Result<(), Limited> {
+        let key = network(address);
+        if self.buckets.len() >= MAX_ADDRESSES && !self.buckets.contains_key(&key) {
+            self.make_room(now);
+        }
+        let per_minute = self.per_minute;
+        let bucket = self.buckets.entry(key).or_insert(Bucket { tries: per_minute, at: now });
+        *bucket = refilled(*bucket, per_minute, now);
+        if bucket.tries >= 1.0 {
+            bucket.tries -= 1.0;
+            return Ok(());
+        }
+        let seconds = ((1.0 - bucket.tries) * 60.0 / per_minute).ceil().max(1.0);
+        Err(Limited { retry_after: Duration::from_secs_f64(seconds) })
+    }
+
+    /// Give a try back that turned out to be no guess: a whole school joins from one address at the bell.
+    pub fn give_back(&mut self, address: IpAddr) {
+        let per_minute = self.per_minute;
+        if let Some(bucket) = self.buckets.get_mut(&network(address)) {
+            bucket.tries = (bucket.tries + 1.0).min(per_minute);
+        }
+    }
+
+    /// Forget those who have all their tries again; if nobody has, the one who has waited longest.
+    fn make_room(&mut self, now: Instant) {
+        let per_minute = self.per_minute;
+        self.buckets.retain(|_, bucket| refilled(*bucket, per_minute, now).tries < per_minute);
+        if self.buckets.len() >= MAX_ADDRESSES {
+            let oldest = self.buckets.iter().min_by_key(|(_, bucket)| bucket.at).map(|(&address, _)| address);
+            oldest.map(|address| self.buckets.remove(&address));
+        }
+    }
+}
+
+fn refilled(bucket: Bucket, per_minute: f64, now: Instant) -> Bucket {
+    let waited = now.saturating_duration_since(bucket.at).as_secs_f64();
+    Bucket { tries: (bucket.tries + waited * per_minute / 60.0).min(per_minute), at: now }
+}
+
+/// Who has one IPv6 address has the whole /64.
+fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V4(address) => IpAddr::V4(address),
+        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "simulated time has to begin somewhere")]
+    fn guessing_is_slowed_down_and_allowed_again() {
+        let start = Instant::now();
+        let mut limit = RateLimit::per_minute(3);
+        let school: IpAddr = "2001:db8::1".parse().expect("an address");
+        let neighbour: IpAddr = "2001:db8::2".parse().expect("an address of the same /64");
+        for _ in 0..3 {
+            assert_eq!(limit.take(school, start), Ok(()));
+        }
+        assert_eq!(limit.take(neighbour, start), Err(Limited { retry_after: Duration::from_secs(20) }));
+        assert_eq!(limit.take("192.0.2.1".parse().expect("an address"), start), Ok(()));
+        assert_eq!(limit.take(school, start + Duration::from_secs(20)), Ok(()));
+        limit.give_back(school);
+        assert_eq!(limit.take(school, start + Duration::from_secs(20)), Ok(()));
+    }
+
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "simulated time has to begin somewhere")]
+    fn a_flood_of_addresses_takes_bounded_memory() {
+        let start = Instant::now();
+        let mut limit = RateLimit::per_minute(3);
+        for n in 0..(MAX_ADDRESSES as u32 + 500) {
+            let _ = limit.take(IpAddr::from((0x0a00_0000 + n).to_be_bytes()), start);
+        }
+        assert_eq!(limit.buckets.len(), MAX_ADDRESSES);
+    }
+}

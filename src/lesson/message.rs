@@ -1,0 +1,373 @@
+//! What is told about a running lesson, and to whom: the bodies of the lesson websocket.
+
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+use utoipa::ToSchema;
+
+use super::Viewer;
+use crate::id::{ConnectionId, ParticipantId, PublicationId, SourceName};
+use crate::worker::mailbox::{Closed, MediaKind, Paused, SlotKind};
+
+/// What a participant is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// Runs the service: creates lessons, sees every one.
+    Operator,
+    /// The teaching end of one lesson.
+    Studio,
+    /// A receiving classroom of one lesson.
+    Classroom,
+}
+
+/// Somebody in the lesson.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct Participant {
+    /// Its id.
+    #[schema(value_type = String)]
+    pub id: ParticipantId,
+    /// Which end.
+    pub role: Role,
+    /// Shown to the studio.
+    pub name: Option<String>,
+    /// Its school.
+    pub school: Option<String>,
+    /// Whether a media connection of it is up.
+    pub connected: bool,
+    /// The sources it sends at present.
+    #[schema(value_type = Vec<String>)]
+    pub publishing: Vec<SourceName>,
+    /// Whether its hand is up.
+    pub hand_raised: bool,
+    /// Whether it is on stage.
+    pub on_stage: bool,
+    /// When it first came.
+    #[serde(with = "time::serde::rfc3339")]
+    pub joined_at: OffsetDateTime,
+}
+
+/// Voice or video.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum PublicationKind {
+    /// Sound.
+    Voice,
+    /// Pictures.
+    Video,
+}
+
+/// How a publication is encoded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Codec {
+    /// Opus (RFC 7587), with or without RED.
+    Opus,
+    /// VP8 (RFC 7741).
+    Vp8,
+    /// H.264 (RFC 6184).
+    H264,
+    /// AV1.
+    Av1,
+}
+
+impl Codec {
+    pub(super) fn of(word: &str) -> Option<Self> {
+        match word {
+            "opus" => Some(Self::Opus),
+            "vp8" => Some(Self::Vp8),
+            "h264" => Some(Self::H264),
+            "av1" => Some(Self::Av1),
+            _ => None,
+        }
+    }
+}
+
+/// One encoding of a publication.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Layer {
+    /// Its restriction id (RFC 8851), where the publisher sends several.
+    pub rid: Option<String>,
+    /// Pixels, where known.
+    pub width: Option<u16>,
+    /// Pixels, where known.
+    pub height: Option<u16>,
+    /// Bits per second.
+    pub bitrate: u64,
+}
+
+/// One track that a participant sends.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Publication {
+    /// Its id.
+    #[schema(value_type = String)]
+    pub id: PublicationId,
+    /// Who sends it.
+    #[schema(value_type = String)]
+    pub participant: ParticipantId,
+    /// Under which name.
+    #[schema(value_type = String)]
+    pub source: SourceName,
+    /// Voice or video.
+    pub kind: PublicationKind,
+    /// How it is encoded; `null` until its first packet came.
+    pub codec: Option<Codec>,
+    /// Its encodings, lowest first.
+    pub layers: Vec<Layer>,
+    /// Whether nothing came for a second.
+    pub muted: bool,
+}
+
+/// Which kind of slot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum SlotName {
+    /// Voices: 0 is the teacher's.
+    Voice,
+    /// The slides.
+    Slides,
+    /// The teacher's camera.
+    Camera,
+    /// Others on stage.
+    Stage,
+}
+
+impl From<SlotKind> for SlotName {
+    fn from(kind: SlotKind) -> Self {
+        match kind {
+            SlotKind::Voice => Self::Voice,
+            SlotKind::Slides => Self::Slides,
+            SlotKind::Camera => Self::Camera,
+            SlotKind::Stage => Self::Stage,
+        }
+    }
+}
+
+impl From<SlotName> for SlotKind {
+    fn from(name: SlotName) -> Self {
+        match name {
+            SlotName::Voice => Self::Voice,
+            SlotName::Slides => Self::Slides,
+            SlotName::Camera => Self::Camera,
+            SlotName::Stage => Self::Stage,
+        }
+    }
+}
+
+/// Why nothing flows in a slot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum PausedReason {
+    /// No publication is mapped to it.
+    NoSource,
+    /// The subscriber negotiated no codec that can carry it.
+    UnsupportedCodec,
+    /// A keyframe was asked for and hasn't come yet.
+    WaitingForKeyframe,
+    /// The publication sends nothing.
+    SourceSilent,
+    /// The subscriber asked for nothing.
+    Capped,
+}
+
+impl From<Paused> for PausedReason {
+    fn from(paused: Paused) -> Self {
+        match paused {
+            Paused::NoSource => Self::NoSource,
+            Paused::UnsupportedCodec => Self::UnsupportedCodec,
+            Paused::WaitingForKeyframe => Self::WaitingForKeyframe,
+            Paused::SourceSilent => Self::SourceSilent,
+            Paused::Capped => Self::Capped,
+        }
+    }
+}
+
+/// What is in one slot of one connection.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = SlotState)]
+pub struct Slot {
+    /// Whose slot.
+    #[schema(value_type = String)]
+    pub connection: ConnectionId,
+    /// Which kind.
+    pub slot: SlotName,
+    /// Its number among its kind.
+    pub index: u8,
+    /// Its m-line.
+    pub mid: String,
+    /// The publication mapped to it.
+    #[schema(value_type = Option<String>)]
+    pub publication: Option<PublicationId>,
+    /// That publication's source.
+    #[schema(value_type = Option<String>)]
+    pub source: Option<SourceName>,
+    /// That publication's participant.
+    #[schema(value_type = Option<String>)]
+    pub participant: Option<ParticipantId>,
+    /// The spatial layer that flows, 0 = lowest.
+    pub layer: Option<u8>,
+    /// Why nothing flows.
+    pub paused: Option<PausedReason>,
+}
+
+/// Which way a line was measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Direction {
+    /// Towards the server.
+    Up,
+    /// Towards the participant.
+    Down,
+}
+
+/// How one connection's line does.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct Line {
+    /// Whose.
+    #[schema(value_type = String)]
+    pub participant: ParticipantId,
+    /// Which connection.
+    #[schema(value_type = String)]
+    pub connection: ConnectionId,
+    /// Which way.
+    pub direction: Direction,
+    /// Fraction of packets lost, 0 to 1.
+    pub loss: f32,
+    /// Round trip in milliseconds, where a report told.
+    pub round_trip_ms: Option<u32>,
+    /// Interarrival jitter in milliseconds.
+    pub jitter_ms: u32,
+    /// Bits per second.
+    pub bitrate: u64,
+}
+
+/// Why a publication is no longer to be had.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum EndReason {
+    /// Its publisher stopped.
+    Deleted,
+    /// Its publisher went silent.
+    Expired,
+    /// Another publisher took over the source.
+    Replaced,
+    /// Its publisher left the stage.
+    LeftStage,
+    /// The lesson ended.
+    LessonEnded,
+    /// The server stops.
+    Stopping,
+}
+
+impl From<Closed> for EndReason {
+    fn from(why: Closed) -> Self {
+        match why {
+            Closed::Deleted | Closed::Dtls => Self::Deleted,
+            Closed::Expired | Closed::NeverConnected => Self::Expired,
+            Closed::Replaced => Self::Replaced,
+            Closed::LessonEnded => Self::LessonEnded,
+            Closed::Stopping => Self::Stopping,
+        }
+    }
+}
+
+impl From<MediaKind> for PublicationKind {
+    fn from(kind: MediaKind) -> Self {
+        match kind {
+            MediaKind::Voice => Self::Voice,
+            MediaKind::Video => Self::Video,
+        }
+    }
+}
+
+/// What has changed in a lesson.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+#[serde(tag = "type", rename_all = "snake_case")]
+#[schema(as = LessonMessage)]
+pub enum Message {
+    /// Somebody is new or has changed.
+    Participant {
+        /// The whole of it.
+        participant: Participant,
+    },
+    /// Somebody is gone (for a classroom: out of its sight).
+    ParticipantLeft {
+        /// Who.
+        #[schema(value_type = String)]
+        id: ParticipantId,
+    },
+    /// A publication is new or has changed.
+    Publication {
+        /// The whole of it.
+        publication: Publication,
+    },
+    /// A publication is over (for a classroom: out of its reach).
+    PublicationEnded {
+        /// Which.
+        #[schema(value_type = String)]
+        id: PublicationId,
+        /// Why.
+        reason: EndReason,
+    },
+    /// The slots of one of this participant's connections, whole, after a change.
+    Slots {
+        /// Which connection.
+        #[schema(value_type = String)]
+        connection: ConnectionId,
+        /// All its slots; none when the connection is gone.
+        slots: Vec<Slot>,
+    },
+    /// How lines do.
+    Line {
+        /// For a classroom its own, for studio and operator everybody's.
+        lines: Vec<Line>,
+    },
+    /// Another publisher took over a source that this participant sent on `connection`.
+    Replaced {
+        /// The source.
+        #[schema(value_type = String)]
+        source: SourceName,
+        /// The connection that was closed: a page that has reloaded knows by it that its *old* one is meant.
+        #[schema(value_type = String)]
+        connection: ConnectionId,
+    },
+}
+
+/// Who is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Audience {
+    /// Studio and operators.
+    Staff,
+    /// This participant only.
+    Only(ParticipantId),
+    /// Those who may see this participant: staff, itself, and everybody if it is `public`.
+    SeersOf {
+        /// Who is seen.
+        participant: ParticipantId,
+        /// Whether classrooms see it: a studio's, or on stage.
+        public: bool,
+    },
+    /// Classrooms other than this one: those who have just lost sight of it.
+    OtherClassrooms(ParticipantId),
+}
+
+impl Audience {
+    /// Whether `viewer` is among them.
+    #[must_use]
+    pub fn includes(self, viewer: Viewer) -> bool {
+        match self {
+            Self::Staff => viewer.is_staff(),
+            Self::Only(participant) => viewer.participant == participant,
+            Self::SeersOf { participant, public } => public || viewer.is_staff() || viewer.participant == participant,
+            Self::OtherClassrooms(participant) => !viewer.is_staff() && viewer.participant != participant,
+        }
+    }
+}
+
+/// One change, and who is told of it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Notice {
+    /// Who is told.
+    pub to: Audience,
+    /// What.
+    pub message: Message,
+}

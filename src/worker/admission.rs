@@ -1,0 +1,210 @@
+//! From an offer to a connection: what is asked for, what is agreed, and in which slot or under which source each m-line stands.
+
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use crate::id::{ConnectionId, SourceName};
+use crate::sfu::SubscriberSpec;
+use crate::sfu::input::{SlotCodec, SlotKind, SlotSpec};
+use crate::transport::sdp::{self, Agreed, Local, Media, Offer, OfferedMedia, Role, SendStream};
+use crate::transport::{Credentials, Identity, Peer};
+
+use super::connection::{Connection, Line, Side};
+use super::ingress::{Ingress, Section};
+use super::mailbox::{Connect, Connected, Purpose, Refused};
+
+/// M-lines of one subscriber: a voice and a picture for the teacher, slides, and six on stage.
+const MAX_SLOTS: usize = 16;
+
+impl From<sdp::Error> for Refused {
+    fn from(error: sdp::Error) -> Self {
+        match error {
+            sdp::Error::Malformed(why) => Self::BadOffer(why),
+            sdp::Error::Unsatisfiable(why) => Self::Unsatisfiable(why),
+        }
+    }
+}
+
+/// What stays the same for all connections of a worker.
+#[derive(Debug)]
+pub(super) struct Host {
+    pub(super) index: usize,
+    pub(super) identity: Identity,
+    pub(super) candidates: Vec<SocketAddr>,
+}
+
+/// Accepts an offer whole, or says why not.
+pub(super) fn admit(
+    host: &Host,
+    request: &Connect,
+    key: usize,
+    now: Instant,
+) -> Result<(Connection, Connected), Refused> {
+    let offer = Offer::parse(&request.offer)?;
+    let id = ConnectionId::random_on(host.index);
+    let local = credentials(host.index);
+    let cname = id.to_string();
+    let description = Local {
+        ufrag: &local.ufrag,
+        password: &local.password,
+        fingerprint: host.identity.fingerprint(),
+        cname: &cname,
+        candidates: &host.candidates,
+    };
+    let (agreed, side) = match &request.purpose {
+        Purpose::PublishSource(_) | Purpose::PublishStudio => publisher(request, &offer, &description, now)?,
+        Purpose::SubscribeSource(_) | Purpose::SubscribeLesson => subscriber(request, &offer, &description, key)?,
+    };
+    let answered = Connected { connection: id, answer: agreed.answer, etag: local.ufrag.clone() };
+    let connection = Connection {
+        id,
+        lesson: request.lesson,
+        participant: request.participant,
+        end: request.end,
+        since: now,
+        ufrag: local.ufrag.clone(),
+        remote_ufrag: offer.remote.ufrag.clone(),
+        mids: agreed.media.iter().map(|media| media.mid.clone()).collect(),
+        reduced_size: agreed.reduced_size,
+        transport_cc: agreed.media.iter().find_map(|media| media.extensions.transport_cc),
+        transport_sequence: 0,
+        feedback_ssrc: rand::random(),
+        addresses: Vec::new(),
+        local: None,
+        side,
+        line: Line::new(now),
+        peer: Peer::new(now, &host.identity, local, offer.remote),
+    };
+    Ok((connection, answered))
+}
+
+/// New credentials whose fragment names the worker.
+pub(super) fn credentials(worker: usize) -> Credentials {
+    const ALPHABET: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
+    let mut random: u64 = rand::random();
+    let mut ufrag = format!("{worker:02x}");
+    for _ in 0..10 {
+        ufrag.push(char::from(ALPHABET[(random & 31) as usize]));
+        random >>= 5;
+    }
+    Credentials::random(ufrag)
+}
+
+fn publisher(request: &Connect, offer: &Offer, local: &Local<'_>, now: Instant) -> Result<(Agreed, Side), Refused> {
+    let agreed = sdp::negotiate(offer, Role::Publisher, local, |_, _| None)?;
+    let (mut voices, mut videos) = (0, 0);
+    let mut sections = Vec::new();
+    for media in &agreed.media {
+        let nth = if media.voice { &mut voices } else { &mut videos };
+        let source = match (&request.purpose, *nth) {
+            (Purpose::PublishSource(source), 0) => source.clone(),
+            (Purpose::PublishStudio, 0) => SourceName::camera(),
+            (Purpose::PublishStudio, 1) if !media.voice => SourceName::slides(),
+            (Purpose::PublishStudio, _) => {
+                let why = "a studio sends one audio and at most two video m-lines (camera, slides)";
+                return Err(Refused::Unsatisfiable(why.into()));
+            }
+            _ => {
+                let why =
+                    "a source has at most one audio and one video m-line; publish others under another source name";
+                return Err(Refused::Unsatisfiable(why.into()));
+            }
+        };
+        *nth += 1;
+        sections.push(Section { media: media.clone(), source, publication: None, replaced: false });
+    }
+    Ok((agreed, Side::Publisher(Box::new(Ingress::new(sections, now)))))
+}
+
+/// The slot of the n-th m-line of its kind.
+const fn slot(voice: bool, nth: u8) -> (SlotKind, u8) {
+    match (voice, nth) {
+        (true, nth) => (SlotKind::Voice, nth),
+        (false, 0) => (SlotKind::Slides, 0),
+        (false, 1) => (SlotKind::Camera, 0),
+        (false, nth) => (SlotKind::Stage, nth - 2),
+    }
+}
+
+/// Our stream in a slot. Browsers synchronise tracks that share a stream: the teacher's voice and camera do, slides don't,
+/// so that a picture of text never holds the voice back.
+fn stream(kind: SlotKind, index: u8) -> SendStream {
+    let (stream, track) = match (kind, index) {
+        (SlotKind::Voice, 0) => ("teacher".to_string(), "voice-0".to_string()),
+        (SlotKind::Voice, index) => (format!("stage-{}", index - 1), format!("voice-{index}")),
+        (SlotKind::Camera, _) => ("teacher".to_string(), "camera-0".to_string()),
+        (SlotKind::Slides, _) => ("slides".to_string(), "slides-0".to_string()),
+        (SlotKind::Stage, index) => (format!("stage-{index}"), format!("stage-{index}")),
+    };
+    SendStream { ssrc: rand::random(), rtx_ssrc: rand::random(), stream, track }
+}
+
+fn subscriber(request: &Connect, offer: &Offer, local: &Local<'_>, key: usize) -> Result<(Agreed, Side), Refused> {
+    let source = match &request.purpose {
+        Purpose::SubscribeSource(source) => Some(source.clone()),
+        _ => None,
+    };
+    let (mut voices, mut videos) = (0u8, 0u8);
+    let mut slots = Vec::new();
+    let agreed = sdp::negotiate(offer, Role::Subscriber, local, |_, media: &OfferedMedia| {
+        let nth = if media.voice { &mut voices } else { &mut videos };
+        // One source has one picture, whatever it shows: it stands in the camera's slot, in sync with its voice.
+        let (kind, index) =
+            if source.is_some() && !media.voice { (SlotKind::Camera, *nth) } else { slot(media.voice, *nth) };
+        *nth = nth.saturating_add(1);
+        slots.push((kind, index));
+        Some(stream(kind, index))
+    })?;
+    if slots.len() > MAX_SLOTS {
+        return Err(Refused::Unsatisfiable(format!("a subscriber has at most {MAX_SLOTS} m-lines")));
+    }
+    if source.is_some() && (voices > 1 || videos > 1) {
+        return Err(Refused::Unsatisfiable("a source has at most one audio and one video m-line".into()));
+    }
+    let slots =
+        agreed.media.iter().zip(slots).filter_map(|(media, (kind, index))| slot_spec(media, kind, index)).collect();
+    let spec =
+        SubscriberSpec { lesson: request.lesson, participant: request.participant, connection: key, source, slots };
+    Ok((agreed, Side::Subscriber { spec: Box::new(spec), key: None }))
+}
+
+fn slot_spec(media: &Media, kind: SlotKind, index: u8) -> Option<SlotSpec> {
+    let send = media.send.as_ref()?;
+    let codec = |codec: &sdp::PayloadType| SlotCodec { codec: codec.codec, payload_type: codec.number, rtx: codec.rtx };
+    Some(SlotSpec {
+        kind,
+        index,
+        mid: media.mid.clone(),
+        codecs: media.codecs.iter().map(codec).collect(),
+        ssrc: send.ssrc,
+        rtx_ssrc: media.codecs.iter().any(|codec| codec.rtx.is_some()).then_some(send.rtx_ssrc),
+        first_sequence: (rand::random::<u16>() & 0x7fff, rand::random::<u16>() & 0x7fff),
+        first_timestamp: rand::random(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn m_lines_are_slots_in_their_order() {
+        let slots: Vec<_> = (0..4).map(|nth| slot(false, nth)).collect();
+        assert_eq!(slots, [(SlotKind::Slides, 0), (SlotKind::Camera, 0), (SlotKind::Stage, 0), (SlotKind::Stage, 1)]);
+        assert_eq!(slot(true, 2), (SlotKind::Voice, 2));
+    }
+
+    #[test]
+    fn the_teachers_voice_and_camera_are_one_stream_and_slides_another() {
+        assert_eq!(stream(SlotKind::Voice, 0).stream, stream(SlotKind::Camera, 0).stream);
+        assert_ne!(stream(SlotKind::Slides, 0).stream, stream(SlotKind::Camera, 0).stream);
+        assert_eq!(stream(SlotKind::Voice, 1).stream, stream(SlotKind::Stage, 0).stream);
+    }
+
+    #[test]
+    fn a_fragment_names_its_worker_and_is_long_enough() {
+        let credentials = credentials(5);
+        assert!(credentials.ufrag.starts_with("05") && credentials.ufrag.len() == 12);
+        assert!(credentials.password.len() >= 22);
+    }
+}

@@ -1,0 +1,157 @@
+//! One connection: its peer, and which side of the lesson it is on.
+
+use std::net::IpAddr;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use crate::id::{ConnectionId, LessonId, ParticipantId};
+use crate::rtp::rtcp::Reception;
+use crate::sfu::SubscriberSpec;
+use crate::sfu::input::End;
+use crate::transport::Peer;
+use crate::units::{Bitrate, NtpTime};
+
+use super::ingress::Ingress;
+use super::mailbox::LineReport;
+use super::socket::Path;
+
+/// Lines are reported this often.
+const LINE_INTERVAL: Duration = Duration::from_secs(2);
+
+/// What a connection does.
+#[derive(Debug)]
+pub(super) enum Side {
+    /// It sends to us.
+    Publisher(Box<Ingress>),
+    /// It receives from us.
+    Subscriber {
+        /// How the router will know it.
+        spec: Box<SubscriberSpec>,
+        /// Its key there, once it is up.
+        key: Option<usize>,
+    },
+}
+
+/// One connection of a worker.
+#[derive(Debug)]
+pub(super) struct Connection {
+    /// Its id.
+    pub(super) id: ConnectionId,
+    /// The lesson.
+    pub(super) lesson: LessonId,
+    /// Whose it is.
+    pub(super) participant: ParticipantId,
+    /// At which end.
+    pub(super) end: End,
+    /// When it was accepted: of two publishers of a source the later stays.
+    pub(super) since: Instant,
+    /// Transport.
+    pub(super) peer: Peer,
+    /// Our user name fragment; it is the entity tag of the ICE session too.
+    pub(super) ufrag: String,
+    /// The peer's.
+    pub(super) remote_ufrag: String,
+    /// The m-lines' identification tags.
+    pub(super) mids: Vec<String>,
+    /// Feedback may go alone (RFC 5506).
+    pub(super) reduced_size: bool,
+    /// Negotiated id of transport-wide sequence numbers towards a subscriber.
+    pub(super) transport_cc: Option<u8>,
+    /// The next of them.
+    pub(super) transport_sequence: u16,
+    /// Our stream for what is said without media.
+    pub(super) feedback_ssrc: u32,
+    /// Addresses under which the demultiplexer knows the peer.
+    pub(super) addresses: Vec<SocketAddr>,
+    /// Our address that the peer last used.
+    pub(super) local: Option<IpAddr>,
+    /// What it does.
+    pub(super) side: Side,
+    /// How its line does.
+    pub(super) line: Line,
+}
+
+impl Connection {
+    /// Where media goes.
+    #[must_use]
+    pub(super) fn path(&self) -> Option<Path> {
+        self.peer.remote().map(|remote| Path { remote, local: self.local })
+    }
+
+    /// The receiving side, of a publisher.
+    pub(super) fn ingress(&mut self) -> Option<&mut Ingress> {
+        match &mut self.side {
+            Side::Publisher(ingress) => Some(ingress),
+            Side::Subscriber { .. } => None,
+        }
+    }
+}
+
+/// What was learnt of a line since its last report.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Line {
+    since: Instant,
+    octets: u64,
+    lost: u32,
+    blocks: u32,
+    jitter: Duration,
+    round_trip: Option<Duration>,
+}
+
+impl Line {
+    /// From `now` on.
+    #[must_use]
+    pub(super) const fn new(now: Instant) -> Self {
+        Self { since: now, octets: 0, lost: 0, blocks: 0, jitter: Duration::ZERO, round_trip: None }
+    }
+
+    /// So many octets went over it.
+    pub(super) const fn carried(&mut self, octets: u64) {
+        self.octets += octets;
+    }
+
+    /// A report block was received or made.
+    pub(super) fn reception(&mut self, block: &Reception, clock_rate: u32, now: NtpTime) {
+        self.lost += u32::from(block.fraction_lost);
+        self.blocks += 1;
+        self.jitter = self.jitter.max(Duration::from_secs_f64(f64::from(block.jitter) / f64::from(clock_rate)));
+        self.round_trip = block.round_trip(now).or(self.round_trip);
+    }
+
+    /// The report, if it is time for one.
+    pub(super) fn report(&mut self, up: bool, now: Instant) -> Option<LineReport> {
+        let span = now.saturating_duration_since(self.since);
+        if span < LINE_INTERVAL {
+            return None;
+        }
+        let report = LineReport {
+            up,
+            loss: if self.blocks == 0 { 0.0 } else { self.lost as f32 / self.blocks as f32 / 256.0 },
+            round_trip: self.round_trip,
+            jitter: self.jitter,
+            bitrate: Bitrate::of(self.octets, span).bps(),
+        };
+        *self = Self { round_trip: self.round_trip, ..Self::new(now) };
+        Some(report)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "a test needs some instant to begin with")]
+    fn a_line_is_reported_every_two_seconds_and_begins_anew() {
+        let start = Instant::now();
+        let mut line = Line::new(start);
+        line.carried(250_000);
+        let block = Reception { fraction_lost: 64, jitter: 960, ..Reception::default() };
+        line.reception(&block, 48_000, NtpTime(0));
+        assert_eq!(line.report(false, start + LINE_INTERVAL / 2), None);
+        let report = line.report(false, start + LINE_INTERVAL).expect("due");
+        assert_eq!((report.loss, report.jitter, report.bitrate), (0.25, Duration::from_millis(20), 1_000_000));
+        let next = line.report(false, start + 2 * LINE_INTERVAL).expect("due");
+        assert_eq!((next.loss, next.bitrate), (0.0, 0));
+    }
+}

@@ -1,0 +1,66 @@
+//! Which connection a datagram belongs to: by the fragment in a STUN request, else by its source address (RFC 7983, RFC 8445 §12).
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+
+use crate::transport::ice::local_ufrag;
+
+/// Keys of connections by what tells them apart on one port.
+#[derive(Debug, Default)]
+pub(super) struct Demux {
+    by_ufrag: HashMap<String, usize>,
+    by_address: HashMap<SocketAddr, usize>,
+}
+
+impl Demux {
+    /// The connection's key, if the datagram is anybody's.
+    #[must_use]
+    pub(super) fn find(&self, from: SocketAddr, datagram: &[u8]) -> Option<usize> {
+        match datagram.first() {
+            // A client may use an address again for its next connection: what a check names counts.
+            Some(0..=3) => local_ufrag(datagram).and_then(|ufrag| self.by_ufrag.get(ufrag).copied()),
+            _ => self.by_address.get(&from).copied(),
+        }
+    }
+
+    /// A connection answers to this fragment.
+    pub(super) fn add_ufrag(&mut self, ufrag: String, key: usize) {
+        self.by_ufrag.insert(ufrag, key);
+    }
+
+    /// A connection's peer showed itself from this address. Returns whether that is news.
+    pub(super) fn add_address(&mut self, address: SocketAddr, key: usize) -> bool {
+        self.by_address.insert(address, key) != Some(key)
+    }
+
+    /// Nothing leads to the connection any more.
+    pub(super) fn remove(&mut self, key: usize, addresses: &[SocketAddr]) {
+        self.by_ufrag.retain(|_, &mut other| other != key);
+        for address in addresses {
+            if self.by_address.get(address) == Some(&key) {
+                self.by_address.remove(address);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_belongs_to_its_latest_connection() {
+        let address = "192.0.2.1:5".parse().expect("an address");
+        let mut demux = Demux::default();
+        demux.add_ufrag("one".into(), 1);
+        assert!(demux.add_address(address, 1));
+        assert!(!demux.add_address(address, 1));
+        assert!(demux.add_address(address, 2));
+        assert_eq!(demux.find(address, &[22]), Some(2));
+        demux.remove(2, &[address]);
+        assert_eq!(demux.find(address, &[22]), None);
+        assert!(demux.by_address.is_empty() && demux.by_ufrag.len() == 1);
+        demux.remove(1, &[]);
+        assert!(demux.by_ufrag.is_empty());
+    }
+}

@@ -1,0 +1,291 @@
+//! The last step of the path: a cached packet becomes a receiver's, is sealed in the send buffer, and leaves with others like it.
+
+use std::io;
+
+use crate::rtp::packet::FIXED_HEADER;
+use crate::rtp::packet_cache::{Entry, MAX_PADDING, MAX_PAYLOAD, PacketCache, TEMPLATE_HEADER};
+use crate::rtp::vp8;
+use crate::sfu::Forward;
+use crate::transport::srtp::{MAX_OVERHEAD, Sealer};
+
+use super::socket::{Path, WorkerSocket};
+
+/// The longest datagram that media makes: a retransmission carries two octets more than its original.
+pub const MAX_DATAGRAM: usize = TEMPLATE_HEADER + 2 + MAX_PAYLOAD + MAX_PADDING + MAX_OVERHEAD;
+/// One send's octets at most: what fits a UDP length.
+const BUFFER: usize = 65_000;
+/// Offset of the transport-wide sequence number's element in the template.
+const TRANSPORT_CC_AT: usize = FIXED_HEADER + 4;
+
+/// What of a receiver is needed to write packets to it.
+#[derive(Debug)]
+pub struct Receiver<'a> {
+    /// Seals.
+    pub sealer: &'a Sealer,
+    /// Where to.
+    pub path: Path,
+    /// The negotiated id of transport-wide sequence numbers.
+    pub transport_cc: Option<u8>,
+    /// The next transport-wide sequence number; packets get it as they leave.
+    pub transport_sequence: &'a mut u16,
+}
+
+/// Counts of what left.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Sent {
+    /// Calls to the system.
+    pub sends: u64,
+    /// Datagrams.
+    pub datagrams: u64,
+    /// Octets of datagrams.
+    pub octets: u64,
+    /// Octets of padding among them.
+    pub padding: u64,
+    /// Datagrams that the kernel had no room for: they are lost, and asked for again.
+    pub dropped: u64,
+}
+
+/// A buffer of equally long datagrams for one receiver.
+#[derive(Debug)]
+pub struct Egress {
+    buffer: Box<[u8]>,
+    used: usize,
+    segment: usize,
+    segments: usize,
+    /// A shorter datagram was last: it must stay so.
+    closed: bool,
+    path: Option<Path>,
+    max_segments: usize,
+    counts: Sent,
+}
+
+impl Egress {
+    /// For a socket that takes so many segments at once.
+    #[must_use]
+    pub fn new(max_segments: usize) -> Self {
+        Self {
+            buffer: vec![0; BUFFER].into(),
+            used: 0,
+            segment: 0,
+            segments: 0,
+            closed: false,
+            path: None,
+            max_segments: max_segments.max(1),
+            counts: Sent::default(),
+        }
+    }
+
+    /// What left since the beginning.
+    #[must_use]
+    pub const fn counts(&self) -> Sent {
+        self.counts
+    }
+
+    /// Writes one packet; `send` is called when what is gathered must leave first.
+    ///
+    /// Returns the datagram's length, or `None` if it could not be sealed.
+    pub fn write(
+        &mut self,
+        forward: &Forward,
+        cache: &PacketCache,
+        entry: &Entry,
+        receiver: &mut Receiver<'_>,
+        send: impl FnMut(&Path, &[u8], usize) -> io::Result<()>,
+    ) -> Option<usize> {
+        let template = cache.template(entry);
+        // What is kept of a payload is known before it is copied, so room and segment length can be judged first.
+        let length = if forward.original.is_some() {
+            TEMPLATE_HEADER + 2 + entry.payload_len() - usize::from(forward.skip)
+        } else {
+            template.len() - usize::from(forward.skip)
+        };
+        let sealed = length + receiver.sealer.overhead();
+        self.make_room(receiver.path, sealed, send);
+        let out = &mut self.buffer[self.used..];
+        out[..TEMPLATE_HEADER].copy_from_slice(&template[..TEMPLATE_HEADER]);
+        let payload = &template[TEMPLATE_HEADER + usize::from(forward.skip)..];
+        match forward.original {
+            Some(original) => {
+                // Padding was for the sake of a batch; a retransmission leaves alone (RFC 4588 §4 asks for the payload only).
+                out[0] &= !0x20;
+                out[TEMPLATE_HEADER..TEMPLATE_HEADER + 2].copy_from_slice(&original.to_be_bytes());
+                let payload = &payload[..length - TEMPLATE_HEADER - 2];
+                out[TEMPLATE_HEADER + 2..length].copy_from_slice(payload);
+            }
+            None => out[TEMPLATE_HEADER..length].copy_from_slice(payload),
+        }
+        out[1] |= forward.payload_type;
+        out[2..4].copy_from_slice(&(forward.sequence as u16).to_be_bytes());
+        out[4..8].copy_from_slice(&forward.timestamp.to_be_bytes());
+        out[8..12].copy_from_slice(&forward.ssrc.to_be_bytes());
+        if let Some(id) = receiver.transport_cc {
+            out[TRANSPORT_CC_AT] = id << 4 | 1;
+            out[TRANSPORT_CC_AT + 1..TRANSPORT_CC_AT + 3].copy_from_slice(&receiver.transport_sequence.to_be_bytes());
+            *receiver.transport_sequence = receiver.transport_sequence.wrapping_add(1);
+        }
+        if forward.pictures != vp8::Offsets::default() {
+            let at = TEMPLATE_HEADER + if forward.original.is_some() { 2 } else { 0 };
+            vp8::renumber(&mut out[at..length], entry.numbers, forward.pictures.apply(entry.numbers));
+        }
+        let sealed = receiver.sealer.seal_rtp(out, TEMPLATE_HEADER, length, forward.sequence)?;
+        if self.segments == 0 {
+            self.segment = sealed;
+            self.path = Some(receiver.path);
+        }
+        self.closed = sealed < self.segment;
+        self.used += sealed;
+        self.segments += 1;
+        self.counts.padding += (template.len() - TEMPLATE_HEADER - entry.payload_len()) as u64;
+        Some(sealed)
+    }
+
+    /// Sends what is gathered if a datagram of `length` octets to `path` can't join it.
+    fn make_room(&mut self, path: Path, length: usize, send: impl FnMut(&Path, &[u8], usize) -> io::Result<()>) {
+        let joins = self.segments == 0
+            || (self.path == Some(path)
+                && !self.closed
+                && length <= self.segment
+                && self.segments < self.max_segments
+                && self.used + length <= BUFFER);
+        if !joins {
+            self.flush(send);
+        }
+    }
+
+    /// Sends what is gathered.
+    pub fn flush(&mut self, mut send: impl FnMut(&Path, &[u8], usize) -> io::Result<()>) {
+        let Some(path) = self.path.take().filter(|_| self.segments > 0) else { return };
+        self.counts.sends += 1;
+        self.counts.datagrams += self.segments as u64;
+        self.counts.octets += self.used as u64;
+        if send(&path, &self.buffer[..self.used], self.segment).is_err() {
+            self.counts.dropped += self.segments as u64;
+        }
+        (self.used, self.segments, self.closed) = (0, 0, false);
+    }
+}
+
+/// Sends over a socket.
+pub fn over(socket: &WorkerSocket) -> impl FnMut(&Path, &[u8], usize) -> io::Result<()> + '_ {
+    move |path, contents, segment| socket.send(path, contents, segment)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rtp::packet::Packet;
+    use crate::rtp::packet_cache::Incoming;
+    use crate::transport::Identity;
+    use crate::transport::srtp::{Opener, Profile};
+
+    fn path(port: u16) -> Path {
+        Path { remote: ([192, 0, 2, 1], port).into(), local: None }
+    }
+
+    fn forward(packet: u64, skip: u16, original: Option<u16>) -> Forward {
+        Forward {
+            connection: 0,
+            publication: 0,
+            layer: 0,
+            packet,
+            ssrc: 77,
+            payload_type: 96,
+            sequence: packet,
+            timestamp: 9,
+            pictures: vp8::Offsets::default(),
+            skip,
+            original,
+        }
+    }
+
+    #[test]
+    fn equally_long_packets_leave_together_and_open_at_the_receiver() {
+        let mut cache = PacketCache::new(64, 65_536);
+        for sequence in 1..=6u64 {
+            let payload = vec![sequence as u8; if sequence == 6 { 100 } else { 1_000 - (sequence as usize % 3) }];
+            cache
+                .insert(&Incoming { sequence, payload: &payload, marker: sequence == 6, ..Incoming::default() })
+                .expect("new");
+        }
+        cache.even_out(&[1, 2, 3, 4, 5, 6]);
+        let sealer = Sealer::new(Profile::AeadAes128Gcm, &[1; 16], &[2; 12]).expect("fits");
+        let mut opener = Opener::new(
+            Profile::AeadAes128Gcm,
+            &[1; 16],
+            &[2; 12],
+            &Identity::generate().expect("the machine has randomness"),
+        )
+        .expect("fits");
+        let mut egress = Egress::new(64);
+        let mut sends: Vec<(Path, Vec<u8>, usize)> = Vec::new();
+        let mut transport_sequence = 65_535;
+        for to in [5, 6] {
+            for packet in 1..=6 {
+                let entry = cache.get(packet).expect("held");
+                let mut receiver = Receiver {
+                    sealer: &sealer,
+                    path: path(to),
+                    transport_cc: Some(3),
+                    transport_sequence: &mut transport_sequence,
+                };
+                let forward = forward(packet + u64::from(to) * 100, 0, None);
+                egress.write(&forward, &cache, entry, &mut receiver, |path, contents, segment| {
+                    sends.push((*path, contents.to_vec(), segment));
+                    Ok(())
+                });
+            }
+        }
+        egress.flush(|path, contents, segment| {
+            sends.push((*path, contents.to_vec(), segment));
+            Ok(())
+        });
+        assert_eq!(sends.len(), 2, "one send to each receiver");
+        assert_eq!(egress.counts().datagrams, 12);
+        for (_, contents, segment) in &sends {
+            for (datagram, number) in contents.chunks(*segment).zip(1u8..) {
+                let plain = opener.open_rtp(datagram).expect("opens");
+                let packet = Packet::parse(&plain).expect("well formed");
+                assert_eq!((packet.payload_type, packet.ssrc, packet.timestamp), (96, 77, 9));
+                assert_eq!(packet.payload[0], number);
+                assert_eq!(packet.marker, number == 6);
+                assert!(packet.extension(3).is_some());
+            }
+        }
+        assert_eq!(transport_sequence, 65_535u16.wrapping_add(12));
+    }
+
+    #[test]
+    fn a_retransmission_carries_its_first_number_and_a_stripped_packet_its_primary_only() {
+        let mut cache = PacketCache::new(64, 65_536);
+        cache.insert(&Incoming { sequence: 1, payload: &[1, 2, 3, 4], ..Incoming::default() }).expect("new");
+        let sealer = Sealer::new(Profile::Aes128CmHmacSha1_80, &[1; 16], &[2; 14]).expect("fits");
+        let mut opener = Opener::new(
+            Profile::Aes128CmHmacSha1_80,
+            &[1; 16],
+            &[2; 14],
+            &Identity::generate().expect("the machine has randomness"),
+        )
+        .expect("fits");
+        let mut egress = Egress::new(1);
+        let mut seen = Vec::new();
+        let entry = cache.get(1).expect("held");
+        for forward in [forward(1, 0, Some(0x1234)), forward(2, 2, None)] {
+            let mut receiver =
+                Receiver { sealer: &sealer, path: path(5), transport_cc: None, transport_sequence: &mut 0 };
+            egress.write(&forward, &cache, entry, &mut receiver, |_, contents, _| {
+                seen.push(contents.to_vec());
+                Ok(())
+            });
+        }
+        egress.flush(|_, contents, _| {
+            seen.push(contents.to_vec());
+            Ok(())
+        });
+        let payloads: Vec<Vec<u8>> = seen
+            .iter()
+            .map(|sealed| opener.open_rtp(sealed).expect("opens"))
+            .map(|plain| Packet::parse(&plain).expect("well formed").payload.to_vec())
+            .collect();
+        assert_eq!(payloads, [vec![0x12, 0x34, 1, 2, 3, 4], vec![3, 4]]);
+    }
+}

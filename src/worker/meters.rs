@@ -1,0 +1,83 @@
+//! What a worker counts. Counted in plain fields on the media path, and published once a second.
+
+use std::collections::HashMap;
+
+use metrics::{counter, gauge};
+
+use crate::transport::peer::Error;
+
+use super::egress::Sent;
+
+/// Counts of one worker.
+#[derive(Debug)]
+pub(super) struct Meters {
+    worker: String,
+    /// Datagrams received.
+    pub(super) received: u64,
+    /// Packets sent again on request.
+    pub(super) retransmitted: u64,
+    /// Keyframes asked for.
+    pub(super) keyframes: u64,
+    dropped: HashMap<&'static str, u64>,
+    published: Sent,
+}
+
+impl Meters {
+    /// Of this worker.
+    #[must_use]
+    pub(super) fn new(worker: usize) -> Self {
+        Self {
+            worker: worker.to_string(),
+            received: 0,
+            retransmitted: 0,
+            keyframes: 0,
+            dropped: HashMap::new(),
+            published: Sent::default(),
+        }
+    }
+
+    /// Something was dropped, and why.
+    pub(super) fn drop(&mut self, why: &'static str, count: u64) {
+        *self.dropped.entry(why).or_default() += count;
+    }
+
+    /// A datagram was not used.
+    pub(super) fn refuse(&mut self, error: &Error) {
+        let why = match error {
+            Error::UnknownProtocol => "unknown_protocol",
+            Error::Unauthenticated => "stun_unauthenticated",
+            Error::Unchecked => "unchecked_address",
+            Error::NoKeys => "media_before_keys",
+            Error::Srtp(_) => "srtp",
+            Error::Dtls(_) => "dtls",
+        };
+        self.drop(why, 1);
+    }
+
+    /// Hands the counts over to the metrics recorder.
+    pub(super) fn publish(&mut self, connections: usize, sent: Sent) {
+        gauge!("mingshi_connections", "worker" => self.worker.clone()).set(connections as f64);
+        counter!("mingshi_datagrams_received_total", "worker" => self.worker.clone())
+            .increment(std::mem::take(&mut self.received));
+        counter!("mingshi_retransmissions_total", "worker" => self.worker.clone())
+            .increment(std::mem::take(&mut self.retransmitted));
+        counter!("mingshi_keyframe_requests_total", "worker" => self.worker.clone())
+            .increment(std::mem::take(&mut self.keyframes));
+        let before = std::mem::replace(&mut self.published, sent);
+        for (name, now, then) in [
+            ("mingshi_send_calls_total", sent.sends, before.sends),
+            ("mingshi_datagrams_sent_total", sent.datagrams, before.datagrams),
+            ("mingshi_sent_bytes_total", sent.octets, before.octets),
+            ("mingshi_padding_bytes_total", sent.padding, before.padding),
+        ] {
+            counter!(name, "worker" => self.worker.clone()).increment(now - then);
+        }
+        self.dropped
+            .entry("kernel_full")
+            .and_modify(|count| *count += sent.dropped - before.dropped)
+            .or_insert(sent.dropped - before.dropped);
+        for (why, count) in self.dropped.drain() {
+            counter!("mingshi_dropped_total", "worker" => self.worker.clone(), "reason" => why).increment(count);
+        }
+    }
+}

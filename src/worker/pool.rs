@@ -1,0 +1,121 @@
+//! Starts the media threads and stops them.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+
+use crossbeam_channel::bounded;
+use mio::{Poll, Waker};
+
+use crate::transport::Identity;
+
+use super::admission::Host;
+use super::clock;
+use super::crossing::way;
+use super::mailbox::{CAPACITY, Mailbox, Report, Workers};
+use super::socket::WorkerSocket;
+use super::worker::{Setup, Worker};
+
+/// How many media threads at most; a connection's id names one of so many.
+pub const MAX_WORKERS: usize = crate::id::MAX_WORKERS;
+
+/// What the media threads are started with.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// How many, 1 to [`MAX_WORKERS`].
+    pub workers: usize,
+    /// UDP port of the first; the others have the next ones. 0: any free ports.
+    pub udp_port: u16,
+    /// Address to bind; `None` is every address of the machine, IPv6 and IPv4.
+    pub bind: Option<IpAddr>,
+    /// Addresses that clients are told.
+    pub public_addresses: Vec<IpAddr>,
+    /// Connections that one thread takes.
+    pub max_connections_per_worker: usize,
+}
+
+/// Why the media threads could not be started.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A port can't be had.
+    #[error("UDP port {port} can't be bound: {source}")]
+    Bind {
+        /// The port.
+        port: u16,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// No certificate could be made.
+    #[error(transparent)]
+    Identity(#[from] crate::transport::dtls::Error),
+    /// The system refuses a thread or a poll.
+    #[error(transparent)]
+    System(#[from] io::Error),
+}
+
+/// Binds all ports, then starts all threads: either everything runs or nothing does. Reports go to `reports`.
+///
+/// # Errors
+/// [`StartError`] says which port or what else was refused.
+pub fn start(settings: &Settings, reports: &tokio::sync::mpsc::Sender<Report>) -> Result<Workers, StartError> {
+    let identity = Identity::generate()?;
+    let server_clock = clock::server_clock();
+    let mut setups = Vec::new();
+    let (mut mailboxes, mut ways) = (Vec::new(), Vec::new());
+    for index in 0..settings.workers.clamp(1, MAX_WORKERS) {
+        let socket = bind(settings, index)?;
+        warn_of_small_buffers(&socket);
+        let poll = Poll::new()?;
+        let waker = Arc::new(Waker::new(poll.registry(), Worker::WAKER)?);
+        let (requests_in, requests) = bounded(CAPACITY);
+        let (way, crossings) = way();
+        mailboxes.push(Mailbox { requests: requests_in, waker: Arc::clone(&waker) });
+        ways.push((way, waker));
+        let port = socket.local().port();
+        let candidates = settings.public_addresses.iter().map(|&ip| SocketAddr::new(ip, port)).collect();
+        let host = Host { index, identity: identity.clone(), candidates };
+        setups.push((host, socket, poll, requests, crossings));
+    }
+    let mut threads = Vec::new();
+    for (host, socket, poll, requests, crossings) in setups {
+        let name = format!("media-{}", host.index);
+        let worker = Worker::new(Setup {
+            host,
+            clock: server_clock,
+            socket,
+            poll,
+            requests,
+            crossings,
+            ways: ways.clone(),
+            reports: reports.clone(),
+            max_connections: settings.max_connections_per_worker,
+        });
+        threads.push(std::thread::Builder::new().name(name).spawn(move || worker.run())?);
+    }
+    Ok(Workers::new(mailboxes, threads))
+}
+
+fn bind(settings: &Settings, index: usize) -> Result<WorkerSocket, StartError> {
+    let port = if settings.udp_port == 0 { 0 } else { settings.udp_port.saturating_add(index as u16) };
+    let refused = |source| StartError::Bind { port, source };
+    match settings.bind {
+        Some(ip) => WorkerSocket::bind(SocketAddr::new(ip, port)).map_err(refused),
+        // A machine without IPv6 still serves IPv4.
+        None => WorkerSocket::bind((Ipv6Addr::UNSPECIFIED, port).into())
+            .or_else(|_| WorkerSocket::bind((Ipv4Addr::UNSPECIFIED, port).into()))
+            .map_err(refused),
+    }
+}
+
+fn warn_of_small_buffers(socket: &WorkerSocket) {
+    let (receive, send) = socket.granted();
+    // The kernel counts double what was asked for.
+    if receive.min(send) < 2 << 20 {
+        tracing::warn!(
+            receive,
+            send,
+            "the kernel grants small UDP buffers; set net.core.rmem_max and net.core.wmem_max to 8388608 or more \
+             (内核给的 UDP 缓冲区太小)"
+        );
+    }
+}

@@ -1,0 +1,176 @@
+//! What is asked of a worker: connections made, changed and ended.
+
+use std::collections::HashSet;
+
+use crate::id::{ConnectionId, LessonId, ParticipantId};
+use crate::transport::sdp::{self, Local};
+
+use super::admission::{admit, credentials};
+use super::connection::Side;
+use super::crossing::Crossing;
+use super::mailbox::{Closed, Connect, Connected, Patch, Patched, Refused, Report, Request};
+use super::worker::Worker;
+
+impl Worker {
+    /// Answers one request. Nobody may be waiting for the answer any more: then it is dropped.
+    pub(super) fn serve(&mut self, request: Request) {
+        match request {
+            Request::Connect(request, answer) => {
+                let _ = answer.send(self.connect(&request));
+            }
+            Request::Patch(lesson, connection, patch, answer) => {
+                let _ = answer.send(self.patch(lesson, connection, &patch));
+            }
+            Request::Disconnect(lesson, participant, connection, answer) => {
+                let _ = answer.send(self.disconnect(lesson, participant, connection));
+            }
+            Request::EndLesson(lesson) => {
+                let of_lesson = self.connections.iter().filter(|(_, connection)| connection.lesson == lesson);
+                for key in of_lesson.map(|(key, _)| key).collect::<Vec<_>>() {
+                    self.close(key, Closed::LessonEnded);
+                }
+                self.router.set_stage(lesson, Vec::new(), self.now);
+            }
+            Request::SetStage(lesson, participants) => self.router.set_stage(lesson, participants, self.now),
+            Request::CapLayer { lesson, participant, slot, cap } => {
+                self.router.cap_layer(lesson, participant, slot, cap)
+            }
+            Request::Stop => {
+                for key in self.connections.iter().map(|(key, _)| key).collect::<Vec<_>>() {
+                    self.close(key, Closed::Stopping);
+                }
+                self.stopping = true;
+            }
+        }
+    }
+
+    fn connect(&mut self, request: &Connect) -> Result<Connected, Refused> {
+        if self.connections.len() >= self.max_connections {
+            return Err(Refused::Busy);
+        }
+        let key = self.connections.vacant_key();
+        let (connection, answered) = admit(&self.host, request, key, self.now)?;
+        self.demux.add_ufrag(connection.ufrag.clone(), key);
+        self.by_id.insert(connection.id, key);
+        self.busy.insert(key);
+        self.connections.insert(connection);
+        Ok(answered)
+    }
+
+    fn patch(&mut self, lesson: LessonId, id: ConnectionId, patch: &Patch) -> Result<Patched, Refused> {
+        let key = *self.by_id.get(&id).ok_or(Refused::NoSuchConnection)?;
+        let connection = self.connections.get_mut(key).filter(|connection| connection.lesson == lesson);
+        let connection = connection.ok_or(Refused::NoSuchConnection)?;
+        let fragment = sdp::parse_fragment(&patch.fragment).map_err(|error| Refused::BadFragment(error.to_string()))?;
+        let tag = patch.if_match.as_deref().ok_or(Refused::MissingEtag)?.trim();
+        if tag != "*" {
+            // We are ICE-lite: the peer's candidates are nothing to us, its checks tell where it is.
+            return if tag.trim_matches('"') == connection.ufrag {
+                Ok(Patched::Trickled)
+            } else {
+                Err(Refused::StaleEtag)
+            };
+        }
+        let (remote_ufrag, _) = fragment
+            .credentials
+            .filter(|(ufrag, _)| *ufrag != connection.remote_ufrag)
+            .ok_or_else(|| Refused::BadFragment("an ICE restart brings a new ice-ufrag and ice-pwd".into()))?;
+        let local = credentials(self.host.index);
+        let cname = id.to_string();
+        let description = Local {
+            ufrag: &local.ufrag,
+            password: &local.password,
+            fingerprint: self.host.identity.fingerprint(),
+            cname: &cname,
+            candidates: &self.host.candidates,
+        };
+        let fragment = sdp::write_fragment(&description, &connection.mids);
+        connection.ufrag.clone_from(&local.ufrag);
+        connection.remote_ufrag.clone_from(&remote_ufrag);
+        self.demux.add_ufrag(local.ufrag.clone(), key);
+        let etag = local.ufrag.clone();
+        connection.peer.restart_ice(local, remote_ufrag);
+        Ok(Patched::Restarted { fragment, etag })
+    }
+
+    fn disconnect(
+        &mut self,
+        lesson: LessonId,
+        participant: Option<ParticipantId>,
+        id: ConnectionId,
+    ) -> Result<(), Refused> {
+        let key = *self.by_id.get(&id).ok_or(Refused::NoSuchConnection)?;
+        let connection = self.connections.get(key).ok_or(Refused::NoSuchConnection)?;
+        if connection.lesson != lesson || participant.is_some_and(|participant| participant != connection.participant) {
+            return Err(Refused::NoSuchConnection);
+        }
+        self.close(key, Closed::Deleted);
+        Ok(())
+    }
+
+    /// A connection is up: a subscriber's slots begin to fill.
+    pub(super) fn up(&mut self, key: usize) {
+        let now = self.now;
+        let Some(connection) = self.connections.get_mut(key) else { return };
+        let (lesson, participant, id) = (connection.lesson, connection.participant, connection.id);
+        let spec = match &connection.side {
+            Side::Subscriber { spec, key: None } => Some((**spec).clone()),
+            _ => None,
+        };
+        if let Some(spec) = spec {
+            self.busy.remove(&key);
+            let first = !self.router.has_subscribers(lesson);
+            let subscriber = self.router.add_subscriber(spec, now);
+            if let Some(Side::Subscriber { key, .. }) =
+                self.connections.get_mut(key).map(|connection| &mut connection.side)
+            {
+                *key = Some(subscriber);
+            }
+            if first {
+                self.tell_all(&Crossing::Interest { lesson, worker: self.host.index, wanted: true });
+            }
+        }
+        self.report(Report::Up { lesson, participant, connection: id });
+    }
+
+    /// Ends a connection and everything that hangs on it.
+    pub(super) fn close(&mut self, key: usize, why: Closed) {
+        let now = self.now;
+        let Some(connection) = self.connections.get_mut(key) else { return };
+        let local = connection.local;
+        connection.peer.close(now);
+        self.send_from_peer(key, local);
+        let connection = self.connections.remove(key);
+        self.by_id.remove(&connection.id);
+        self.busy.remove(&key);
+        self.demux.remove(key, &connection.addresses);
+        match connection.side {
+            Side::Publisher(ingress) => {
+                let publications: Vec<usize> =
+                    ingress.sections().iter().filter_map(|section| section.publication).collect();
+                for publication in publications {
+                    self.end_publication(publication, why);
+                }
+            }
+            Side::Subscriber { key: Some(subscriber), .. } => {
+                self.router.remove_subscriber(subscriber);
+                if !self.router.has_subscribers(connection.lesson) {
+                    self.lose_interest(connection.lesson);
+                }
+            }
+            Side::Subscriber { key: None, .. } => {}
+        }
+        let (lesson, participant) = (connection.lesson, connection.participant);
+        self.report(Report::Down { lesson, participant, connection: connection.id, why });
+    }
+
+    /// Nobody here receives the lesson any more: other workers needn't send it.
+    fn lose_interest(&mut self, lesson: LessonId) {
+        let local: HashSet<usize> = self.origins.keys().copied().collect();
+        let replicas: Vec<usize> = self.router.publications_of(lesson).filter(|key| !local.contains(key)).collect();
+        for publication in replicas {
+            self.router.remove_publication(publication, self.now);
+        }
+        self.tell_all(&Crossing::Interest { lesson, worker: self.host.index, wanted: false });
+    }
+}

@@ -1,0 +1,346 @@
+//! One media thread: everything that happens to its peers happens here, one thing after the other.
+
+use std::collections::{HashMap, HashSet};
+use std::io;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::Receiver as Channel;
+use mio::{Events, Interest, Poll, Token, Waker};
+use slab::Slab;
+
+use crate::id::{ConnectionId, LessonId, PublicationId};
+use crate::rtp::rtcp::Sent;
+use crate::sfu::Router;
+use crate::transport::{Event, Received, rtcp};
+use crate::units::{NtpTime, ServerClock};
+
+use super::admission::Host;
+use super::clock;
+use super::connection::{Connection, Side};
+use super::crossing::{Batch, Crossing, Way};
+use super::demux::Demux;
+use super::egress::{Egress, Receiver, over};
+use super::mailbox::{Closed, Report, Request};
+use super::meters::Meters;
+use super::socket::{Inbox, Path, WorkerSocket};
+
+const SOCKET: Token = Token(0);
+const WAKER: Token = Token(1);
+/// Feedback, replays and lost flights are looked after this often.
+const TICK: Duration = Duration::from_millis(10);
+/// Every connection is looked after once in so many ticks, in turn.
+const TURN: usize = 100;
+/// Encodings are measured once in so many ticks.
+const MEASURE_EVERY: usize = 10;
+/// Batches received before anything else gets its turn.
+const RECEIVE_ROUNDS: usize = 16;
+/// Requests served before media gets its turn.
+const REQUESTS_AT_ONCE: usize = 64;
+
+/// What a worker is started with.
+pub(super) struct Setup {
+    pub(super) host: Host,
+    pub(super) clock: ServerClock,
+    pub(super) socket: WorkerSocket,
+    pub(super) poll: Poll,
+    pub(super) requests: Channel<Request>,
+    pub(super) crossings: Channel<Crossing>,
+    /// Ways to all workers, its own included, with what wakes them.
+    pub(super) ways: Vec<(Way, Arc<Waker>)>,
+    pub(super) reports: tokio::sync::mpsc::Sender<Report>,
+    pub(super) max_connections: usize,
+}
+
+/// One media thread's state.
+pub(super) struct Worker {
+    pub(super) host: Host,
+    pub(super) clock: ServerClock,
+    pub(super) now: Instant,
+    socket: WorkerSocket,
+    poll: Poll,
+    requests: Channel<Request>,
+    crossings: Channel<Crossing>,
+    pub(super) ways: Vec<(Way, Arc<Waker>)>,
+    reports: tokio::sync::mpsc::Sender<Report>,
+    reports_lost: bool,
+    pub(super) max_connections: usize,
+    pub(super) router: Router,
+    pub(super) connections: Slab<Connection>,
+    pub(super) by_id: HashMap<ConnectionId, usize>,
+    pub(super) demux: Demux,
+    egress: Egress,
+    /// Which local publication comes over which connection's which m-line.
+    pub(super) origins: HashMap<usize, (usize, usize)>,
+    /// Other workers that have receivers of a lesson.
+    pub(super) interested: HashMap<LessonId, HashSet<usize>>,
+    /// Packets on their way to other workers.
+    pub(super) leaving: HashMap<PublicationId, Batch>,
+    /// Connections that need every tick: publishers, and those whose handshake isn't done.
+    pub(super) busy: HashSet<usize>,
+    pub(super) meters: Meters,
+    ticks: usize,
+    next_tick: Instant,
+    pub(super) stopping: bool,
+    feedback: Vec<Sent>,
+    compound: Vec<u8>,
+}
+
+impl Worker {
+    pub(super) fn new(setup: Setup) -> Self {
+        let now = clock::now();
+        let egress = Egress::new(setup.socket.max_segments());
+        Self {
+            meters: Meters::new(setup.host.index),
+            host: setup.host,
+            clock: setup.clock,
+            now,
+            socket: setup.socket,
+            poll: setup.poll,
+            requests: setup.requests,
+            crossings: setup.crossings,
+            ways: setup.ways,
+            reports: setup.reports,
+            reports_lost: false,
+            max_connections: setup.max_connections,
+            router: Router::new(setup.clock),
+            connections: Slab::new(),
+            by_id: HashMap::new(),
+            demux: Demux::default(),
+            egress,
+            origins: HashMap::new(),
+            interested: HashMap::new(),
+            leaving: HashMap::new(),
+            busy: HashSet::new(),
+            ticks: 0,
+            next_tick: now,
+            stopping: false,
+            feedback: Vec::new(),
+            compound: Vec::new(),
+        }
+    }
+
+    /// The token with which the thread's waker is registered.
+    pub(super) const WAKER: Token = WAKER;
+
+    /// Runs until told to stop.
+    ///
+    /// # Errors
+    /// What the system says when polling fails for good.
+    pub(super) fn run(mut self) -> io::Result<()> {
+        self.poll.registry().register(self.socket.source(), SOCKET, Interest::READABLE)?;
+        let mut events = Events::with_capacity(16);
+        let mut inbox = Inbox::default();
+        let mut more = false;
+        while !self.stopping {
+            let wait = if more { Duration::ZERO } else { self.next_tick.saturating_duration_since(clock::now()) };
+            match self.poll.poll(&mut events, Some(wait)) {
+                Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
+                _ => {}
+            }
+            self.now = clock::now();
+            self.serve_requests();
+            self.serve_crossings();
+            more = self.receive(&mut inbox);
+            if self.now >= self.next_tick {
+                self.next_tick = self.now + TICK;
+                self.tick();
+            }
+            self.forward();
+            self.drain_outputs();
+            self.send_crossings();
+        }
+        Ok(())
+    }
+
+    fn serve_requests(&mut self) {
+        for _ in 0..REQUESTS_AT_ONCE {
+            let Ok(request) = self.requests.try_recv() else { return };
+            self.serve(request);
+        }
+    }
+
+    fn serve_crossings(&mut self) {
+        while let Ok(crossing) = self.crossings.try_recv() {
+            self.cross(crossing);
+        }
+    }
+
+    /// Takes what the socket has. Returns whether there may be more.
+    fn receive(&mut self, inbox: &mut Inbox) -> bool {
+        for _ in 0..RECEIVE_ROUNDS {
+            match inbox.receive(&self.socket) {
+                Ok(true) => {}
+                Ok(false) => return false,
+                Err(_) => {
+                    self.meters.drop("socket_error", 1);
+                    return false;
+                }
+            }
+            for (path, datagram) in inbox.datagrams() {
+                self.meters.received += 1;
+                self.datagram(path, datagram);
+            }
+        }
+        true
+    }
+
+    /// One datagram to whom it belongs.
+    fn datagram(&mut self, path: Path, datagram: &[u8]) {
+        let Some(key) = self.demux.find(path.remote, datagram) else {
+            self.meters.drop("unknown_peer", 1);
+            return;
+        };
+        let now = self.now;
+        let Some(connection) = self.connections.get_mut(key) else { return };
+        let received = connection.peer.receive(now, path.remote, datagram);
+        if connection.peer.knows(path.remote) && self.demux.add_address(path.remote, key) {
+            connection.addresses.retain(|&address| address != path.remote);
+            connection.addresses.push(path.remote);
+        }
+        if connection.peer.remote() == Some(path.remote) {
+            connection.local = path.local;
+        }
+        self.send_from_peer(key, path.local);
+        match received {
+            Ok(Received::Nothing) => {}
+            Ok(Received::Rtp(packet)) => self.rtp(key, &packet),
+            Ok(Received::Rtcp(compound)) => self.rtcp(key, &compound),
+            Err(error) => self.meters.refuse(&error),
+        }
+        self.peer_events(key);
+    }
+
+    /// Sends what a peer's transport has to say.
+    pub(super) fn send_from_peer(&mut self, key: usize, local: Option<IpAddr>) {
+        let Some(connection) = self.connections.get_mut(key) else { return };
+        while let Some((remote, message)) = connection.peer.poll_transmit() {
+            // A lost answer or flight is asked for again.
+            let _ = self.socket.send(&Path { remote, local }, &message, message.len());
+        }
+    }
+
+    /// Looks after time.
+    fn tick(&mut self) {
+        self.ticks = self.ticks.wrapping_add(1);
+        let turn = self.ticks % TURN;
+        let due = self.connections.iter().map(|(key, _)| key).filter(|key| key % TURN == turn);
+        let keys: HashSet<usize> = due.chain(self.busy.iter().copied()).collect();
+        for key in keys {
+            self.look_after(key);
+        }
+        self.router.tick(self.now);
+        if self.ticks.is_multiple_of(MEASURE_EVERY) {
+            self.router.measure(self.now);
+        }
+        if turn == 0 {
+            if std::mem::take(&mut self.reports_lost) {
+                self.router.retell();
+            }
+            self.meters.publish(self.connections.len(), self.egress.counts());
+        }
+    }
+
+    /// One connection's timers, feedback and reports.
+    fn look_after(&mut self, key: usize) {
+        let now = self.now;
+        let Some(connection) = self.connections.get_mut(key) else { return };
+        if connection.peer.poll_timeout().is_some_and(|at| at <= now) {
+            let local = connection.local;
+            connection.peer.handle_timeout(now);
+            self.send_from_peer(key, local);
+            self.peer_events(key);
+        }
+        let Some(connection) = self.connections.get_mut(key) else { return };
+        let clock = self.clock;
+        let mut feedback = std::mem::take(&mut self.feedback);
+        feedback.clear();
+        match &mut connection.side {
+            Side::Publisher(ingress) => {
+                for block in ingress.feedback(now, &mut feedback).into_iter().flatten() {
+                    connection.line.reception(&block, 90_000, clock.ntp(now));
+                }
+                connection.line.carried(ingress.take_octets());
+            }
+            Side::Subscriber { key: Some(subscriber), .. } => {
+                for report in self.router.reports(*subscriber) {
+                    feedback.push(Sent::SenderReport {
+                        ssrc: report.ssrc,
+                        ntp: NtpTime::from_unix_nanos(report.unix_nanos),
+                        rtp: report.timestamp,
+                        packets: report.packets,
+                        octets: report.octets,
+                    });
+                }
+            }
+            Side::Subscriber { key: None, .. } => {}
+        }
+        let up = matches!(connection.side, Side::Publisher(_));
+        if let Some(line) = connection.line.report(up, now) {
+            let (lesson, participant, connection) = (connection.lesson, connection.participant, connection.id);
+            self.report(Report::Line { lesson, participant, connection, line });
+        }
+        self.send_rtcp(key, &feedback);
+        self.feedback = feedback;
+    }
+
+    /// Sends RTCP to one peer, if it is connected.
+    pub(super) fn send_rtcp(&mut self, key: usize, messages: &[Sent]) {
+        let Some(connection) = self.connections.get_mut(key).filter(|_| !messages.is_empty()) else { return };
+        let Some(path) = connection.path() else { return };
+        self.compound.clear();
+        let cname = connection.id.to_string();
+        rtcp::write(messages, connection.feedback_ssrc, &cname, connection.reduced_size, &mut self.compound);
+        let sealed = connection.peer.sealer().and_then(|sealer| sealer.seal_rtcp(&mut self.compound));
+        if sealed.is_some() && self.socket.send(&path, &self.compound, self.compound.len()).is_err() {
+            self.meters.drop("kernel_full", 1);
+        }
+    }
+
+    /// Decides where pending packets go and sends them.
+    pub(super) fn forward(&mut self) {
+        self.router.flush();
+        let Self { router, connections, egress, socket, meters, .. } = self;
+        for run in router.forwards().chunk_by(|one, next| one.connection == next.connection) {
+            let Some(connection) = run.first().and_then(|first| connections.get_mut(first.connection)) else {
+                continue;
+            };
+            let Some(path) = connection.path() else { continue };
+            let Connection { peer, transport_cc, transport_sequence, line, .. } = connection;
+            let Some(sealer) = peer.sealer() else { continue };
+            for forward in run {
+                let Some((cache, entry)) = router.packet(forward) else {
+                    meters.drop("gone_from_cache", 1);
+                    continue;
+                };
+                meters.retransmitted += u64::from(forward.original.is_some());
+                let mut receiver = Receiver { sealer, path, transport_cc: *transport_cc, transport_sequence };
+                let written = egress.write(forward, cache, entry, &mut receiver, over(socket));
+                line.carried(written.unwrap_or(0) as u64);
+            }
+        }
+        egress.flush(over(socket));
+        router.sent();
+    }
+
+    /// Tells the rest of the server; if it can't keep up, everything is told anew later.
+    pub(super) fn report(&mut self, report: Report) {
+        if self.reports.try_send(report).is_err() {
+            self.reports_lost = true;
+            self.meters.drop("report", 1);
+        }
+    }
+
+    /// What became of a peer.
+    fn peer_events(&mut self, key: usize) {
+        while let Some(event) = self.connections.get_mut(key).and_then(|connection| connection.peer.poll_event()) {
+            match event {
+                Event::Connected => self.up(key),
+                Event::NeverConnected => self.close(key, Closed::NeverConnected),
+                Event::Expired => self.close(key, Closed::Expired),
+                Event::Closed => self.close(key, Closed::Dtls),
+            }
+        }
+    }
+}

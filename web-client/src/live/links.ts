@@ -1,0 +1,22 @@
+const base = (): string => `${location.origin}${location.pathname}`;
+
+/** Where classrooms type the code; short enough to be read out. */
+export const entryAddress = (): string => base();
+
+export const classroomLink = (code: string): string => `${base()}#/c/${code}`;
+
+/** Addresses like 127.0.0.1 mean another machine to whoever receives them. */
+export const onlyHere = (): boolean => /^(localhost|127\.|\[::1\])/.test(location.hostname);
+
+/** `123456` as `123 456`, which is easier to read out and to type. */
+export const spaced = (code: string): string => `${code.slice(0, 3)} ${code.slice(3)}`;
+
+/** Copies where the browser lets pages do so; gives whether it did. */
+export async function copyText(text: string): Promise<boolean> {
+  try {
+    await navigator.clipboard.writeText(text);
+    return true;
+  } catch {
+    return false;
+  }
+}

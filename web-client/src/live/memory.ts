@@ -1,0 +1,57 @@
+import type { DeviceChoice } from '../media/devices';
+
+/** What this device remembers, so that a reload asks for nothing. Storage may be switched off: then it forgets. */
+export interface RememberedClassroom {
+  code: string | null;
+  lesson: string | null;
+  participant: string | null;
+  token: string | null;
+}
+
+function read<T>(storage: () => Storage, key: string): T | null {
+  try {
+    const text = storage().getItem(`mingshi.${key}`);
+    return text === null ? null : (JSON.parse(text) as T);
+  } catch {
+    return null;
+  }
+}
+
+function write(storage: () => Storage, key: string, value: unknown): void {
+  try {
+    if (value === null) storage().removeItem(`mingshi.${key}`);
+    else storage().setItem(`mingshi.${key}`, JSON.stringify(value));
+  } catch {
+    // Without storage everything works but being remembered.
+  }
+}
+
+const device = (): Storage => localStorage;
+const tab = (): Storage => sessionStorage;
+
+export const memory = {
+  classroom: (): RememberedClassroom | null => read(device, 'classroom'),
+  rememberClassroom: (value: RememberedClassroom | null): void => write(device, 'classroom', value),
+
+  classroomName: (): string => read<string>(device, 'classroom_name') ?? '',
+  rememberClassroomName: (name: string): void => write(device, 'classroom_name', name || null),
+
+  operatorToken: (): string | null => read(device, 'operator'),
+  rememberOperatorToken: (token: string | null): void => write(device, 'operator', token),
+
+  studioToken: (lesson: string): string | null => read(device, `studio.${lesson}`),
+  rememberStudioToken: (lesson: string, token: string | null): void => write(device, `studio.${lesson}`, token),
+
+  devices: (): DeviceChoice | null => read(device, 'devices'),
+  rememberDevices: (choice: DeviceChoice): void => write(device, 'devices', choice),
+
+  // Of this tab only: a second tab of the same studio must not go on air by being opened.
+  onAir: (lesson: string): boolean => read<boolean>(tab, `on_air.${lesson}`) ?? false,
+  rememberOnAir: (lesson: string, onAir: boolean): void => write(tab, `on_air.${lesson}`, onAir || null),
+
+  volume: (): number => read<number>(device, 'volume') ?? 1,
+  rememberVolume: (volume: number): void => write(device, 'volume', volume),
+
+  language: (): string | null => read(device, 'language'),
+  rememberLanguage: (language: string): void => write(device, 'language', language),
+};

@@ -1,0 +1,18 @@
+/** Hours and minutes of an RFC 3339 moment, on this device's clock. */
+export function clockTime(at: string): string {
+  const date = new Date(at);
+  const two = (n: number): string => String(n).padStart(2, '0');
+  return `${two(date.getHours())}:${two(date.getMinutes())}`;
+}
+
+/** Whole minutes until a moment, rounded up; 0 or less when it is past. */
+export function minutesUntil(at: string, nowMs: number): number {
+  return Math.ceil((Date.parse(at) - nowMs) / 60_000);
+}
+
+/** A running clock, 00:12:31. */
+export function runningTime(ms: number): string {
+  const seconds = Math.max(0, Math.floor(ms / 1000));
+  const two = (n: number): string => String(n).padStart(2, '0');
+  return `${two(Math.floor(seconds / 3600))}:${two(Math.floor(seconds / 60) % 60)}:${two(seconds % 60)}`;
+}

@@ -1,0 +1,159 @@
+import { onScopeDispose, shallowRef, triggerRef } from 'vue';
+import { LessonSocket } from '../api/socket';
+import { Classroom, type ClassroomEffect, type ClassroomEvent } from '../lesson/classroom';
+import { Receiver } from '../media/receiver';
+import { classroomObstacle, enterClassroom, offerRefusal } from './credentials';
+import { memory } from './memory';
+import { expose } from './hooks';
+
+const SAMPLE_EVERY_MS = 250;
+
+/** Runs a classroom: gives the lesson logic its events and does what it asks for. */
+export function useClassroom(code: string | null, urlToken: string | null) {
+  const logic = new Classroom(Math.random);
+  const model = shallowRef(logic);
+  const receivers = shallowRef(new Map<number, Receiver>());
+  const clock = (): number => performance.now();
+  let socket: LessonSocket | null = null;
+  let admission = { lesson: '', token: '' };
+  let timer = 0;
+  let stopped = false;
+  let sampling = false;
+
+  function send(event: ClassroomEvent): void {
+    if (stopped) return;
+    const effects = logic.handle(event, clock());
+    for (const effect of effects) run(effect);
+    arm();
+    triggerRef(model);
+  }
+
+  function arm(): void {
+    clearTimeout(timer);
+    const deadline = logic.deadline();
+    if (deadline !== null) timer = window.setTimeout(() => send({ type: 'tick' }), Math.max(0, deadline - clock()) + 1);
+  }
+
+  function run(effect: ClassroomEffect): void {
+    switch (effect.type) {
+      case 'join':
+        void enter();
+        break;
+      case 'open_socket':
+        openSocket();
+        break;
+      case 'close_socket':
+        dropSocket();
+        break;
+      case 'ping':
+        socket?.send({ type: 'ping' });
+        break;
+      case 'send':
+        socket?.send(effect.message);
+        break;
+      case 'build_connection':
+        void build(effect.key);
+        break;
+      case 'drop_connection':
+        receivers.value.get(effect.key)?.close();
+        receivers.value.delete(effect.key);
+        triggerRef(receivers);
+        break;
+    }
+  }
+
+  async function enter(): Promise<void> {
+    const knownBefore = memory.classroom()?.code === code;
+    try {
+      const entered = await enterClassroom(code, urlToken);
+      admission = entered;
+      send({ type: 'joined', lesson: entered.known });
+    } catch (error) {
+      send({ type: 'join_failed', reason: classroomObstacle(error, urlToken === null, knownBefore) });
+    }
+  }
+
+  function openSocket(): void {
+    const opened: LessonSocket = new LessonSocket(admission.lesson, admission.token, {
+      opened: () => socket === opened && send({ type: 'socket_opened' }),
+      message: (message) => {
+        if (socket !== opened) return;
+        if (message.type === 'token') renewed(message.token);
+        send({ type: 'message', message });
+      },
+      closed: (closeCode) => socket === opened && send({ type: 'socket_closed', code: closeCode }),
+    });
+    socket = opened;
+  }
+
+  function dropSocket(): void {
+    const old = socket;
+    socket = null;
+    old?.close();
+  }
+
+  function renewed(token: string): void {
+    admission = { ...admission, token };
+    const remembered = memory.classroom();
+    if (remembered?.lesson === admission.lesson) memory.rememberClassroom({ ...remembered, token });
+  }
+
+  async function build(key: number): Promise<void> {
+    const receiver = new Receiver({ transport: (state) => send({ type: 'transport', key, state }) });
+    receivers.value.set(key, receiver);
+    triggerRef(receivers);
+    try {
+      const connection = await receiver.connect(admission.lesson, () => admission.token);
+      send({ type: 'answered', key, connection });
+    } catch (error) {
+      if (receivers.value.has(key)) send({ type: 'refused', key, reason: offerRefusal(error) });
+    }
+  }
+
+  async function sample(): Promise<void> {
+    if (sampling) return;
+    sampling = true;
+    const running = [...receivers.value];
+    for (const [key, receiver] of running) {
+      const sampled = await receiver.sample(clock()).catch(() => null);
+      if (sampled && receivers.value.has(key)) send({ type: 'sample', key, ...sampled });
+    }
+    sampling = false;
+    if (running.length === 0) send({ type: 'tick' });
+  }
+
+  const sampler = window.setInterval(() => void sample(), SAMPLE_EVERY_MS);
+  const online = (): void => send({ type: 'online' });
+  const leave = (): void => {
+    for (const receiver of receivers.value.values()) receiver.close();
+  };
+  window.addEventListener('online', online);
+  window.addEventListener('pagehide', leave);
+
+  onScopeDispose(() => {
+    stopped = true;
+    clearTimeout(timer);
+    clearInterval(sampler);
+    window.removeEventListener('online', online);
+    window.removeEventListener('pagehide', leave);
+    dropSocket();
+    leave();
+    unexpose();
+  });
+
+  const unexpose = expose({
+    state: () => ({ ...logic.status(clock()), lesson: logic.lesson?.id ?? null, bars: logic.bars }),
+    connections: () =>
+      [...receivers.value].map(([key, receiver]) => ({
+        key,
+        state: receiver.peer.connectionState,
+        picture: key === logic.pictureKey,
+        voice: key === logic.voiceKey(clock()),
+      })),
+    slots: () => logic.shownSlots,
+    peers: () => [...receivers.value.values()].map((receiver) => receiver.peer),
+  });
+
+  send({ type: 'entered', canReceive: typeof RTCPeerConnection !== 'undefined' && typeof WebSocket !== 'undefined' });
+  return { model, receivers, send, clock };
+}

@@ -1,0 +1,203 @@
+import { onScopeDispose, ref, shallowRef, triggerRef } from 'vue';
+import { endLesson, startLesson } from '../api/rest';
+import { LessonSocket } from '../api/socket';
+import { Studio, type StudioEffect, type StudioEvent } from '../lesson/studio';
+import { type UplinkWarning, UplinkWatch } from '../lesson/uplink';
+import { Sender } from '../media/sender';
+import { enterStudio, offerRefusal, studioObstacle } from './credentials';
+import { expose } from './hooks';
+import { memory } from './memory';
+import { useCapture } from './use-capture';
+
+const SAMPLE_EVERY_MS = 500;
+
+/** Runs a studio: gives the lesson logic its events and does what it asks for. */
+export function useStudio(lesson: string, urlToken: string | null) {
+  const logic = new Studio(Math.random);
+  const model = shallowRef(logic);
+  const warning = ref<UplinkWarning | null>(null);
+  const picturesPaused = ref(false);
+  const endFailed = ref(false);
+  const watch = new UplinkWatch();
+  const senders = new Map<number, Sender>();
+  const clock = (): number => performance.now();
+  let socket: LessonSocket | null = null;
+  let token = '';
+  let timer = 0;
+  let stopped = false;
+  let sampling = false;
+
+  const capture = useCapture((line, track) => {
+    for (const sender of senders.values()) fill(sender, line, track);
+    send({ type: 'devices_ready', ready: capture?.tracks.voice != null });
+  });
+
+  function fill(sender: Sender, line: 'voice' | 'camera' | 'slides', track: MediaStreamTrack | null): void {
+    if (line === 'voice') sender.setVoice(track);
+    if (line === 'camera') sender.setCamera(track);
+    if (line === 'slides') sender.setSlides(track);
+  }
+
+  function send(event: StudioEvent): void {
+    if (stopped) return;
+    for (const effect of logic.handle(event, clock())) run(effect);
+    clearTimeout(timer);
+    const deadline = logic.deadline();
+    if (deadline !== null) timer = window.setTimeout(() => send({ type: 'tick' }), Math.max(0, deadline - clock()) + 1);
+    triggerRef(model);
+  }
+
+  function run(effect: StudioEffect): void {
+    switch (effect.type) {
+      case 'admit':
+        void admit();
+        break;
+      case 'start_lesson':
+      case 'end_lesson':
+        void call(effect.type === 'start_lesson' ? 'start' : 'end');
+        break;
+      case 'open_socket':
+        openSocket();
+        break;
+      case 'close_socket':
+        dropSocket();
+        break;
+      case 'ping':
+        socket?.send({ type: 'ping' });
+        break;
+      case 'send':
+        socket?.send(effect.message);
+        break;
+      case 'build_connection':
+        void build(effect.key);
+        break;
+      case 'drop_connection':
+        senders.get(effect.key)?.close();
+        senders.delete(effect.key);
+        break;
+      case 'remember_on_air':
+        memory.rememberOnAir(lesson, effect.onAir);
+        break;
+    }
+  }
+
+  async function admit(): Promise<void> {
+    try {
+      const entered = await enterStudio(lesson, urlToken);
+      token = entered.token;
+      send({ type: 'admitted', lesson: entered.lesson });
+    } catch (error) {
+      send({ type: 'admission_failed', reason: studioObstacle(error) });
+    }
+  }
+
+  async function call(what: 'start' | 'end'): Promise<void> {
+    endFailed.value = false;
+    try {
+      const changed = await (what === 'start' ? startLesson : endLesson)(token, lesson);
+      send({ type: 'lesson_changed', lesson: changed });
+    } catch {
+      endFailed.value = what === 'end';
+      send({ type: 'call_failed', call: what });
+    }
+  }
+
+  function openSocket(): void {
+    const opened: LessonSocket = new LessonSocket(lesson, token, {
+      opened: () => socket === opened && send({ type: 'socket_opened' }),
+      message: (message) => {
+        if (socket !== opened) return;
+        if (message.type === 'token') {
+          token = message.token;
+          memory.rememberStudioToken(lesson, token);
+        }
+        send({ type: 'message', message });
+      },
+      closed: (code) => socket === opened && send({ type: 'socket_closed', code }),
+    });
+    socket = opened;
+  }
+
+  function dropSocket(): void {
+    const old = socket;
+    socket = null;
+    old?.close();
+  }
+
+  async function build(key: number): Promise<void> {
+    const sender = new Sender({ transport: (state) => send({ type: 'transport', key, state }) });
+    senders.set(key, sender);
+    for (const line of ['voice', 'camera', 'slides'] as const) fill(sender, line, capture.tracks[line]);
+    sender.pausePictures(picturesPaused.value);
+    try {
+      await sender.connect(lesson, () => token);
+      send({ type: 'answered', key });
+    } catch (error) {
+      if (senders.has(key)) send({ type: 'refused', key, reason: offerRefusal(error) });
+    }
+  }
+
+  async function sample(): Promise<void> {
+    if (sampling) return;
+    sampling = true;
+    for (const [key, sender] of [...senders]) {
+      const sampled = await sender.sample().catch(() => null);
+      if (!sampled || !senders.has(key)) continue;
+      send({ type: 'feedback', key, bytesReceived: sampled.bytesReceived });
+      watch.add(picturesPaused.value ? { ...sampled.uplink, cameraFrames: null } : sampled.uplink, clock());
+    }
+    sampling = false;
+    if (senders.size === 0) watch.reset();
+    else watch.sound(capture.state.muted ? null : capture.state.level, clock());
+    warning.value = watch.warning(clock());
+    send({ type: 'tick' });
+  }
+
+  const sampler = window.setInterval(() => void sample(), SAMPLE_EVERY_MS);
+  const online = (): void => send({ type: 'online' });
+  const leave = (): void => {
+    for (const sender of senders.values()) sender.close();
+  };
+  window.addEventListener('online', online);
+  window.addEventListener('pagehide', leave);
+
+  const unexpose = expose({
+    state: () => ({ kind: logic.phase, lesson: logic.lesson?.id ?? null, warning: warning.value }),
+    connections: () => [...senders].map(([key, sender]) => ({ key, state: sender.peer.connectionState })),
+    slots: () => [],
+    peers: () => [...senders.values()].map((sender) => sender.peer),
+  });
+
+  onScopeDispose(() => {
+    stopped = true;
+    clearTimeout(timer);
+    clearInterval(sampler);
+    window.removeEventListener('online', online);
+    window.removeEventListener('pagehide', leave);
+    dropSocket();
+    leave();
+    unexpose();
+  });
+
+  send({
+    type: 'entered',
+    canSend: typeof RTCPeerConnection !== 'undefined' && typeof WebSocket !== 'undefined',
+    resume: memory.onAir(lesson),
+  });
+
+  return {
+    model,
+    capture,
+    warning,
+    picturesPaused,
+    endFailed,
+    send,
+    clock,
+    pausePictures(paused: boolean): void {
+      picturesPaused.value = paused;
+      for (const sender of senders.values()) sender.pausePictures(paused);
+    },
+  };
+}
+
+export type StudioRun = ReturnType<typeof useStudio>;

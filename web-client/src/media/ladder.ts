@@ -1,0 +1,41 @@
+type Priority = 'very-low' | 'low' | 'medium' | 'high';
+
+/** `networkPriority` is in the standard and in Chromium, but not yet in the compiler's library. */
+export interface Encoding extends RTCRtpEncodingParameters {
+  networkPriority?: Priority;
+}
+
+/** The voice never waits behind pictures. */
+export const VOICE: Encoding[] = [{ maxBitrate: 40_000, priority: 'high', networkPriority: 'high' }];
+
+/** 180p, 360p and 720p of a 720p capture: fixed rates, so that every school's choice is among the same three. */
+export const CAMERA: Encoding[] = [
+  { rid: 'l', scaleResolutionDownBy: 4, maxBitrate: 150_000, priority: 'low', networkPriority: 'low' },
+  { rid: 'm', scaleResolutionDownBy: 2, maxBitrate: 400_000, priority: 'low', networkPriority: 'low' },
+  { rid: 'h', scaleResolutionDownBy: 1, maxBitrate: 1_200_000, priority: 'low', networkPriority: 'low' },
+];
+
+/** Slides keep their resolution in both layers, because shrinking makes text unreadable. */
+export const SLIDES: Encoding[] = [
+  { rid: 'lo', scaleResolutionDownBy: 1, maxFramerate: 5, maxBitrate: 300_000, priority: 'medium', networkPriority: 'medium' },
+  { rid: 'hi', scaleResolutionDownBy: 1, maxFramerate: 15, maxBitrate: 1_500_000, priority: 'medium', networkPriority: 'medium' },
+];
+
+/** Constrained baseline H.264 first, for the hardware decoders of old classroom PCs; VP8 where there is no H.264. */
+export function preferredCodecs(codecs: RTCRtpCodec[]): RTCRtpCodec[] {
+  const rank = (codec: RTCRtpCodec): number => {
+    const type = codec.mimeType.toLowerCase();
+    const line = codec.sdpFmtpLine ?? '';
+    if (type === 'video/h264') {
+      if (!line.includes('packetization-mode=1')) return -1;
+      return line.includes('profile-level-id=42e0') ? 0 : -1;
+    }
+    if (type === 'video/vp8') return 1;
+    return type === 'video/rtx' ? 2 : -1;
+  };
+  return codecs
+    .map((codec) => ({ codec, rank: rank(codec) }))
+    .filter((entry) => entry.rank >= 0)
+    .sort((a, b) => a.rank - b.rank)
+    .map((entry) => entry.codec);
+}

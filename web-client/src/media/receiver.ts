@@ -1,0 +1,108 @@
+import type { IncomingSample } from '../lesson/incoming';
+import type { LineSample } from '../lesson/signal';
+import { Resource } from './resource';
+import { watchTransport } from './transport';
+
+/** The slots of a classroom's one offer, in the order of its m-lines. */
+const VOICES = 3;
+export const PICTURES = ['slides', 'camera', 'stage'] as const;
+export type Picture = (typeof PICTURES)[number];
+
+export interface ReceiverListener {
+  transport(state: 'connected' | 'failed'): void;
+}
+
+export interface ReceiverSample {
+  incoming: IncomingSample;
+  line: LineSample | null;
+}
+
+/** A receiving connection: one negotiation for the whole lesson, its tracks fixed from the start. */
+export class Receiver {
+  readonly peer: RTCPeerConnection;
+  /** One stream per voice slot, the teacher's first. */
+  readonly voices: MediaStream[] = [];
+  readonly pictures: Record<Picture, MediaStream>;
+  private readonly voiceReceivers: RTCRtpReceiver[] = [];
+  private resource: Resource | null = null;
+  private closed = false;
+  private last: { received: number; lost: number; at: number; line: LineSample | null } | null = null;
+
+  constructor(listener: ReceiverListener) {
+    this.peer = new RTCPeerConnection({ bundlePolicy: 'max-bundle' });
+    for (let index = 0; index < VOICES; index += 1) {
+      const receiver = this.slot('audio');
+      this.voiceReceivers.push(receiver);
+      this.voices.push(new MediaStream([receiver.track]));
+    }
+    const picture = (): MediaStream => new MediaStream([this.slot('video').track]);
+    this.pictures = { slides: picture(), camera: picture(), stage: picture() };
+    watchTransport(this.peer, (state) => this.closed || listener.transport(state));
+  }
+
+  /** Gives the server's id of the connection. */
+  async connect(lesson: string, token: () => string): Promise<string> {
+    const resource = await Resource.create(this.peer, `/whep/${lesson}`, token);
+    if (this.closed) resource.remove();
+    this.resource = resource;
+    return resource.connection;
+  }
+
+  close(): void {
+    if (this.closed) return;
+    this.closed = true;
+    this.resource?.remove();
+    this.peer.close();
+  }
+
+  async sample(now: number): Promise<ReceiverSample> {
+    const report = await this.peer.getStats();
+    const incoming: IncomingSample = { voicePackets: 0, framesDecoded: 0 };
+    let received = 0;
+    let lost = 0;
+    let roundTripMs: number | null = null;
+    const teacher = this.voiceReceivers[0]?.track.id;
+    report.forEach((entry) => {
+      if (entry.type === 'inbound-rtp') {
+        received += entry.packetsReceived ?? 0;
+        lost += Math.max(0, entry.packetsLost ?? 0);
+        if (entry.kind === 'audio' && this.isTeacher(report, entry, teacher)) {
+          incoming.voicePackets += entry.packetsReceived ?? 0;
+        }
+        if (entry.kind === 'video') incoming.framesDecoded += entry.framesDecoded ?? 0;
+      }
+      if (entry.type === 'candidate-pair' && entry.nominated && entry.currentRoundTripTime !== undefined) {
+        roundTripMs = entry.currentRoundTripTime * 1000;
+      }
+    });
+    return { incoming, line: this.lineOver(received, lost, roundTripMs, now) };
+  }
+
+  /** Browsers before Chrome 107 name the track in a report of its own. */
+  private isTeacher(
+    report: RTCStatsReport,
+    entry: { trackIdentifier?: string; trackId?: string },
+    teacher: string | undefined,
+  ): boolean {
+    const old = entry.trackId ? (report.get(entry.trackId) as { trackIdentifier?: string } | undefined) : undefined;
+    return (entry.trackIdentifier ?? old?.trackIdentifier) === teacher;
+  }
+
+  /** Loss over the last second or more; a shorter time would count single packets. */
+  private lineOver(received: number, lost: number, roundTripMs: number | null, now: number): LineSample | null {
+    if (this.last === null) {
+      this.last = { received, lost, at: now, line: null };
+      return null;
+    }
+    if (now - this.last.at < 1000) return null;
+    const arrived = received - this.last.received;
+    const missing = Math.max(0, lost - this.last.lost);
+    const line = arrived + missing > 0 ? { loss: missing / (arrived + missing), roundTripMs } : null;
+    this.last = { received, lost, at: now, line };
+    return line;
+  }
+
+  private slot(kind: 'audio' | 'video'): RTCRtpReceiver {
+    return this.peer.addTransceiver(kind, { direction: 'recvonly' }).receiver;
+  }
+}

@@ -1,0 +1,127 @@
+import type { UplinkSample } from '../lesson/uplink';
+import { CAMERA, type Encoding, SLIDES, VOICE, preferredCodecs } from './ladder';
+import { Resource } from './resource';
+import { watchTransport } from './transport';
+
+export interface SenderListener {
+  transport(state: 'connected' | 'failed'): void;
+}
+
+export interface SenderSample {
+  /** Of everything that came back; feedback comes several times a second while pictures flow. */
+  bytesReceived: number;
+  uplink: UplinkSample;
+}
+
+/** The studio's one connection: voice, camera and slides are negotiated once and filled as they come. */
+export class Sender {
+  readonly peer: RTCPeerConnection;
+  private readonly voice: RTCRtpTransceiver;
+  private readonly camera: RTCRtpTransceiver;
+  private readonly slides: RTCRtpTransceiver;
+  private picturesPaused = false;
+  private resource: Resource | null = null;
+  private closed = false;
+  private changes: Promise<void> = Promise.resolve();
+
+  constructor(listener: SenderListener) {
+    this.peer = new RTCPeerConnection({ bundlePolicy: 'max-bundle' });
+    // Voice and camera share a stream, by which receivers keep lips and words together.
+    const teacher = new MediaStream();
+    this.voice = this.line('audio', teacher, VOICE);
+    this.camera = this.line('video', teacher, CAMERA);
+    this.slides = this.line('video', new MediaStream(), SLIDES);
+    watchTransport(this.peer, (state) => this.closed || listener.transport(state));
+  }
+
+  /** Gives the server's id of the connection. */
+  async connect(lesson: string, token: () => string): Promise<string> {
+    const resource = await Resource.create(this.peer, `/whip/${lesson}`, token);
+    if (this.closed) resource.remove();
+    this.resource = resource;
+    return resource.connection;
+  }
+
+  setVoice(track: MediaStreamTrack | null): void {
+    this.change(() => this.voice.sender.replaceTrack(track));
+  }
+
+  setCamera(track: MediaStreamTrack | null): void {
+    this.setPicture(this.camera, track);
+  }
+
+  setSlides(track: MediaStreamTrack | null): void {
+    this.setPicture(this.slides, track);
+  }
+
+  /** Pictures stop being sent, and classrooms are told so; a black picture would only look like a fault. */
+  pausePictures(paused: boolean): void {
+    this.picturesPaused = paused;
+    for (const transceiver of [this.camera, this.slides]) {
+      this.change(() => this.activate(transceiver));
+    }
+  }
+
+  close(): void {
+    if (this.closed) return;
+    this.closed = true;
+    this.resource?.remove();
+    this.peer.close();
+  }
+
+  async sample(): Promise<SenderSample> {
+    const report = await this.peer.getStats();
+    const uplink: UplinkSample = { cameraFrames: null, limitedByLine: false, bitrate: null };
+    let bytesReceived = 0;
+    const camera = this.camera.sender.track?.id;
+    report.forEach((entry) => {
+      if (entry.type === 'transport') bytesReceived += entry.bytesReceived ?? 0;
+      if (entry.type === 'media-source' && entry.kind === 'video' && entry.trackIdentifier === camera) {
+        uplink.cameraFrames = entry.frames ?? null;
+      }
+      if (entry.type === 'outbound-rtp' && entry.qualityLimitationReason === 'bandwidth') uplink.limitedByLine = true;
+      if (entry.type === 'candidate-pair' && entry.nominated) {
+        uplink.bitrate = entry.availableOutgoingBitrate ?? uplink.bitrate;
+      }
+    });
+    return { bytesReceived, uplink };
+  }
+
+  private line(kind: 'audio' | 'video', stream: MediaStream, encodings: Encoding[]): RTCRtpTransceiver {
+    const transceiver = this.peer.addTransceiver(kind, {
+      direction: 'sendonly',
+      streams: [stream],
+      sendEncodings: encodings.map((encoding) => ({ ...encoding, active: kind === 'audio' })),
+    });
+    if (kind === 'video') this.prefer(transceiver);
+    return transceiver;
+  }
+
+  private prefer(transceiver: RTCRtpTransceiver): void {
+    const codecs = preferredCodecs(RTCRtpSender.getCapabilities?.('video')?.codecs ?? []);
+    // Firefox before 128 can't be told; its own order is good enough.
+    if (codecs.length > 0) transceiver.setCodecPreferences?.(codecs);
+  }
+
+  private setPicture(transceiver: RTCRtpTransceiver, track: MediaStreamTrack | null): void {
+    this.change(async () => {
+      await transceiver.sender.replaceTrack(track);
+      await this.activate(transceiver);
+    });
+  }
+
+  private async activate(transceiver: RTCRtpTransceiver): Promise<void> {
+    const active = transceiver.sender.track !== null && !this.picturesPaused;
+    const parameters = transceiver.sender.getParameters();
+    if (!parameters.encodings || parameters.encodings.every((encoding) => encoding.active === active)) return;
+    for (const encoding of parameters.encodings) encoding.active = active;
+    await transceiver.sender.setParameters(parameters);
+  }
+
+  /** One change after the other: overlapping `setParameters` calls refuse each other. */
+  private change(apply: () => Promise<void>): void {
+    this.changes = this.changes.then(apply).catch((error: unknown) => {
+      if (!this.closed) console.warn('the outgoing media could not be changed', error);
+    });
+  }
+}

@@ -1,0 +1,25 @@
+import { createRouter, createWebHashHistory } from 'vue-router';
+
+/** Links carry tokens and keys in the fragment, which no server log sees. */
+export const router = createRouter({
+  history: createWebHashHistory(),
+  routes: [
+    { path: '/', component: () => import('./views/StartView.vue') },
+    { path: '/operator/:operatorKey', component: () => import('./views/OperatorView.vue'), props: true },
+    {
+      path: '/c/:code',
+      component: () => import('./views/ClassroomView.vue'),
+      props: (route) => ({ code: String(route.params['code']), token: queryToken(route.query['token']) }),
+    },
+    {
+      path: '/studio/:lesson',
+      component: () => import('./views/StudioView.vue'),
+      props: (route) => ({ lesson: String(route.params['lesson']), token: queryToken(route.query['token']) }),
+    },
+    { path: '/:rest(.*)*', redirect: '/' },
+  ],
+});
+
+function queryToken(value: unknown): string | null {
+  return typeof value === 'string' && value !== '' ? value : null;
+}
