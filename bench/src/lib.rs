@@ -1,1 +1,1 @@
-
+//! Benchmarks and load of mingshi.
