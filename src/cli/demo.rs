@@ -119,6 +119,8 @@ impl Demo {
         loop {
             let began = self.state.clock.instant();
             let mut child = self.spawn(&token, data)?;
+            // Waiting would close it, and by its end the child knows that we are gone.
+            let _input = child.stdin.take();
             let status = child.wait().await.context("waiting for mingshi-media")?;
             let ran = self.state.clock.instant().saturating_duration_since(began);
             pause = if ran > WELL { FIRST_PAUSE } else { (pause * 2).min(LONGEST_PAUSE) };
