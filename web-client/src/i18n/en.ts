@@ -202,11 +202,11 @@ export const en: Messages = {
     replaced_hint: 'Voice and pictures now come from that page; this one has stopped.',
     take_back: 'Go back on air from this page',
     classrooms: 'Classrooms',
-    connected: '{n} online',
+    connected: '{n} receiving',
     hands: '{n} hands up',
     no_classrooms: 'No classroom has come in yet',
     no_classrooms_hint: 'Tell the classrooms the code {code}',
-    offline: 'disconnected',
+    no_media: 'connecting',
     self: 'My camera',
     my_slides: 'My slides',
     refused: {

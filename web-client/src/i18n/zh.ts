@@ -200,11 +200,11 @@ export const zh = {
     replaced_hint: '声音和画面现在从那个页面送出，这里已经停下。',
     take_back: '改回用这个页面直播',
     classrooms: '教室',
-    connected: '{n} 间在线',
+    connected: '{n} 间在听',
     hands: '{n} 间举手',
     no_classrooms: '还没有教室进来',
     no_classrooms_hint: '把号码 {code} 告诉各教室',
-    offline: '已掉线',
+    no_media: '正在连接',
     self: '我的画面',
     my_slides: '我的课件',
     refused: {
