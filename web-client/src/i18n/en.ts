@@ -216,7 +216,7 @@ export const en: Messages = {
       no_webrtc: 'This browser can’t go on air. Use a newer Chrome or Edge.',
     },
     warning: {
-      no_sound: 'No sound for 5 seconds. Check that the microphone is plugged in and switched on.',
+      no_sound: 'Your voice can’t be heard. Check that the microphone is plugged in and switched on.',
       camera_frozen: 'The camera’s picture has stopped. Check its cable or choose another camera.',
       thin_uplink: 'The uplink is too slow; the picture will be blurred. Close other programs that use the network.',
     },
