@@ -20,6 +20,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("telemetry", &["config", "units"]),
     ("config", &["auth", "id", "units"]),
     ("api", &["auth", "config", "id", "lesson", "store", "telemetry", "units", "worker::mailbox"]),
+    ("cli", &["api", "auth", "config", "id", "lesson", "server", "store", "telemetry"]),
     ("server", &["api", "auth", "config", "id", "lesson", "store", "telemetry", "transport", "units", "worker"]),
 ];
 

@@ -1,30 +1,35 @@
-//! The time of day, as the API is told it.
+//! What time it is, as the API is told it.
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Instant;
 
 use time::OffsetDateTime;
 
-/// Tells the time of day; tests give their own.
+/// Tells the time; tests give their own.
 #[derive(Clone)]
-pub struct Clock(Arc<dyn Fn() -> OffsetDateTime + Send + Sync>);
+pub struct Clock {
+    time_of_day: Arc<dyn Fn() -> OffsetDateTime + Send + Sync>,
+    instant: fn() -> Instant,
+}
 
 impl Clock {
-    /// A clock that reads what `tell` says.
-    pub fn new(tell: impl Fn() -> OffsetDateTime + Send + Sync + 'static) -> Self {
-        Self(Arc::new(tell))
+    /// A clock made of the two that a machine has: the time of day for what is stored, shown and expires, the
+    /// monotonic one for what is measured.
+    pub fn new(time_of_day: impl Fn() -> OffsetDateTime + Send + Sync + 'static, instant: fn() -> Instant) -> Self {
+        Self { time_of_day: Arc::new(time_of_day), instant }
     }
 
-    /// The machine's clock: expiry of tokens and times of lessons are times of day.
-    #[must_use]
-    pub fn system() -> Self {
-        Self::new(OffsetDateTime::now_utc)
-    }
-
-    /// What time it is.
+    /// The time of day.
     #[must_use]
     pub fn now(&self) -> OffsetDateTime {
-        (self.0)()
+        (self.time_of_day)()
+    }
+
+    /// The monotonic clock.
+    #[must_use]
+    pub fn instant(&self) -> Instant {
+        (self.instant)()
     }
 }
 

@@ -106,7 +106,8 @@ pub(super) async fn open(
 /// `PATCH`: candidates or an ICE restart (RFC 9725 §4.3).
 pub(super) async fn patch(state: &ApiState, path: ConnectionPath, request: Request) -> Result<Response, Problem> {
     may_touch(state, path, request.headers())?;
-    let if_match = request.headers().get(header::IF_MATCH).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
+    let if_match =
+        request.headers().get(header::IF_MATCH).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
     let fragment = text_body(request, state, SDP_FRAGMENT, ACCEPT_PATCH).await?;
     let patched = state.media.patch(path.lesson, path.connection, Patch { if_match, fragment }).await?;
     Ok(match patched {

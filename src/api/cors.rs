@@ -12,6 +12,9 @@ const REQUEST_HEADERS: &str = "Authorization, Content-Type, If-Match";
 ///
 /// `OPTIONS` of an address that has no answer of its own says what is allowed there.
 pub(super) async fn cross_origin(request: Request, next: Next) -> Response {
+    if !super::is_for_programs(request.uri().path()) {
+        return next.run(request).await;
+    }
     let asks = request.method() == Method::OPTIONS;
     let mut response = next.run(request).await;
     if asks && response.status() == StatusCode::METHOD_NOT_ALLOWED {

@@ -18,7 +18,7 @@ use crate::worker::mailbox::Report;
 const QUEUE: usize = 256;
 
 /// How often lines are told of.
-pub const LINE_INTERVAL: std::time::Duration = std::time::Duration::from_secs(2);
+pub(crate) const LINE_INTERVAL: std::time::Duration = std::time::Duration::from_secs(2);
 
 /// Why the server closes a page's websocket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -188,7 +188,11 @@ impl Directory {
     ///
     /// # Errors
     /// [`StageError`] says who can't be.
-    pub fn set_stage(&self, lesson: LessonId, participants: &[ParticipantId]) -> Result<Vec<ParticipantId>, StageError> {
+    pub fn set_stage(
+        &self,
+        lesson: LessonId,
+        participants: &[ParticipantId],
+    ) -> Result<Vec<ParticipantId>, StageError> {
         let mut running = self.running.entry(lesson).or_default();
         let notices = running.live.set_stage(participants)?;
         running.tell(&notices);
@@ -304,4 +308,3 @@ fn lesson_of(report: &Report) -> LessonId {
         | Report::Line { lesson, .. } => *lesson,
     }
 }
-

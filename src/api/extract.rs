@@ -17,7 +17,7 @@ use crate::lesson::Role;
 
 /// A JSON body.
 #[derive(Debug)]
-pub struct Json<T>(pub T);
+pub(crate) struct Json<T>(pub T);
 
 impl<T: DeserializeOwned> FromRequest<ApiState> for Json<T> {
     type Rejection = Problem;
@@ -36,7 +36,9 @@ fn json_problem(rejection: &JsonRejection) -> Problem {
         JsonRejection::MissingJsonContentType(_) => {
             Problem::new(Kind::WrongContentType, "the body has to be application/json", "请求内容须为 application/json")
         }
-        JsonRejection::JsonDataError(_) => Problem::new(Kind::Unprocessable, said.clone(), format!("字段不符合要求：{said}")),
+        JsonRejection::JsonDataError(_) => {
+            Problem::new(Kind::Unprocessable, said.clone(), format!("字段不符合要求：{said}"))
+        }
         _ if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE => Problem::plain(Kind::TooLarge),
         _ => Problem::new(Kind::BadJson, said.clone(), format!("JSON 格式有误：{said}")),
     }
@@ -48,7 +50,7 @@ fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
 
 /// The query, every key of it known.
 #[derive(Debug)]
-pub struct Query<T>(pub T);
+pub(crate) struct Query<T>(pub T);
 
 impl<T: DeserializeOwned> FromRequestParts<ApiState> for Query<T> {
     type Rejection = Problem;
@@ -65,7 +67,12 @@ impl<T: DeserializeOwned> FromRequestParts<ApiState> for Query<T> {
 }
 
 /// One segment of the path; what can't be read names nothing that exists.
-pub(super) async fn segment<T: FromStr>(parts: &mut Parts, state: &ApiState, name: &str, missing: Kind) -> Result<T, Problem> {
+pub(super) async fn segment<T: FromStr>(
+    parts: &mut Parts,
+    state: &ApiState,
+    name: &str,
+    missing: Kind,
+) -> Result<T, Problem> {
     let params = RawPathParams::from_request_parts(parts, state).await.map_err(|_| Problem::plain(missing))?;
     let text = params.iter().find(|(key, _)| *key == name).map(|(_, value)| value);
     text.and_then(|text| text.parse().ok()).ok_or_else(|| Problem::plain(missing))
@@ -73,7 +80,7 @@ pub(super) async fn segment<T: FromStr>(parts: &mut Parts, state: &ApiState, nam
 
 /// The `{lesson}` of the path.
 #[derive(Debug, Clone, Copy)]
-pub struct LessonPath(pub LessonId);
+pub(crate) struct LessonPath(pub LessonId);
 
 impl FromRequestParts<ApiState> for LessonPath {
     type Rejection = Problem;
@@ -85,7 +92,7 @@ impl FromRequestParts<ApiState> for LessonPath {
 
 /// The client's address.
 #[derive(Debug, Clone, Copy)]
-pub struct Client {
+pub(crate) struct Client {
     /// The address, behind trusted proxies too.
     pub address: IpAddr,
     /// Whether it is this machine itself, nobody forwarding for others.
@@ -96,11 +103,33 @@ impl FromRequestParts<ApiState> for Client {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &ApiState) -> Result<Self, Problem> {
-        let peer = parts.extensions.get::<Peer>().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.0.ip());
+        let peer = parts.extensions.get::<Peer>().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.address.ip());
         let joined = joined(&parts.headers, "x-forwarded-for");
         let address = client_address(peer, joined.as_deref(), &state.trusted_proxies);
         let forwarded = joined.is_some() || parts.headers.contains_key(header::FORWARDED);
         Ok(Self { address, is_local: peer.to_canonical().is_loopback() && !forwarded })
+    }
+}
+
+/// Where the site is, without a slash at the end: as configured, else as the request came.
+#[derive(Debug, Clone)]
+pub(crate) struct Base(pub String);
+
+impl FromRequestParts<ApiState> for Base {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &ApiState) -> Result<Self, Problem> {
+        if let Some(url) = &state.public_url {
+            return Ok(Self(url.clone()));
+        }
+        let text = |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok());
+        let host = parts.uri.authority().map(axum::http::uri::Authority::as_str).or_else(|| text("host"));
+        let peer = parts.extensions.get::<Peer>();
+        let proxied =
+            peer.is_some_and(|peer| state.trusted_proxies.iter().any(|proxy| proxy.contains(peer.address.ip())));
+        let over_tls = peer.is_some_and(|peer| peer.tls) || (proxied && text("x-forwarded-proto") == Some("https"));
+        let scheme = if over_tls { "https" } else { "http" };
+        Ok(Self(host.map(|host| format!("{scheme}://{host}")).unwrap_or_default()))
     }
 }
 
@@ -113,7 +142,11 @@ fn joined(headers: &HeaderMap, name: &str) -> Option<String> {
 /// The token of `Authorization: Bearer …` (RFC 6750 §2.1).
 pub(super) fn bearer(headers: &HeaderMap) -> Result<&str, Problem> {
     let Some(value) = headers.get(header::AUTHORIZATION) else {
-        return Err(Problem::new(Kind::TokenMissing, "Authorization: Bearer … is needed", "缺少 Authorization: Bearer 凭证"));
+        return Err(Problem::new(
+            Kind::TokenMissing,
+            "Authorization: Bearer … is needed",
+            "缺少 Authorization: Bearer 凭证",
+        ));
     };
     let split = value.to_str().ok().and_then(|value| value.split_once(' '));
     match split {
@@ -124,7 +157,7 @@ pub(super) fn bearer(headers: &HeaderMap) -> Result<&str, Problem> {
 
 /// The holder of a token that is good now.
 #[derive(Debug, Clone)]
-pub struct Holder(pub Claims);
+pub(crate) struct Holder(pub Claims);
 
 impl FromRequestParts<ApiState> for Holder {
     type Rejection = Problem;
@@ -140,7 +173,7 @@ impl Holder {
     ///
     /// # Errors
     /// [`Kind::RoleNotAllowed`].
-    pub fn operator(self) -> Result<Claims, Problem> {
+    pub(crate) fn operator(self) -> Result<Claims, Problem> {
         match self.0.role {
             Role::Operator => Ok(self.0),
             _ => Err(Problem::new(Kind::RoleNotAllowed, "only an operator may do that", "只有管理员可以执行此操作")),
@@ -151,7 +184,7 @@ impl Holder {
     ///
     /// # Errors
     /// [`Kind::TokenOfAnotherLesson`].
-    pub fn of(self, lesson: LessonId) -> Result<Claims, Problem> {
+    pub(crate) fn of(self, lesson: LessonId) -> Result<Claims, Problem> {
         if self.0.role == Role::Operator { Ok(self.0) } else { self.member(lesson) }
     }
 
@@ -159,10 +192,14 @@ impl Holder {
     ///
     /// # Errors
     /// [`Kind::TokenOfAnotherLesson`] or [`Kind::RoleNotAllowed`].
-    pub fn staff(self, lesson: LessonId) -> Result<Claims, Problem> {
+    pub(crate) fn staff(self, lesson: LessonId) -> Result<Claims, Problem> {
         let claims = self.of(lesson)?;
         if claims.role == Role::Classroom {
-            return Err(Problem::new(Kind::RoleNotAllowed, "only the studio or an operator may do that", "只有主讲端或管理员可以执行此操作"));
+            return Err(Problem::new(
+                Kind::RoleNotAllowed,
+                "only the studio or an operator may do that",
+                "只有主讲端或管理员可以执行此操作",
+            ));
         }
         Ok(claims)
     }
@@ -171,7 +208,7 @@ impl Holder {
     ///
     /// # Errors
     /// [`Kind::TokenOfAnotherLesson`] or [`Kind::RoleNotAllowed`].
-    pub fn member(self, lesson: LessonId) -> Result<Claims, Problem> {
+    pub(crate) fn member(self, lesson: LessonId) -> Result<Claims, Problem> {
         match self.0.lesson {
             Some(own) if own == lesson => Ok(self.0),
             Some(_) => Err(Problem::plain(Kind::TokenOfAnotherLesson)),

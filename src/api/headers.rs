@@ -1,10 +1,11 @@
 //! Headers that every answer carries, and what is counted of every request.
 
-use axum::extract::{MatchedPath, Request};
+use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderName, HeaderValue, header};
 use axum::middleware::Next;
 use axum::response::Response;
-use tokio::time::Instant;
+
+use super::clock::Clock;
 
 /// Say to browsers what these pages never do (so that nobody can make them), and keep answers out of caches.
 pub(super) async fn secure(request: Request, next: Next) -> Response {
@@ -42,14 +43,15 @@ fn content_policy(host: Option<&HeaderValue>) -> HeaderValue {
 }
 
 /// Count requests and their time by route, never by address: routes are few.
-pub(super) async fn measure(request: Request, next: Next) -> Response {
-    let began = Instant::now();
+pub(super) async fn measure(State(clock): State<Clock>, request: Request, next: Next) -> Response {
+    let began = clock.instant();
     let method = request.method().as_str().to_owned();
     let route = request.extensions().get::<MatchedPath>().map_or("web", MatchedPath::as_str).to_owned();
     let response = next.run(request).await;
     let status = response.status().as_u16().to_string();
-    let seconds = began.elapsed().as_secs_f64();
+    let seconds = clock.instant().saturating_duration_since(began).as_secs_f64();
     metrics::histogram!("mingshi_http_request_duration_seconds", "route" => route.clone()).record(seconds);
-    metrics::counter!("mingshi_http_requests_total", "route" => route, "method" => method, "status" => status).increment(1);
+    metrics::counter!("mingshi_http_requests_total", "route" => route, "method" => method, "status" => status)
+        .increment(1);
     response
 }

@@ -12,7 +12,7 @@ use super::state::ApiState;
 
 /// Whether the server is well.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct Health {
+pub(crate) struct Health {
     /// `ok`.
     pub status: &'static str,
     /// The server's version.

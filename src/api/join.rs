@@ -18,7 +18,7 @@ use crate::lesson::{JoinCode, Role};
 /// A join code, and who enters with it.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Join {
+pub(crate) struct Join {
     /// Six digits.
     pub code: String,
     /// Shown to the studio.
@@ -31,7 +31,7 @@ pub struct Join {
 
 /// The way in.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct Joined {
+pub(crate) struct Joined {
     /// The lesson.
     pub lesson: LessonView,
     /// A classroom's token.
@@ -82,14 +82,14 @@ fn may_be(state: &ApiState, headers: &HeaderMap, lesson: LessonId, participant: 
 /// The key of the operator link.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Key {
+pub(crate) struct Key {
     /// What stands after `#/operator/` in the link.
     pub key: String,
 }
 
 /// An operator's token.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct OperatorToken {
+pub(crate) struct OperatorToken {
     /// The token.
     pub token: String,
     /// Until when it is good.

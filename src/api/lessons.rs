@@ -72,7 +72,7 @@ impl LessonView {
 /// The websocket message that a lesson's state has changed.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 #[serde(tag = "type", rename = "lesson")]
-pub struct LessonChanged {
+pub(crate) struct LessonChanged {
     /// The whole of it.
     pub lesson: LessonView,
 }
@@ -80,7 +80,7 @@ pub struct LessonChanged {
 /// What a new lesson is to be.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct NewLesson {
+pub(crate) struct NewLesson {
     /// What it is called, at most 200 characters.
     pub title: String,
     /// Who teaches, at most 80 characters.
@@ -98,7 +98,7 @@ pub struct NewLesson {
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-pub struct ListQuery {
+pub(crate) struct ListQuery {
     /// Only in this state.
     pub state: Option<State>,
     /// Only from this time on (planned start, else creation; RFC 3339).
@@ -111,7 +111,7 @@ pub struct ListQuery {
 
 /// Lessons, the latest first, at most 500.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct LessonList {
+pub(crate) struct LessonList {
     /// The lessons.
     pub lessons: Vec<LessonView>,
 }
@@ -195,7 +195,12 @@ type Step = fn(&mut Lesson, OffsetDateTime) -> Result<Moved, StateError>;
 /// Two pages may press at the same moment: whoever comes second looks again at what the first has done.
 const MOVE_TRIES: usize = 3;
 
-async fn move_on(state: &ApiState, id: LessonId, claims: &Claims, step: Step) -> Result<axum::Json<LessonView>, Problem> {
+async fn move_on(
+    state: &ApiState,
+    id: LessonId,
+    claims: &Claims,
+    step: Step,
+) -> Result<axum::Json<LessonView>, Problem> {
     for _ in 0..MOVE_TRIES {
         let mut lesson = state.lesson(id).await?;
         let before = lesson.state;

@@ -11,7 +11,12 @@ pub trait Media: Send + Sync {
     /// Accept an offer.
     fn connect(&self, request: Connect) -> BoxFuture<'_, Result<Connected, Refused>>;
     /// Change a connection's ICE session.
-    fn patch(&self, lesson: LessonId, connection: ConnectionId, patch: Patch) -> BoxFuture<'_, Result<Patched, Refused>>;
+    fn patch(
+        &self,
+        lesson: LessonId,
+        connection: ConnectionId,
+        patch: Patch,
+    ) -> BoxFuture<'_, Result<Patched, Refused>>;
     /// End one connection of `participant` (of anybody, if `None`).
     fn disconnect(
         &self,
@@ -32,6 +37,8 @@ pub trait Media: Send + Sync {
         index: u8,
         cap: Option<u8>,
     ) -> BoxFuture<'_, ()>;
+    /// End all connections and stop.
+    fn stop(&self) -> BoxFuture<'_, ()>;
 }
 
 impl Media for Workers {
@@ -39,7 +46,12 @@ impl Media for Workers {
         Workers::connect(self, request).boxed()
     }
 
-    fn patch(&self, lesson: LessonId, connection: ConnectionId, patch: Patch) -> BoxFuture<'_, Result<Patched, Refused>> {
+    fn patch(
+        &self,
+        lesson: LessonId,
+        connection: ConnectionId,
+        patch: Patch,
+    ) -> BoxFuture<'_, Result<Patched, Refused>> {
         Workers::patch(self, lesson, connection, patch).boxed()
     }
 
@@ -69,5 +81,9 @@ impl Media for Workers {
         cap: Option<u8>,
     ) -> BoxFuture<'_, ()> {
         Workers::cap_layer(self, lesson, participant, slot, index, cap).boxed()
+    }
+
+    fn stop(&self) -> BoxFuture<'_, ()> {
+        Workers::stop(self).boxed()
     }
 }

@@ -25,10 +25,9 @@ mod whip;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::DefaultBodyLimit;
-use axum::http::HeaderName;
-use axum::middleware::from_fn;
-use axum::response::IntoResponse;
+use axum::extract::{DefaultBodyLimit, Request};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
 use axum::routing::{get, options};
 use utoipa::openapi::OpenApi as Description;
 use utoipa_axum::router::OpenApiRouter;
@@ -43,9 +42,6 @@ pub use media::Media;
 pub use problem::{Document, Kind, Problem};
 pub use state::{ApiState, Parts, Peer};
 pub use tokens::{member, page_url};
-
-/// Marks a request that came in over TLS. Whoever accepts connections strips what clients send under this name.
-pub const OVER_TLS: HeaderName = HeaderName::from_static("mingshi-over-tls");
 
 /// The largest JSON body that is read.
 const MAX_JSON: usize = 64 * 1024;
@@ -65,18 +61,28 @@ pub fn app(state: ApiState) -> Router {
         .route("/whep/{lesson}/{source}", options(connection::endpoint_options))
         .route("/whip/{lesson}/c/{connection}", options(connection::connection_options))
         .route("/whep/{lesson}/c/{connection}", options(connection::connection_options));
-    let nothing_here = || async { Problem::plain(Kind::NotFound) };
     api.merge(media_options)
         .route("/api/openapi.json", document)
-        .route("/api/{*rest}", axum::routing::any(nothing_here))
-        .route("/whip/{*rest}", axum::routing::any(nothing_here))
-        .route("/whep/{*rest}", axum::routing::any(nothing_here))
         .method_not_allowed_fallback(|| async { Problem::plain(Kind::MethodNotAllowed) })
+        .fallback(elsewhere)
         .layer(from_fn(cors::cross_origin))
-        .fallback(web::serve)
         .layer(from_fn(headers::secure))
-        .layer(from_fn(headers::measure))
+        .layer(from_fn_with_state(state.clock.clone(), headers::measure))
         .with_state(state)
+}
+
+/// Any address that is none of the above: nothing, where programs ask; the web client, where people do.
+async fn elsewhere(request: Request) -> Response {
+    if is_for_programs(request.uri().path()) {
+        Problem::plain(Kind::NotFound).into_response()
+    } else {
+        web::serve(request)
+    }
+}
+
+fn is_for_programs(path: &str) -> bool {
+    let first = path.trim_start_matches('/').split('/').next().unwrap_or_default();
+    matches!(first, "api" | "whip" | "whep")
 }
 
 /// The OpenAPI document.
@@ -116,7 +122,7 @@ fn documented() -> OpenApiRouter<ApiState> {
 }
 
 /// A client that sends its body a byte at a time is answered before it is done.
-async fn in_time(request: axum::extract::Request, next: axum::middleware::Next) -> axum::response::Response {
+async fn in_time(request: Request, next: Next) -> Response {
     match tokio::time::timeout(REQUEST_TIMEOUT, next.run(request)).await {
         Ok(response) => response,
         Err(_) => Problem::plain(Kind::Timeout).into_response(),

@@ -64,27 +64,50 @@ impl Kind {
             Self::TokenInvalid => (S::UNAUTHORIZED, "token_invalid", "The token isn't valid", "访问凭证无效"),
             Self::TokenExpired => (S::UNAUTHORIZED, "token_expired", "The token has expired", "访问凭证已过期"),
             Self::KeyInvalid => (S::UNAUTHORIZED, "key_invalid", "The operator link isn't valid", "管理链接无效"),
-            Self::TokenOfAnotherLesson => (S::FORBIDDEN, "token_of_another_lesson", "The token is for another lesson", "该凭证属于另一节课"),
+            Self::TokenOfAnotherLesson => {
+                (S::FORBIDDEN, "token_of_another_lesson", "The token is for another lesson", "该凭证属于另一节课")
+            }
             Self::RoleNotAllowed => (S::FORBIDDEN, "role_not_allowed", "This role may not do that", "当前身份无此权限"),
-            Self::SourceNotAllowed => (S::FORBIDDEN, "source_not_allowed", "The token may not publish this source", "该凭证不能发布此来源"),
+            Self::SourceNotAllowed => {
+                (S::FORBIDDEN, "source_not_allowed", "The token may not publish this source", "该凭证不能发布此来源")
+            }
             Self::MayNotReceive => (S::FORBIDDEN, "may_not_receive", "The token may not receive", "该凭证不能收看"),
             Self::NotFound => (S::NOT_FOUND, "not_found", "There is nothing here", "地址不存在"),
             Self::LessonNotFound => (S::NOT_FOUND, "lesson_not_found", "There is no such lesson", "没有这节课"),
             Self::CodeNotFound => (S::NOT_FOUND, "code_not_found", "No lesson has this code", "没有使用该课堂码的课程"),
-            Self::ConnectionNotFound => (S::NOT_FOUND, "connection_not_found", "There is no such connection", "连接不存在或已结束"),
-            Self::MethodNotAllowed => (S::METHOD_NOT_ALLOWED, "method_not_allowed", "This can't be done here", "不支持此操作"),
+            Self::ConnectionNotFound => {
+                (S::NOT_FOUND, "connection_not_found", "There is no such connection", "连接不存在或已结束")
+            }
+            Self::MethodNotAllowed => {
+                (S::METHOD_NOT_ALLOWED, "method_not_allowed", "This can't be done here", "不支持此操作")
+            }
             Self::Timeout => (S::REQUEST_TIMEOUT, "timeout", "The request took too long", "请求超时"),
             Self::LessonEnded => (S::CONFLICT, "lesson_ended", "The lesson has ended", "已下课"),
             Self::LessonNotLive => (S::CONFLICT, "lesson_not_live", "The lesson has not begun", "尚未开始上课"),
             Self::EtagStale => (S::PRECONDITION_FAILED, "etag_stale", "The ICE session has changed", "ICE 会话已更新"),
             Self::TooLarge => (S::PAYLOAD_TOO_LARGE, "too_large", "The body is too large", "请求内容过大"),
-            Self::WrongContentType => (S::UNSUPPORTED_MEDIA_TYPE, "wrong_content_type", "The content type doesn't fit", "内容类型不符"),
-            Self::Unprocessable => (S::UNPROCESSABLE_ENTITY, "unprocessable", "A value doesn't fit", "字段取值不符合要求"),
-            Self::OfferUnsatisfiable => (S::UNPROCESSABLE_ENTITY, "offer_unsatisfiable", "The SDP offer can't be met", "SDP 请求无法满足"),
-            Self::FragmentUnusable => (S::UNPROCESSABLE_ENTITY, "fragment_unusable", "The SDP fragment can't be used", "SDP 片段无法使用"),
-            Self::ParticipantUnknown => (S::UNPROCESSABLE_ENTITY, "participant_unknown", "This participant can't be on stage", "该参与者不能上台"),
+            Self::WrongContentType => {
+                (S::UNSUPPORTED_MEDIA_TYPE, "wrong_content_type", "The content type doesn't fit", "内容类型不符")
+            }
+            Self::Unprocessable => {
+                (S::UNPROCESSABLE_ENTITY, "unprocessable", "A value doesn't fit", "字段取值不符合要求")
+            }
+            Self::OfferUnsatisfiable => {
+                (S::UNPROCESSABLE_ENTITY, "offer_unsatisfiable", "The SDP offer can't be met", "SDP 请求无法满足")
+            }
+            Self::FragmentUnusable => {
+                (S::UNPROCESSABLE_ENTITY, "fragment_unusable", "The SDP fragment can't be used", "SDP 片段无法使用")
+            }
+            Self::ParticipantUnknown => (
+                S::UNPROCESSABLE_ENTITY,
+                "participant_unknown",
+                "This participant can't be on stage",
+                "该参与者不能上台",
+            ),
             Self::StageFull => (S::UNPROCESSABLE_ENTITY, "stage_full", "The stage is full", "台上人数已满"),
-            Self::UpgradeRequired => (S::UPGRADE_REQUIRED, "upgrade_required", "This address is a websocket", "此地址只接受 WebSocket"),
+            Self::UpgradeRequired => {
+                (S::UPGRADE_REQUIRED, "upgrade_required", "This address is a websocket", "此地址只接受 WebSocket")
+            }
             Self::EtagMissing => (S::PRECONDITION_REQUIRED, "etag_missing", "If-Match is needed", "缺少 If-Match"),
             Self::TooManyTries => (S::TOO_MANY_REQUESTS, "too_many_tries", "Too many tries", "尝试次数过多，请稍候"),
             Self::Internal => (S::INTERNAL_SERVER_ERROR, "internal", "Something went wrong here", "服务器内部错误"),
@@ -249,7 +272,9 @@ impl From<Refused> for Problem {
         let said = refused.to_string();
         match refused {
             Refused::BadOffer(why) => Self::new(Kind::BadOffer, said, format!("SDP 请求无法解析：{why}")),
-            Refused::Unsatisfiable(why) => Self::new(Kind::OfferUnsatisfiable, said, format!("SDP 请求无法满足：{why}")),
+            Refused::Unsatisfiable(why) => {
+                Self::new(Kind::OfferUnsatisfiable, said, format!("SDP 请求无法满足：{why}"))
+            }
             Refused::NoSuchConnection => Self::plain(Kind::ConnectionNotFound),
             Refused::MissingEtag => Self::plain(Kind::EtagMissing),
             Refused::StaleEtag => Self::plain(Kind::EtagStale),

@@ -10,7 +10,7 @@ use crate::id::SourceName;
 
 /// The name of what is published or received.
 #[derive(Debug, Clone)]
-pub struct SourcePath(pub SourceName);
+pub(crate) struct SourcePath(pub SourceName);
 
 impl FromRequestParts<ApiState> for SourcePath {
     type Rejection = Problem;

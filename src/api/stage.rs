@@ -12,7 +12,7 @@ use crate::id::ParticipantId;
 /// The classrooms on stage.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Stage {
+pub(crate) struct Stage {
     /// Their ids; at most six.
     #[schema(value_type = Vec<String>)]
     pub participants: Vec<ParticipantId>,

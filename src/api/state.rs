@@ -2,7 +2,6 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
 
 use time::OffsetDateTime;
 
@@ -56,9 +55,14 @@ struct Inner {
     guesses: Mutex<RateLimit>,
 }
 
-/// The address a request came from, put there by whoever accepted the connection.
+/// How a request came in; put into its extensions by whoever accepted the connection.
 #[derive(Debug, Clone, Copy)]
-pub struct Peer(pub SocketAddr);
+pub struct Peer {
+    /// From where.
+    pub address: SocketAddr,
+    /// Whether over TLS.
+    pub tls: bool,
+}
 
 impl ApiState {
     /// The state made of these parts.
@@ -85,7 +89,11 @@ impl ApiState {
         if claims.role == Role::Operator {
             let key = self.store.operator_key().await?.map(|(id, _)| id);
             if claims.key.is_none() || claims.key != key {
-                return Err(Problem::new(Kind::TokenInvalid, "the operator link was replaced by a newer one", "管理链接已更换"));
+                return Err(Problem::new(
+                    Kind::TokenInvalid,
+                    "the operator link was replaced by a newer one",
+                    "管理链接已更换",
+                ));
             }
         }
         Ok(claims)
@@ -96,7 +104,7 @@ impl ApiState {
     /// # Errors
     /// [`Limited`] when it has none left.
     pub fn guess(&self, address: IpAddr) -> Result<(), Limited> {
-        let now: Instant = tokio::time::Instant::now().into_std();
+        let now = self.clock.instant();
         let outcome = self.0.guesses.lock().unwrap_or_else(PoisonError::into_inner).take(address, now);
         if outcome.is_err() {
             metrics::counter!("mingshi_guesses_limited_total").increment(1);

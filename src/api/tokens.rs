@@ -1,12 +1,12 @@
 //! Tokens: handed out by staff, renewed by their holders.
 
 use axum::extract::State as Shared;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 use time::{Duration, OffsetDateTime};
 use utoipa::ToSchema;
 
-use super::extract::{Holder, Json, LessonPath};
+use super::extract::{Base, Holder, Json, LessonPath};
 use super::problem::{Document, Kind, Problem};
 use super::state::{ApiState, not_ended};
 use crate::auth::{Claims, Issued, Publish};
@@ -16,7 +16,7 @@ use crate::lesson::Role;
 /// A token for whom, and for what.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct NewToken {
+pub(crate) struct NewToken {
     /// `studio` or `classroom`.
     pub role: Role,
     /// Shown to the studio.
@@ -32,7 +32,7 @@ pub struct NewToken {
 
 /// A token that was handed out.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct HandedOut {
+pub(crate) struct HandedOut {
     /// The token.
     pub token: String,
     /// Until when it is good.
@@ -47,7 +47,7 @@ pub struct HandedOut {
 
 /// A renewed token.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct Renewed {
+pub(crate) struct Renewed {
     /// The token.
     pub token: String,
     /// Until when it is good.
@@ -70,7 +70,7 @@ pub(super) async fn hand_out(
     Shared(state): Shared<ApiState>,
     LessonPath(id): LessonPath,
     holder: Holder,
-    headers: HeaderMap,
+    Base(base): Base,
     Json(new): Json<NewToken>,
 ) -> Result<(StatusCode, axum::Json<HandedOut>), Problem> {
     let by = holder.staff(id)?;
@@ -80,7 +80,11 @@ pub(super) async fn hand_out(
         Role::Classroom => true,
     } && (new.minutes.is_none() || by.role == Role::Operator);
     if !allowed {
-        return Err(Problem::new(Kind::RoleNotAllowed, "a studio hands out classroom tokens of the usual life only", "主讲端只能发放普通的课堂凭证"));
+        return Err(Problem::new(
+            Kind::RoleNotAllowed,
+            "a studio hands out classroom tokens of the usual life only",
+            "主讲端只能发放普通的课堂凭证",
+        ));
     }
     not_ended(&state.lesson(id).await?)?;
     let minutes = new.minutes.map(life).transpose()?;
@@ -90,7 +94,7 @@ pub(super) async fn hand_out(
         Some(life) => state.tokens.issue_for(claims, now, life),
         None => state.tokens.issue(claims, now),
     };
-    let url = page_url(&base_url(&state, &headers), &issued);
+    let url = page_url(&base, &issued);
     let Issued { token, claims, expires_at } = issued;
     Ok((StatusCode::CREATED, axum::Json(HandedOut { token, expires_at, participant: claims.sub, url })))
 }
@@ -105,8 +109,9 @@ fn life(minutes: u32) -> Result<Duration, Problem> {
 
 fn claims(lesson: LessonId, participant: ParticipantId, new: NewToken) -> Result<Claims, Problem> {
     let publish = match (&new.publish, new.role) {
-        (Some(names), _) => Publish::parse(names)
-            .map_err(|error| Problem::new(Kind::Unprocessable, format!("publish: {error}"), "publish 中有无效的来源名"))?,
+        (Some(names), _) => Publish::parse(names).map_err(|error| {
+            Problem::new(Kind::Unprocessable, format!("publish: {error}"), "publish 中有无效的来源名")
+        })?,
         (None, Role::Studio) => Publish::Any,
         (None, _) => Publish::These([SourceName::camera()].into()),
     };
@@ -124,7 +129,19 @@ pub fn member(
     school: Option<String>,
 ) -> Claims {
     let iss = String::new();
-    Claims { iss, iat: 0, exp: 0, sub: participant, role, lesson: Some(lesson), publish, subscribe: true, name, school, key: None }
+    Claims {
+        iss,
+        iat: 0,
+        exp: 0,
+        sub: participant,
+        role,
+        lesson: Some(lesson),
+        publish,
+        subscribe: true,
+        name,
+        school,
+        key: None,
+    }
 }
 
 /// A text that others are shown: trimmed, bounded, and none if nothing is left.
@@ -148,20 +165,6 @@ pub fn page_url(base: &str, issued: &Issued) -> String {
     };
     let lesson = issued.claims.lesson.map(|lesson| lesson.to_string()).unwrap_or_default();
     format!("{base}/#/{page}/{lesson}?token={}", issued.token)
-}
-
-/// Where the site is: as configured, else as the request came.
-pub(super) fn base_url(state: &ApiState, headers: &HeaderMap) -> String {
-    if let Some(url) = &state.public_url {
-        return url.clone();
-    }
-    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
-    let scheme = match headers.get("x-forwarded-proto").map(axum::http::HeaderValue::as_bytes) {
-        Some(b"https") => "https",
-        _ if headers.contains_key(super::OVER_TLS) => "https",
-        _ => "http",
-    };
-    if host.is_empty() { String::new() } else { format!("{scheme}://{host}") }
 }
 
 /// Renew a token that is still good.

@@ -20,8 +20,8 @@ const NOT_BUILT: &str = "<!doctype html><html lang=zh-CN><meta charset=utf-8><ti
     <h1>The web client has not been built</h1><p>Run <code>npm ci &amp;&amp; npm run build</code> in <code>web-client</code>, \
     then build the server again.</p></html>";
 
-/// Any address that is no API's: a file of the web client, or its page.
-pub(super) async fn serve(request: Request) -> Response {
+/// A file of the web client, or its page.
+pub(super) fn serve(request: Request) -> Response {
     if request.method() != Method::GET && request.method() != Method::HEAD {
         let allow = HeaderValue::from_static("GET, HEAD");
         return Problem::plain(Kind::MethodNotAllowed).with(header::ALLOW, allow).into_response();
@@ -32,7 +32,11 @@ pub(super) async fn serve(request: Request) -> Response {
         Some(response) => response,
         // A page's address has no dot in its last part; a file that is missing stays missing.
         None if path.rsplit('/').next().is_some_and(|last| last.contains('.')) => {
-            if path == INDEX { not_built() } else { Problem::plain(Kind::NotFound).into_response() }
+            if path == INDEX {
+                not_built()
+            } else {
+                Problem::plain(Kind::NotFound).into_response()
+            }
         }
         None => file(INDEX, request.headers()).unwrap_or_else(not_built),
     }
@@ -65,7 +69,8 @@ fn file(path: &str, asked: &HeaderMap) -> Option<Response> {
 
 fn compressed(path: &str, asked: &HeaderMap) -> Option<(EmbeddedFile, &'static str)> {
     let accepted = asked.get(header::ACCEPT_ENCODING).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let takes = |encoding: &str| accepted.split(',').any(|word| word.split(';').next().unwrap_or_default().trim() == encoding);
+    let takes =
+        |encoding: &str| accepted.split(',').any(|word| word.split(';').next().unwrap_or_default().trim() == encoding);
     [("br", "br"), ("gzip", "gz")]
         .into_iter()
         .filter(|(encoding, _)| takes(encoding))

@@ -29,7 +29,11 @@ pub(super) async fn publish_studio(
 ) -> Result<Response, Problem> {
     let claims = holder.member(id)?;
     if claims.role != Role::Studio {
-        return Err(Problem::new(Kind::RoleNotAllowed, "only the studio publishes the whole lesson", "只有主讲端可以发布整节课"));
+        return Err(Problem::new(
+            Kind::RoleNotAllowed,
+            "only the studio publishes the whole lesson",
+            "只有主讲端可以发布整节课",
+        ));
     }
     let sources = vec![SourceName::camera(), SourceName::slides()];
     sources.iter().try_for_each(|source| may_publish(&claims, source))?;
@@ -57,7 +61,8 @@ pub(super) async fn publish_source(
     let claims = holder.member(id)?;
     may_publish(&claims, &source)?;
     may_be_on_air(&state.lesson(id).await?, claims.role)?;
-    let session = Session { way: Way::Whip, lesson: id, purpose: Purpose::PublishSource(source.clone()), sources: vec![source] };
+    let session =
+        Session { way: Way::Whip, lesson: id, purpose: Purpose::PublishSource(source.clone()), sources: vec![source] };
     connection::open(&state, session, claims, client, request).await
 }
 

@@ -81,7 +81,11 @@ mod tests {
         let client = |peer, header| client_address(address(peer), header, &trusted).to_string();
         assert_eq!(client("203.0.113.9", Some("1.2.3.4")), "203.0.113.9");
         assert_eq!(client("10.1.1.1", Some("1.2.3.4")), "1.2.3.4");
-        assert_eq!(client("10.1.1.1", Some("6.6.6.6, 1.2.3.4, 10.2.2.2")), "1.2.3.4", "what the client wrote itself is not believed");
+        assert_eq!(
+            client("10.1.1.1", Some("6.6.6.6, 1.2.3.4, 10.2.2.2")),
+            "1.2.3.4",
+            "what the client wrote itself is not believed"
+        );
         assert_eq!(client("::ffff:10.1.1.1", Some("nonsense")), "10.1.1.1");
         assert_eq!(client("::1", None), "::1");
     }

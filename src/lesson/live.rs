@@ -6,10 +6,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use time::OffsetDateTime;
 
-use super::message::{
-    Audience, Codec, Direction, Layer, Line, Message, Notice, Participant, Publication, Role, Slot,
-};
 use super::EndReason;
+use super::message::{Audience, Codec, Direction, Layer, Line, Message, Notice, Participant, Publication, Role, Slot};
 use crate::id::{ConnectionId, ParticipantId, PublicationId, SourceName};
 use crate::worker::mailbox::{Closed, End, LayerReport, LineReport, MediaKind, PublicationReport, Report, SlotState};
 
@@ -213,7 +211,8 @@ impl Live {
         let mut own: BTreeMap<ParticipantId, Vec<Line>> = BTreeMap::new();
         for (&id, connection) in &mut self.connections {
             if let Some(line) = connection.line.take().map(|report| line(connection.participant, id, &report)) {
-                let staff = self.people.get(&connection.participant).is_some_and(|p| p.identity.role != Role::Classroom);
+                let staff =
+                    self.people.get(&connection.participant).is_some_and(|p| p.identity.role != Role::Classroom);
                 if !staff {
                     own.entry(connection.participant).or_default().push(line.clone());
                 }

@@ -1,14 +1,14 @@
 //! What a lesson is and what goes on in it, without clock, socket, task or database.
 
 mod join_code;
-mod lesson;
 mod live;
 mod message;
+mod state;
 
 pub use join_code::{JoinCode, NotACode};
-pub use lesson::{Draft, DraftError, Lesson, Moved, State, StateError};
 pub use live::{Identity, Live, MAX_ON_STAGE, StageError, Viewer};
 pub use message::{
-    Audience, Codec, Direction, EndReason, Layer, Line, Message, Notice, Participant, PausedReason,
-    Publication, PublicationKind, Role, Slot, SlotName,
+    Audience, Codec, Direction, EndReason, Layer, Line, Message, Notice, Participant, PausedReason, Publication,
+    PublicationKind, Role, Slot, SlotName,
 };
+pub use state::{Draft, DraftError, Lesson, Moved, State, StateError};

@@ -33,7 +33,9 @@ impl Store {
     pub async fn insert_lesson(&self, lesson: &mut Lesson) -> Result<(), Error> {
         for _ in 0..CODE_TRIES {
             match self.try_insert(lesson).await {
-                Err(sqlx::Error::Database(error)) if error.is_unique_violation() => lesson.join_code = JoinCode::random(),
+                Err(sqlx::Error::Database(error)) if error.is_unique_violation() => {
+                    lesson.join_code = JoinCode::random()
+                }
                 other => return Ok(other?),
             }
         }
@@ -65,7 +67,8 @@ impl Store {
     /// # Errors
     /// [`Error::Statement`] or [`Error::Corrupt`].
     pub async fn lesson(&self, id: LessonId) -> Result<Option<Lesson>, Error> {
-        let row = sqlx::query("SELECT * FROM lesson WHERE id = ?").bind(id.to_string()).fetch_optional(&self.pool).await?;
+        let row =
+            sqlx::query("SELECT * FROM lesson WHERE id = ?").bind(id.to_string()).fetch_optional(&self.pool).await?;
         row.as_ref().map(read).transpose()
     }
 
@@ -123,7 +126,8 @@ fn read(row: &SqliteRow) -> Result<Lesson, Error> {
     let time = |column: &str| -> Result<Option<OffsetDateTime>, Error> {
         row.try_get::<Option<i64>, _>(column)?.map(|millis| from_millis("lesson", millis)).transpose()
     };
-    let (id, state, code): (String, String, String) = (row.try_get("id")?, row.try_get("state")?, row.try_get("join_code")?);
+    let (id, state, code): (String, String, String) =
+        (row.try_get("id")?, row.try_get("state")?, row.try_get("join_code")?);
     Ok(Lesson {
         id: id.parse().map_err(|_| corrupt(format!("id {id}")))?,
         title: row.try_get("title")?,
@@ -176,7 +180,8 @@ mod tests {
     async fn a_code_is_unique_until_its_lesson_has_ended() {
         let data = tempfile::tempdir().expect("a folder");
         let store = Store::open(data.path()).await.expect("a new database");
-        let (mut first, mut second, mut third) = (lesson("一", "111111"), lesson("二", "111111"), lesson("三", "111111"));
+        let (mut first, mut second, mut third) =
+            (lesson("一", "111111"), lesson("二", "111111"), lesson("三", "111111"));
         store.insert_lesson(&mut first).await.expect("kept");
         store.insert_lesson(&mut second).await.expect("kept under another code");
         assert_ne!(second.join_code, first.join_code);

@@ -12,7 +12,7 @@ use crate::lesson::{Message, Participant, Publication, Slot, SlotName};
 /// What a page is told first: all there is.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(tag = "type", rename = "welcome")]
-pub struct Welcome {
+pub(crate) struct Welcome {
     /// Who the page is.
     #[schema(value_type = String)]
     pub participant: ParticipantId,
@@ -32,7 +32,7 @@ pub struct Welcome {
 /// What is told to one page only.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(tag = "type", rename_all = "snake_case")]
-pub enum Reply {
+pub(crate) enum Reply {
     /// A renewed token.
     Token {
         /// The token.
@@ -58,7 +58,7 @@ pub enum Reply {
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(untagged)]
 #[expect(dead_code, reason = "names the union for the OpenAPI document; each part is sent by itself")]
-pub enum ServerMessage {
+pub(crate) enum ServerMessage {
     /// First of all.
     Welcome(Welcome),
     /// The lesson's state.
@@ -72,7 +72,7 @@ pub enum ServerMessage {
 /// Everything a page sends.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
-pub enum ClientMessage {
+pub(crate) enum ClientMessage {
     /// Are you there?
     Ping,
     /// Let no higher layer than this flow in a slot.

@@ -10,7 +10,7 @@ use axum::http::HeaderMap;
 use axum::http::request::Parts;
 use axum::response::Response;
 
-pub use message::{ClientMessage, Reply, ServerMessage, Welcome};
+pub(crate) use message::{ClientMessage, ServerMessage};
 
 use super::extract::{Holder, LessonPath, bearer};
 use super::problem::{Document, Kind, Problem};
@@ -92,9 +92,11 @@ impl FromRequestParts<ApiState> for Upgrade {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &ApiState) -> Result<Self, Problem> {
-        WebSocketUpgrade::from_request_parts(parts, state).await.map(Self).map_err(|rejection: WebSocketUpgradeRejection| {
-            Problem::new(Kind::UpgradeRequired, rejection.body_text(), "此地址只接受 WebSocket 连接")
-                .with(axum::http::header::UPGRADE, axum::http::HeaderValue::from_static("websocket"))
-        })
+        WebSocketUpgrade::from_request_parts(parts, state).await.map(Self).map_err(
+            |rejection: WebSocketUpgradeRejection| {
+                Problem::new(Kind::UpgradeRequired, rejection.body_text(), "此地址只接受 WebSocket 连接")
+                    .with(axum::http::header::UPGRADE, axum::http::HeaderValue::from_static("websocket"))
+            },
+        )
     }
 }

@@ -6,7 +6,7 @@ use axum::extract::ws::{CloseFrame, Message as Frame, Utf8Bytes, WebSocket};
 use futures_util::{SinkExt, StreamExt};
 use serde::Serialize;
 use time::OffsetDateTime;
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
+use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
 use super::close;
 use super::message::{ClientMessage, Reply, Welcome};
@@ -22,8 +22,8 @@ use crate::lesson::{Role, State};
 const SEND_TIMEOUT: Duration = Duration::from_secs(10);
 /// How often the page is asked for a sign of life.
 const PING_INTERVAL: Duration = Duration::from_secs(15);
-/// How long without any sign of life the page is believed to be there.
-const SILENCE: Duration = Duration::from_secs(45);
+/// How often it may be asked in vain.
+const UNANSWERED: u32 = 3;
 /// How long the other side gets to answer a close.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -96,25 +96,26 @@ impl Socket {
         let mut ping = interval(PING_INTERVAL);
         ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
         ping.reset();
-        let mut heard = Instant::now();
+        let mut unanswered = 0;
         let renewal = sleep(until_renewal(&claims, state.clock.now()));
         tokio::pin!(renewal);
         loop {
             let step = tokio::select! {
                 outgoing = seat.queue.recv() => self.pass_on(outgoing).await,
                 frame = self.websocket.recv() => {
-                    heard = Instant::now();
+                    unanswered = 0;
                     self.hear(state, lesson, &claims, frame).await
                 }
                 () = &mut renewal => {
                     let renewed = self.renew(state, &mut claims).await;
-                    renewal.as_mut().reset(Instant::now() + until_renewal(&claims, state.clock.now()));
+                    renewal.set(sleep(until_renewal(&claims, state.clock.now())));
                     renewed
                 }
                 _ = ping.tick() => {
-                    if heard.elapsed() > SILENCE {
+                    if unanswered == UNANSWERED {
                         return Done::Close(close::GONE, "silent");
                     }
+                    unanswered += 1;
                     self.send_frame(Frame::Ping(Default::default())).await
                 }
             };
@@ -152,7 +153,13 @@ impl Socket {
         }
     }
 
-    async fn obey(&mut self, state: &ApiState, lesson: LessonId, claims: &Claims, message: ClientMessage) -> Result<(), Done> {
+    async fn obey(
+        &mut self,
+        state: &ApiState,
+        lesson: LessonId,
+        claims: &Claims,
+        message: ClientMessage,
+    ) -> Result<(), Done> {
         match message {
             ClientMessage::Ping => self.send(&Reply::Pong { server_time: state.clock.now() }).await,
             ClientMessage::Hand { raised } if claims.role == Role::Classroom => {

@@ -1,0 +1,1 @@
+//! `mingshi check`: what is wrong on this machine, in words.

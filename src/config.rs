@@ -1,0 +1,367 @@
+//! The configuration: a TOML file, overridden by the environment, checked before anything starts.
+//!
+//! Every option stands with its meaning in config/mingshi.toml, which equals the defaults.
+
+mod file;
+mod keys;
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+use time::Duration;
+
+use crate::auth::{Lifetimes, Network};
+use file::File;
+
+/// Why a configuration can't be used.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The file can't be read.
+    #[error("{path} can't be read: {source}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The file is not TOML, or a value has the wrong type.
+    #[error("line {line}: {said}")]
+    Syntax {
+        /// Where, counted from 1.
+        line: usize,
+        /// What the parser said.
+        said: String,
+    },
+    /// The file has a section or key that means nothing.
+    #[error("line {line}: there is no option {key}{}", meant(.nearest.as_deref()))]
+    UnknownKey {
+        /// Where, counted from 1.
+        line: usize,
+        /// The key, with its section.
+        key: String,
+        /// The key that was probably meant.
+        nearest: Option<String>,
+    },
+    /// The environment has a variable that means nothing.
+    #[error("the environment variable {variable} is no option{}", meant(.nearest.as_deref()))]
+    UnknownVariable {
+        /// The variable.
+        variable: String,
+        /// The variable that was probably meant.
+        nearest: Option<String>,
+    },
+    /// A value doesn't fit.
+    #[error("{key}: {fact}")]
+    Value {
+        /// The option, as `server.http`, or the environment variable.
+        key: String,
+        /// What is wrong.
+        fact: String,
+    },
+}
+
+fn meant(word: Option<&str>) -> String {
+    word.map(|word| format!("; did you mean {word}?")).unwrap_or_default()
+}
+
+/// The whole configuration.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Config {
+    /// The web server.
+    pub server: Server,
+    /// The media workers.
+    pub media: Media,
+    /// Certificates.
+    pub tls: Tls,
+    /// Tokens and guessing.
+    pub auth: Auth,
+    /// The log.
+    pub log: Log,
+}
+
+/// The web server.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Server {
+    /// Data folder.
+    pub data: PathBuf,
+    /// HTTP listening address.
+    pub http: Option<SocketAddr>,
+    /// HTTPS listening address.
+    pub https: Option<SocketAddr>,
+    /// How the site is reached from outside, without a slash at the end.
+    pub public_url: Option<String>,
+    /// Whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<Network>,
+    /// How many HTTP and HTTPS connections are kept at most.
+    pub max_connections: usize,
+}
+
+/// The media workers.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Media {
+    /// How many; `None` = one per core.
+    pub workers: Option<usize>,
+    /// UDP port of the first.
+    pub udp_port: u16,
+    /// Local address to listen on; `None` = all.
+    pub bind_address: Option<IpAddr>,
+    /// Addresses that browsers are told; none = those of the local interfaces.
+    pub public_addresses: Vec<IpAddr>,
+    /// Connections per worker at most.
+    pub max_connections_per_worker: usize,
+}
+
+/// Certificates.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Tls {
+    /// Certificate and key files; `None` = an authority of our own.
+    pub files: Option<CertificateFiles>,
+    /// What else the self-made certificate is for.
+    pub names: Vec<String>,
+}
+
+/// A certificate chain and its key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CertificateFiles {
+    /// PEM, the server's certificate first.
+    pub certificate: PathBuf,
+    /// PEM.
+    pub key: PathBuf,
+}
+
+/// Tokens and guessing.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Auth {
+    /// How long tokens live.
+    pub lifetimes: Lifetimes,
+    /// How many wrong codes or keys an address may try in a minute.
+    pub join_attempts_per_minute: u32,
+}
+
+/// The log.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Log {
+    /// What is logged.
+    pub filter: String,
+    /// Whether as lines of JSON.
+    pub json: bool,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self::valid(File::default()).expect("the defaults are valid, as the tests below show")
+    }
+}
+
+impl Config {
+    /// Read a file (or none), and what the environment overrides.
+    ///
+    /// # Errors
+    /// [`Error`] says what is wrong, and where.
+    pub fn load(path: Option<&Path>, environment: impl IntoIterator<Item = (String, String)>) -> Result<Self, Error> {
+        let text = match path {
+            Some(path) => std::fs::read_to_string(path).map_err(|source| Error::Read { path: path.into(), source })?,
+            None => String::new(),
+        };
+        Self::parse(&text, environment)
+    }
+
+    /// From a file's text, and what the environment overrides.
+    ///
+    /// # Errors
+    /// [`Error`] says what is wrong, and where.
+    pub fn parse(text: &str, environment: impl IntoIterator<Item = (String, String)>) -> Result<Self, Error> {
+        keys::check(text)?;
+        let file = toml::from_str(text).map_err(|error| keys::syntax(text, &error))?;
+        Self::valid(keys::overridden(file, environment)?)
+    }
+
+    fn valid(file: File) -> Result<Self, Error> {
+        let File { server, media, tls, auth, log } = file;
+        let workers = usize::from(in_range("media.workers", media.workers, 0, crate::id::MAX_WORKERS as u16)?);
+        if usize::from(media.udp_port) + workers.max(1) > 1 + usize::from(u16::MAX) || media.udp_port == 0 {
+            return Err(value("media.udp_port", format!("{} leaves no port for {workers} workers", media.udp_port)));
+        }
+        if server.http.is_empty() && server.https.is_empty() {
+            return Err(value("server.http", "both http and https are off: nobody could reach the server"));
+        }
+        if server.data.is_empty() {
+            return Err(value("server.data", "a folder is needed"));
+        }
+        Ok(Self {
+            server: Server {
+                data: server.data.into(),
+                http: listening("server.http", &server.http)?,
+                https: listening("server.https", &server.https)?,
+                public_url: url("server.public_url", &server.public_url)?,
+                trusted_proxies: each("server.trusted_proxies", &server.trusted_proxies)?,
+                max_connections: in_range("server.max_connections", server.max_connections, 16, 1_000_000)? as usize,
+            },
+            media: Media {
+                workers: (workers > 0).then_some(workers),
+                udp_port: media.udp_port,
+                bind_address: each("media.bind_address", &present(media.bind_address))?.pop(),
+                public_addresses: each("media.public_addresses", &media.public_addresses)?,
+                max_connections_per_worker: in_range(
+                    "media.max_connections_per_worker",
+                    media.max_connections_per_worker,
+                    1,
+                    100_000,
+                )? as usize,
+            },
+            tls: Tls { files: files(&tls.certificate, &tls.key)?, names: tls.names },
+            auth: Auth {
+                lifetimes: Lifetimes {
+                    lesson: Duration::minutes(
+                        in_range("auth.lesson_token_minutes", auth.lesson_token_minutes, 1, 1440)?.into(),
+                    ),
+                    operator: Duration::hours(
+                        in_range("auth.operator_token_hours", auth.operator_token_hours, 1, 168)?.into(),
+                    ),
+                },
+                join_attempts_per_minute: in_range(
+                    "auth.join_attempts_per_minute",
+                    auth.join_attempts_per_minute,
+                    1,
+                    100_000,
+                )?,
+            },
+            log: Log { filter: log_filter(log.filter)?, json: log.json },
+        })
+    }
+}
+
+fn value(key: &str, fact: impl Into<String>) -> Error {
+    Error::Value { key: key.into(), fact: fact.into() }
+}
+
+fn in_range<N: PartialOrd + std::fmt::Display>(key: &str, given: N, least: N, most: N) -> Result<N, Error> {
+    if given < least || given > most {
+        return Err(value(key, format!("{given} is not between {least} and {most}")));
+    }
+    Ok(given)
+}
+
+fn listening(key: &str, text: &str) -> Result<Option<SocketAddr>, Error> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let wrong = |_| value(key, format!("{text:?} is not an address and port such as 0.0.0.0:8443 or [::]:8443"));
+    text.parse().map(Some).map_err(wrong)
+}
+
+fn url(key: &str, text: &str) -> Result<Option<String>, Error> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+    match rest.map(|rest| rest.trim_end_matches('/')) {
+        Some(host) if !host.is_empty() && !host.contains(['#', '?', ' ']) => {
+            Ok(Some(text.trim_end_matches('/').into()))
+        }
+        _ => Err(value(key, format!("{text:?} is not an address such as https://ke.example.cn"))),
+    }
+}
+
+fn each<T: std::str::FromStr>(key: &str, texts: &[String]) -> Result<Vec<T>, Error>
+where
+    T::Err: std::fmt::Display,
+{
+    let parse = |text: &String| text.parse().map_err(|error: T::Err| value(key, format!("{text:?}: {error}")));
+    texts.iter().map(parse).collect()
+}
+
+fn present(text: String) -> Vec<String> {
+    if text.is_empty() { Vec::new() } else { vec![text] }
+}
+
+fn files(certificate: &str, key: &str) -> Result<Option<CertificateFiles>, Error> {
+    match (certificate, key) {
+        ("", "") => Ok(None),
+        ("", _) => Err(value("tls.certificate", "a key without its certificate")),
+        (_, "") => Err(value("tls.key", "a certificate without its key")),
+        (certificate, key) => Ok(Some(CertificateFiles { certificate: certificate.into(), key: key.into() })),
+    }
+}
+
+fn log_filter(filter: String) -> Result<String, Error> {
+    match filter.parse::<tracing_subscriber::EnvFilter>() {
+        Ok(_) => Ok(filter),
+        Err(error) => Err(value("log.filter", format!("{filter:?}: {error}"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<Config, String> {
+        Config::parse(text, []).map_err(|error| error.to_string())
+    }
+
+    fn with_variable(name: &str, value: &str) -> Result<Config, String> {
+        Config::parse("", [(name.to_owned(), value.to_owned())]).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn the_file_that_is_shipped_holds_the_defaults_and_every_option() {
+        let shipped = include_str!("../config/mingshi.toml");
+        assert_eq!(parse(shipped), Ok(Config::default()));
+        assert_eq!(parse(""), Ok(Config::default()));
+        let written: toml::Table = shipped.parse().expect("it was parsed above");
+        let known = toml::Table::try_from(File::default()).expect("the file's types are TOML's");
+        assert_eq!(written, known, "every option is in the file");
+    }
+
+    #[test]
+    fn a_key_that_means_nothing_is_named_with_its_line_and_the_key_that_was_meant() {
+        let text = "[server]\nhttp = \"\"\nhtpps = \"0.0.0.0:443\"\n";
+        assert_eq!(parse(text), Err("line 3: there is no option server.htpps; did you mean server.https?".into()));
+        let text = "[media]\nworkers = 2\n\n[sever]\ndata = \"x\"\n";
+        assert_eq!(parse(text), Err("line 4: there is no option sever; did you mean server?".into()));
+        let text = "[server]\nudp_port = 3\n";
+        assert_eq!(parse(text), Err("line 2: there is no option server.udp_port; did you mean media.udp_port?".into()));
+        let text = "[server]\nzzzzzzzzzzz = 3\n";
+        assert_eq!(parse(text), Err("line 2: there is no option server.zzzzzzzzzzz".into()));
+    }
+
+    #[test]
+    fn values_that_do_not_fit_are_told_in_words() {
+        for (text, part) in [
+            ("[server\n", "line 1: "),
+            ("[media]\n\nudp_port = \"x\"\n", "line 3: invalid type: string \"x\", expected u16"),
+            ("[media]\nudp_port = 70000\n", "line 2: "),
+            ("[media]\nworkers = 65\n", "media.workers: 65 is not between 0 and 64"),
+            ("[media]\nudp_port = 65535\nworkers = 2\n", "media.udp_port: 65535 leaves no port for 2 workers"),
+            ("[media]\npublic_addresses = [\"here\"]\n", "media.public_addresses: \"here\": invalid IP address"),
+            ("[server]\nhttps = \"8443\"\n", "server.https: \"8443\" is not an address and port"),
+            ("[server]\nhttp = \"\"\nhttps = \"\"\n", "nobody could reach the server"),
+            ("[server]\ntrusted_proxies = [\"10.0.0.0/40\"]\n", "server.trusted_proxies: "),
+            ("[server]\npublic_url = \"ke.example.cn\"\n", "server.public_url: "),
+            ("[tls]\nkey = \"k.pem\"\n", "tls.certificate: a key without its certificate"),
+            ("[auth]\nlesson_token_minutes = 0\n", "auth.lesson_token_minutes: 0 is not between 1 and 1440"),
+            ("[log]\nfilter = \"mingshi=loudly\"\n", "log.filter: "),
+        ] {
+            let said = parse(text).expect_err(text);
+            assert!(said.contains(part), "{text:?} gave {said:?}");
+        }
+    }
+
+    #[test]
+    fn the_environment_overrides_the_file() {
+        let config = with_variable("MINGSHI_SERVER_HTTP", "0.0.0.0:80").expect("an address");
+        assert_eq!(config.server.http, "0.0.0.0:80".parse().ok());
+        let config = with_variable("MINGSHI_MEDIA_PUBLIC_ADDRESSES", "192.0.2.1, 2001:db8::1").expect("a list");
+        assert_eq!(config.media.public_addresses.len(), 2);
+        let config = with_variable("MINGSHI_LOG_JSON", "true").expect("a yes");
+        assert!(config.log.json);
+        assert!(with_variable("MINGSHI_MEDIA", "/usr/bin/mingshi-media").is_ok(), "no option, but not ours to refuse");
+
+        assert_eq!(
+            with_variable("MINGSHI_SERVER_HTPP", "x"),
+            Err("the environment variable MINGSHI_SERVER_HTPP is no option; did you mean MINGSHI_SERVER_HTTP?".into())
+        );
+        let said = with_variable("MINGSHI_MEDIA_UDP_PORT", "many").expect_err("no number");
+        assert_eq!(said, "MINGSHI_MEDIA_UDP_PORT: \"many\" is not a whole number");
+    }
+}

@@ -1,0 +1,94 @@
+//! The file as it is written: plain texts and numbers, not yet checked.
+
+use serde::{Deserialize, Serialize};
+
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct File {
+    pub(super) server: Server,
+    pub(super) media: Media,
+    pub(super) tls: Tls,
+    pub(super) auth: Auth,
+    pub(super) log: Log,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Server {
+    pub(super) data: String,
+    pub(super) http: String,
+    pub(super) https: String,
+    pub(super) public_url: String,
+    pub(super) trusted_proxies: Vec<String>,
+    pub(super) max_connections: u32,
+}
+
+impl Default for Server {
+    fn default() -> Self {
+        Self {
+            data: "data".into(),
+            http: "127.0.0.1:8080".into(),
+            https: "0.0.0.0:8443".into(),
+            public_url: String::new(),
+            trusted_proxies: Vec::new(),
+            max_connections: 4096,
+        }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Media {
+    pub(super) workers: u16,
+    pub(super) udp_port: u16,
+    pub(super) bind_address: String,
+    pub(super) public_addresses: Vec<String>,
+    pub(super) max_connections_per_worker: u32,
+}
+
+impl Default for Media {
+    fn default() -> Self {
+        Self {
+            workers: 0,
+            udp_port: 20_000,
+            bind_address: String::new(),
+            public_addresses: Vec::new(),
+            max_connections_per_worker: 2000,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Tls {
+    pub(super) certificate: String,
+    pub(super) key: String,
+    pub(super) names: Vec<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Auth {
+    pub(super) lesson_token_minutes: u32,
+    pub(super) operator_token_hours: u32,
+    pub(super) join_attempts_per_minute: u32,
+}
+
+impl Default for Auth {
+    fn default() -> Self {
+        Self { lesson_token_minutes: 15, operator_token_hours: 12, join_attempts_per_minute: 30 }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Log {
+    pub(super) filter: String,
+    pub(super) json: bool,
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { filter: "info".into(), json: false }
+    }
+}

@@ -1,0 +1,277 @@
+//! The one file that knows every part: assemble, start, stop in order.
+
+mod authority;
+mod listen;
+mod lock;
+mod media;
+mod tls;
+mod validity;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use time::OffsetDateTime;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinHandle;
+use tokio_rustls::TlsAcceptor;
+
+pub use authority::{AuthorityError, local_addresses};
+pub use lock::{DataFolder, LockError};
+pub use media::MediaSide;
+pub use tls::{Certificates, TlsError};
+pub use validity::Validity;
+
+use crate::api::{self, ApiState, Clock, Directory, Parts};
+use crate::auth::{OperatorKey, Tokens};
+use crate::config::Config;
+use crate::store::{self, Store};
+use crate::telemetry;
+use crate::worker;
+
+/// How often certificates are looked after.
+const CERTIFICATE_INTERVAL: Duration = Duration::from_secs(30);
+/// How often the metrics recorder tidies up.
+const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
+/// How long pages get to go away after they were told that the server restarts.
+const PAGES_LEAVE: Duration = Duration::from_secs(2);
+
+/// The name under which the secret of the tokens is kept.
+pub const TOKEN_SECRET: &str = "token";
+
+/// Why the server can't start.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The data folder.
+    #[error(transparent)]
+    Data(#[from] LockError),
+    /// The database.
+    #[error(transparent)]
+    Store(#[from] store::Error),
+    /// The certificate.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// The metrics.
+    #[error(transparent)]
+    Metrics(#[from] telemetry::MetricsError),
+    /// An address is taken, or not this machine's.
+    #[error("{option}: can't listen on {address}: {fact}")]
+    Listen {
+        /// The option that names it.
+        option: &'static str,
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        fact: String,
+    },
+    /// The media workers.
+    #[error("media.udp_port: {0}")]
+    Media(#[from] worker::pool::StartError),
+    /// Signals can't be waited for.
+    #[error("signals can't be received: {0}")]
+    Signals(std::io::Error),
+}
+
+/// A running server.
+#[derive(Debug)]
+pub struct Running {
+    /// Where it is reached over HTTP.
+    pub http: Option<SocketAddr>,
+    /// Where it is reached over HTTPS.
+    pub https: Option<SocketAddr>,
+    /// Made just now, at the first start: nobody can read it later.
+    pub first_key: Option<OperatorKey>,
+    /// What the handlers share.
+    pub state: ApiState,
+    data: DataFolder,
+    stop: watch::Sender<bool>,
+    listeners: Vec<JoinHandle<()>>,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+/// Start a server as configured.
+///
+/// # Errors
+/// [`Error`] says in words what is in the way.
+pub async fn start(config: &Config) -> Result<Running, Error> {
+    let data = DataFolder::take(&config.server.data)?;
+    let media = media::start(&config.media)?;
+    start_with(config, data, media, clock()).await
+}
+
+/// The machine's clocks.
+#[must_use]
+pub fn clock() -> Clock {
+    let time_of_day = || {
+        OffsetDateTime::from_unix_timestamp_nanos(worker::clock::unix_nanos().into())
+            .unwrap_or(OffsetDateTime::UNIX_EPOCH)
+    };
+    Clock::new(time_of_day, worker::clock::now)
+}
+
+/// Start a server in a data folder that was taken, with a media side and a clock that are given.
+///
+/// # Errors
+/// [`Error`] says in words what is in the way.
+pub async fn start_with(config: &Config, data: DataFolder, media: MediaSide, clock: Clock) -> Result<Running, Error> {
+    // Ports first: a second server must not touch what the first one uses.
+    let http = bind("server.http", config.server.http).await?;
+    let https = bind("server.https", config.server.https).await?;
+    let now = clock.now();
+    let store = Store::open(data.path()).await?;
+    let first_key = first_key(&store, &clock).await?;
+    let secret = store.secret(TOKEN_SECRET, now).await?;
+    let metrics = telemetry::install_metrics()?;
+    let certificates = match https {
+        Some(_) => Some(Certificates::load(&config.tls, data.path(), now)?),
+        None => None,
+    };
+    let directory = Directory::new(clock.clone());
+    let MediaSide { media, reports } = media;
+    let state = ApiState::new(Parts {
+        store,
+        tokens: Tokens::new(&secret, config.auth.lifetimes),
+        media,
+        directory: directory.clone(),
+        clock: clock.clone(),
+        trusted_proxies: config.server.trusted_proxies.clone(),
+        join_attempts_per_minute: config.auth.join_attempts_per_minute,
+        public_url: config.server.public_url.clone(),
+        metrics: Some(metrics.clone()),
+        ca_certificate: certificates.as_ref().and_then(|certificates| certificates.ca_certificate()),
+    });
+    let (stop, stopping) = watch::channel(false);
+    let connections = Arc::new(Semaphore::new(config.server.max_connections));
+    let shared = listen::Shared { app: api::app(state.clone()), connections, stopping };
+    let addresses = [&http, &https].map(|listener| listener.as_ref().and_then(|listener| listener.local_addr().ok()));
+    let mut listeners = Vec::new();
+    if let Some(listener) = http {
+        listeners.push(tokio::spawn(listen::accept(listener, None, shared.clone())));
+    }
+    if let (Some(listener), Some(certificates)) = (https, &certificates) {
+        let tls = TlsAcceptor::from(Arc::new(certificates.server_config()?));
+        listeners.push(tokio::spawn(listen::accept(listener, Some(tls), shared)));
+    }
+    let mut tasks = vec![tokio::spawn(directory.run(reports)), tokio::spawn(upkeep(metrics))];
+    tasks.extend(certificates.map(|certificates| tokio::spawn(look_after(certificates, clock))));
+    let [http, https] = addresses;
+    tracing::info!(?http, ?https, data = %data.path().display(), "server started");
+    Ok(Running { http, https, first_key, state, data, stop, listeners, tasks })
+}
+
+impl Running {
+    /// Wait for SIGTERM or SIGINT.
+    ///
+    /// # Errors
+    /// [`Error::Signals`].
+    pub async fn until_told_to_stop(&self) -> Result<(), Error> {
+        let mut terminate = signal(SignalKind::terminate()).map_err(Error::Signals)?;
+        let mut interrupt = signal(SignalKind::interrupt()).map_err(Error::Signals)?;
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        Ok(())
+    }
+
+    /// Where its data is.
+    #[must_use]
+    pub fn data(&self) -> PathBuf {
+        self.data.path().to_owned()
+    }
+
+    /// Stop: accept nothing more, send pages away with the word that they may come back, let requests finish,
+    /// end media, close the database, give the data folder back.
+    pub async fn stop(self) {
+        tracing::info!("stopping");
+        self.state.directory.restart();
+        let _ = self.stop.send(true);
+        let left = async {
+            while self.state.directory.pages() > 0 {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        let _ = tokio::time::timeout(PAGES_LEAVE, left).await;
+        for listener in self.listeners {
+            if let Err(error) = listener.await {
+                tracing::error!(%error, "a listener had failed");
+            }
+        }
+        self.state.media.stop().await;
+        self.tasks.iter().for_each(JoinHandle::abort);
+        self.state.store.close().await;
+        drop(self.data);
+        tracing::info!("stopped");
+    }
+}
+
+async fn bind(option: &'static str, address: Option<SocketAddr>) -> Result<Option<TcpListener>, Error> {
+    let Some(address) = address else {
+        return Ok(None);
+    };
+    let explain = |error: std::io::Error| {
+        let fact = match error.kind() {
+            std::io::ErrorKind::AddrInUse => "another program uses this port".to_owned(),
+            std::io::ErrorKind::AddrNotAvailable => "this machine doesn't have this address".to_owned(),
+            std::io::ErrorKind::PermissionDenied => {
+                "ports below 1024 need a permission (CAP_NET_BIND_SERVICE)".to_owned()
+            }
+            _ => error.to_string(),
+        };
+        Error::Listen { option, address, fact }
+    };
+    listen::bind(address).await.map(Some).map_err(explain)
+}
+
+/// The operator key, if there was none yet.
+async fn first_key(store: &Store, clock: &Clock) -> Result<Option<OperatorKey>, store::Error> {
+    if store.operator_key().await?.is_some() {
+        return Ok(None);
+    }
+    let key = OperatorKey::random();
+    store.replace_operator_key(key.hash(), clock.now()).await?;
+    Ok(Some(key))
+}
+
+async fn upkeep(metrics: metrics_exporter_prometheus::PrometheusHandle) {
+    let mut tick = tokio::time::interval(UPKEEP_INTERVAL);
+    loop {
+        tick.tick().await;
+        metrics.run_upkeep();
+    }
+}
+
+/// Take up new certificate files, at once on SIGHUP; renew our own in time and when addresses change.
+async fn look_after(certificates: Arc<Certificates>, clock: Clock) {
+    let mut hangup = signal(SignalKind::hangup()).ok();
+    let mut tick = tokio::time::interval(CERTIFICATE_INTERVAL);
+    loop {
+        let hung_up = async {
+            match hangup.as_mut() {
+                Some(signals) => signals.recv().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            _ = tick.tick() => {}
+            _ = hung_up => {}
+        }
+        let (certificates, now) = (certificates.clone(), clock.now());
+        // Files are read, and a key is made now and then: not on a thread that serves.
+        let refreshed = tokio::task::spawn_blocking(move || {
+            let refreshed = certificates.refresh(now);
+            let expires_at = certificates.validity().map(|validity| validity.not_after.unix_timestamp());
+            metrics::gauge!("mingshi_tls_certificate_expiry_seconds").set(expires_at.unwrap_or_default() as f64);
+            refreshed
+        });
+        match refreshed.await {
+            Ok(Ok(true)) => tracing::info!("a new certificate is in use"),
+            Ok(Ok(false)) => {}
+            Ok(Err(error)) => tracing::error!(%error, "the certificate can't be renewed; the old one stays in use"),
+            Err(error) => tracing::error!(%error, "looking after certificates failed"),
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! Accepting HTTP and HTTPS: bounded in number, patient only so far, ended in order.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use hyper::Request;
+use hyper::body::Incoming;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
+use tower::ServiceExt;
+
+use crate::api::Peer;
+
+/// A client that doesn't finish its TLS handshake or its headers in this time is let go.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// After a stop, requests under way get this long.
+const GRACE: Duration = Duration::from_secs(3);
+/// When the process is out of file descriptors, others have to close some first.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+const MAX_HEADERS: usize = 64;
+const MAX_STREAMS: u32 = 64;
+
+/// What all listeners share.
+#[derive(Debug, Clone)]
+pub(super) struct Shared {
+    pub(super) app: Router,
+    pub(super) connections: Arc<Semaphore>,
+    pub(super) stopping: watch::Receiver<bool>,
+}
+
+/// Accept connections until told to stop, then see those under way to their end.
+pub(super) async fn accept(listener: TcpListener, tls: Option<TlsAcceptor>, shared: Shared) {
+    let mut stopping = shared.stopping.clone();
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            biased;
+            () = told_to_stop(&mut stopping) => break,
+            Some(_) = connections.join_next() => {}
+            accepted = listener.accept() => match accepted {
+                Ok((stream, address)) => admit(stream, address, tls.clone(), &shared, &mut connections),
+                Err(error) => {
+                    tracing::warn!(%error, "a connection can't be accepted");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            },
+        }
+    }
+    drop(listener);
+    let all = async { while connections.join_next().await.is_some() {} };
+    if tokio::time::timeout(GRACE, all).await.is_err() {
+        connections.shutdown().await;
+    }
+}
+
+fn admit(
+    stream: TcpStream,
+    address: SocketAddr,
+    tls: Option<TlsAcceptor>,
+    shared: &Shared,
+    connections: &mut JoinSet<()>,
+) {
+    let Ok(place) = shared.connections.clone().try_acquire_owned() else {
+        metrics::counter!("mingshi_http_connections_refused_total").increment(1);
+        return;
+    };
+    let _ = stream.set_nodelay(true);
+    let shared = shared.clone();
+    connections.spawn(async move {
+        let _open = Open::new(place);
+        let peer = Peer { address, tls: tls.is_some() };
+        let outcome = match tls {
+            None => serve(stream, peer, shared).await,
+            Some(tls) => match tokio::time::timeout(PATIENCE, tls.accept(stream)).await {
+                Ok(Ok(stream)) => serve(stream, peer, shared).await,
+                Ok(Err(error)) => {
+                    metrics::counter!("mingshi_tls_handshakes_failed_total").increment(1);
+                    tracing::debug!(%address, %error, "TLS handshake failed");
+                    return;
+                }
+                Err(_) => {
+                    metrics::counter!("mingshi_tls_handshakes_failed_total").increment(1);
+                    return;
+                }
+            },
+        };
+        if let Err(error) = outcome {
+            tracing::debug!(%address, error, "connection ended early");
+        }
+    });
+}
+
+/// One of the places for connections, for as long as the connection is open.
+struct Open(#[expect(dead_code, reason = "held, and given back when dropped")] OwnedSemaphorePermit);
+
+impl Open {
+    fn new(place: OwnedSemaphorePermit) -> Self {
+        metrics::gauge!("mingshi_http_connections").increment(1.0);
+        Self(place)
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        metrics::gauge!("mingshi_http_connections").decrement(1.0);
+    }
+}
+
+async fn serve<S>(stream: S, peer: Peer, shared: Shared) -> Result<(), String>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let Shared { app, mut stopping, .. } = shared;
+    let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(peer);
+        app.clone().oneshot(request.map(Body::new))
+    });
+    let mut builder = Builder::new(TokioExecutor::new());
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(PATIENCE).max_headers(MAX_HEADERS);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(MAX_STREAMS)
+        .keep_alive_interval(Duration::from_secs(30))
+        .keep_alive_timeout(PATIENCE);
+    let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
+    tokio::pin!(connection);
+    let outcome = tokio::select! {
+        outcome = connection.as_mut() => outcome,
+        () = told_to_stop(&mut stopping) => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    outcome.map_err(|error| error.to_string())
+}
+
+/// The guard that waiting yields must not be kept while others wait.
+async fn told_to_stop(stopping: &mut watch::Receiver<bool>) {
+    let _ = stopping.wait_for(|stop| *stop).await;
+}
+
+/// Listen on an address.
+pub(super) async fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    TcpListener::bind(address).await
+}

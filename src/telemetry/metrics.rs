@@ -1,0 +1,60 @@
+//! Metrics: names, meanings, and the recorder that Prometheus reads. Base units: seconds, bytes, ratios.
+
+use std::sync::{Mutex, PoisonError};
+
+use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
+use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
+
+/// Why metrics can't be collected.
+#[derive(Debug, thiserror::Error)]
+pub enum MetricsError {
+    /// The recorder was refused.
+    #[error("metrics can't be collected: {0}")]
+    Build(#[from] BuildError),
+}
+
+/// From a local answer to one that people notice.
+const SECONDS: [f64; 11] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0];
+
+// A process has one recorder; several servers in one process (tests) share it.
+static INSTALLED: Mutex<Option<PrometheusHandle>> = Mutex::new(None);
+
+/// Collect metrics from now on; the handle writes them down.
+///
+/// # Errors
+/// [`MetricsError`] when another recorder is in the way.
+pub fn install_metrics() -> Result<PrometheusHandle, MetricsError> {
+    let mut installed = INSTALLED.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(handle) = installed.as_ref() {
+        return Ok(handle.clone());
+    }
+    let handle = PrometheusBuilder::new()
+        .set_buckets_for_metric(Matcher::Suffix("_seconds".into()), &SECONDS)?
+        .install_recorder()?;
+    describe();
+    *installed = Some(handle.clone());
+    Ok(handle)
+}
+
+fn describe() {
+    describe_counter!("mingshi_http_requests_total", "HTTP requests answered, by route, method and status");
+    describe_histogram!(
+        "mingshi_http_request_duration_seconds",
+        Unit::Seconds,
+        "From a request to its answer, by route"
+    );
+    describe_gauge!("mingshi_http_connections", "HTTP and HTTPS connections open");
+    describe_counter!("mingshi_http_connections_refused_total", "Connections turned away because there were too many");
+    describe_counter!("mingshi_tls_handshakes_failed_total", "TLS handshakes that came to nothing");
+    describe_gauge!("mingshi_tls_certificate_expiry_seconds", Unit::Seconds, "When the certificate expires, Unix time");
+    describe_counter!("mingshi_connections_asked_total", "WHIP and WHEP offers, by way and outcome");
+    describe_gauge!("mingshi_participants", "Participants present in lessons");
+    describe_gauge!("mingshi_lesson_pages", "Lesson websockets open");
+    describe_counter!("mingshi_lesson_pages_refused_total", "Lesson websockets not let in, by code");
+    describe_counter!("mingshi_lesson_pages_too_slow_total", "Lesson websockets closed because they read too slowly");
+    describe_counter!("mingshi_lesson_page_messages_refused_total", "Messages of pages that made no sense");
+    describe_counter!(
+        "mingshi_guesses_limited_total",
+        "Join codes and operator keys refused because too many were tried"
+    );
+}
