@@ -44,7 +44,7 @@ web: web-client/dist/index.html ## the web client, into web-client/dist
 
 web-client/dist/index.html: web-client/node_modules/.package-lock.json $(WEB_SOURCES)
 	@cd web-client && npm run --silent build -- --logLevel warn
-	@touch $@
+	@touch $@ src/api/web.rs # which embeds these files by a macro, unseen by cargo
 
 %/node_modules/.package-lock.json: %/package-lock.json
 	@cd $* && npm ci --silent --no-audit --no-fund

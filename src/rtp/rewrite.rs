@@ -106,7 +106,15 @@ impl<S: Copy + PartialEq> Rewriter<S> {
         if self.epochs.is_full() {
             self.epochs.remove(0);
         }
-        self.epochs.push(Epoch { source, first_in: start.sequence, first_out, anchor_in, anchor_out, squeeze, pictures });
+        self.epochs.push(Epoch {
+            source,
+            first_in: start.sequence,
+            first_out,
+            anchor_in,
+            anchor_out,
+            squeeze,
+            pictures,
+        });
     }
 
     /// The place of a packet of `source`, or `None` if `source` isn't the one that goes out now, or the packet is older than its beginning.
@@ -221,7 +229,10 @@ mod tests {
         rewriter.begin('b', start(500, 0), Some(1_000_000));
         let first = map(&mut rewriter, 'b', 500, 0).expect("it goes out").0;
         let held = |_, _| Some(0);
-        assert_eq!(rewriter.resolve(first as u16, held).map(|(source, sequence, _)| (source, sequence)), Some(('b', 500)));
+        assert_eq!(
+            rewriter.resolve(first as u16, held).map(|(source, sequence, _)| (source, sequence)),
+            Some(('b', 500))
+        );
         let before = rewriter.resolve((first - 1) as u16, held).expect("an epoch back");
         assert_eq!((before.0, before.1, before.2.sequence), ('a', 109_999, first - 1));
         assert_eq!(rewriter.resolve((first + 1) as u16, held), None, "not sent yet");

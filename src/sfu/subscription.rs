@@ -122,7 +122,8 @@ impl Slot {
         };
         self.target = Some(layer);
         let alive = self.current.is_some_and(|source| {
-            source.serial == publication.serial && publication.layers[usize::from(source.layer)].generation == source.generation
+            source.serial == publication.serial
+                && publication.layers[usize::from(source.layer)].generation == source.generation
         });
         if !alive {
             self.current = None;
@@ -143,7 +144,14 @@ impl Slot {
     }
 
     /// From `entry`, a keyframe start of `source`, on, that source flows.
-    pub(super) fn begin(&mut self, source: Source, entry: &Entry, publication: &Publication, gap_nanos: Option<i64>, replay: bool) {
+    pub(super) fn begin(
+        &mut self,
+        source: Source,
+        entry: &Entry,
+        publication: &Publication,
+        gap_nanos: Option<i64>,
+        replay: bool,
+    ) {
         let layer = &publication.layers[usize::from(source.layer)];
         let start = Start {
             sequence: entry.sequence,

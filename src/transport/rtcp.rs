@@ -127,18 +127,26 @@ fn read_packet(header: &Header, packet: &[u8], facts: &mut Vec<Received>) -> Res
         (PacketType::TransportSpecificFeedback, FORMAT_TCC) => {
             facts.push(Received::TransportFeedback(feedback::read(&parse("TWCC", packet)?)?));
         }
-        (PacketType::PayloadSpecificFeedback, FORMAT_PLI) => {
+        (PacketType::PayloadSpecificFeedback, format) => read_payload_feedback(format, packet, facts)?,
+        _ => {}
+    }
+    Ok(())
+}
+
+fn read_payload_feedback(format: u8, packet: &[u8], facts: &mut Vec<Received>) -> Result<(), Malformed> {
+    match format {
+        FORMAT_PLI => {
             let request: PictureLossIndication = parse("PLI", packet)?;
             facts.push(Received::KeyframeRequest { ssrc: request.media_ssrc });
         }
-        (PacketType::PayloadSpecificFeedback, FORMAT_FIR) => {
+        FORMAT_FIR => {
             let request: FullIntraRequest = parse("FIR", packet)?;
             facts.extend(request.fir.iter().map(|entry| Received::KeyframeRequest { ssrc: entry.ssrc }));
         }
         // The format is shared by everything that applications made up (RFC 4585 §6.4).
-        (PacketType::PayloadSpecificFeedback, FORMAT_REMB) if packet.get(12..16) == Some(b"REMB") => {
+        FORMAT_REMB if packet.get(12..16) == Some(b"REMB") => {
             let estimate: ReceiverEstimatedMaximumBitrate = parse("REMB", packet)?;
-            // The parser turns a mantissa of zero into eight million.
+            // The parser, which has seen 20 octets, turns a mantissa of zero into eight million.
             let silent = packet[17] & 3 == 0 && packet[18] == 0 && packet[19] == 0;
             facts.push(Received::Remb { bps: if silent { 0 } else { estimate.bitrate as u64 } });
         }

@@ -1,8 +1,8 @@
 //! Transport-wide feedback between its packet and its facts (draft-holmer-rmcat-transport-wide-cc-extensions-01 §3.1).
 
 use rtc_rtcp::transport_feedbacks::transport_layer_cc::{
-    PacketStatusChunk, RecvDelta, RunLengthChunk, StatusChunkTypeTcc, StatusVectorChunk, SymbolSizeTypeTcc, SymbolTypeTcc,
-    TYPE_TCC_DELTA_SCALE_FACTOR, TransportLayerCc,
+    PacketStatusChunk, RecvDelta, RunLengthChunk, StatusChunkTypeTcc, StatusVectorChunk, SymbolSizeTypeTcc,
+    SymbolTypeTcc, TYPE_TCC_DELTA_SCALE_FACTOR, TransportLayerCc,
 };
 
 use super::Malformed;
@@ -42,22 +42,32 @@ pub(super) fn read(packet: &TransportLayerCc) -> Result<TransportFeedback, Malfo
             SymbolTypeTcc::PacketReceivedWithoutDelta => return Err(malformed("a reserved packet status")),
             // The parser takes the last octet of a packet for a small delta where a large one is cut short.
             symbol => match received.next() {
-                Some(delta) if delta.type_tcc_packet == symbol => i16::try_from(delta.delta / TYPE_TCC_DELTA_SCALE_FACTOR).ok(),
+                Some(delta) if delta.type_tcc_packet == symbol => {
+                    i16::try_from(delta.delta / TYPE_TCC_DELTA_SCALE_FACTOR).ok()
+                }
                 _ => return Err(malformed("fewer deltas than packets received")),
             },
         });
     }
-    Ok(TransportFeedback { base: packet.base_sequence_number, count: packet.fb_pkt_count, reference_time: packet.reference_time, deltas })
+    Ok(TransportFeedback {
+        base: packet.base_sequence_number,
+        count: packet.fb_pkt_count,
+        reference_time: packet.reference_time,
+        deltas,
+    })
 }
 
-/// The packet that tells of `feedback`; its media source is 0, for it is about all of them. Nothing is told where nothing was
-/// received, which the next feedback tells as well; numbers beyond the 32,768th are left to the next one, too.
+/// The packet that tells of `feedback`; its media source is 0, for it is about all of them. `None` where nothing was
+/// received: nobody learns from it, and some receivers turn it away. Numbers beyond the 32,768th are left out.
 pub(super) fn packet(feedback: &TransportFeedback, sender: u32) -> Option<TransportLayerCc> {
     let told = &feedback.deltas[..feedback.deltas.len().min(MAX_STATUSES)];
     let recv_deltas: Vec<RecvDelta> = told
         .iter()
         .flatten()
-        .map(|delta| RecvDelta { type_tcc_packet: symbol(Some(*delta)), delta: i64::from(*delta) * TYPE_TCC_DELTA_SCALE_FACTOR })
+        .map(|delta| RecvDelta {
+            type_tcc_packet: symbol(Some(*delta)),
+            delta: i64::from(*delta) * TYPE_TCC_DELTA_SCALE_FACTOR,
+        })
         .collect();
     if recv_deltas.is_empty() {
         return None;

@@ -29,7 +29,13 @@ fn sender_report(ssrc: u32) -> Sent {
 #[test]
 fn a_full_compound_begins_with_reports_and_describes_every_stream() {
     let compound = written(
-        &[Sent::Bye(vec![9]), Sent::KeyframeRequest { ssrc: 5 }, sender_report(1), sender_report(2), Sent::ReceiverReport(vec![Reception::default()])],
+        &[
+            Sent::Bye(vec![9]),
+            Sent::KeyframeRequest { ssrc: 5 },
+            sender_report(1),
+            sender_report(2),
+            Sent::ReceiverReport(vec![Reception::default()]),
+        ],
         true,
     );
     assert_eq!(kinds(&compound), [200, 200, 201, 202, 206, 203]);
@@ -62,7 +68,12 @@ fn what_was_written_is_read_back() {
         delay_since_sender_report: 0x1_0000,
     };
     let compound = written(
-        &[sender_report(1), Sent::ReceiverReport(vec![block]), Sent::KeyframeRequest { ssrc: 5 }, Sent::Bye(vec![1, 2])],
+        &[
+            sender_report(1),
+            Sent::ReceiverReport(vec![block]),
+            Sent::KeyframeRequest { ssrc: 5 },
+            Sent::Bye(vec![1, 2]),
+        ],
         false,
     );
     assert_eq!(
@@ -130,7 +141,10 @@ fn what_nobody_knows_is_skipped() {
 #[test]
 fn a_full_intra_request_asks_for_each_of_its_streams() {
     let request = [0x84, 206, 0, 6, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 8, 1, 0, 0, 0, 0, 0, 0, 9, 1, 0, 0, 0];
-    assert_eq!(read(&request).expect("it is one"), [Received::KeyframeRequest { ssrc: 8 }, Received::KeyframeRequest { ssrc: 9 }]);
+    assert_eq!(
+        read(&request).expect("it is one"),
+        [Received::KeyframeRequest { ssrc: 8 }, Received::KeyframeRequest { ssrc: 9 }]
+    );
 }
 
 #[test]
@@ -170,7 +184,9 @@ fn a_large_delta_cut_short_is_malformed() {
 
 #[test]
 fn each_kind_of_chunk_is_used_where_it_is_shortest() {
-    let size = |deltas: Vec<Option<i16>>| written(&[Sent::TransportFeedback(TransportFeedback { deltas, ..TransportFeedback::default() })], true).len();
+    let size = |deltas: Vec<Option<i16>>| {
+        written(&[Sent::TransportFeedback(TransportFeedback { deltas, ..TransportFeedback::default() })], true).len()
+    };
     // 5,000 in order: one run; every other of 28: two one-bit vectors; six with a late one in the midst: one two-bit vector.
     assert_eq!(size(vec![Some(4); 5_000]), 20 + 2 + 5_000 + 2);
     assert_eq!(size([Some(4), None].repeat(14)), 20 + 4 + 14 + 2);
@@ -179,7 +195,8 @@ fn each_kind_of_chunk_is_used_where_it_is_shortest() {
 
 #[test]
 fn seventeen_losses_in_a_row_share_an_entry() {
-    let nack = |count: u16| written(&[Sent::Nack { ssrc: 5, sequence_numbers: (100..100 + count).collect() }], true).len();
+    let nack =
+        |count: u16| written(&[Sent::Nack { ssrc: 5, sequence_numbers: (100..100 + count).collect() }], true).len();
     assert_eq!(nack(17), 12 + 4);
     assert_eq!(nack(18), 12 + 8);
 }

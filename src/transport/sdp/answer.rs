@@ -49,19 +49,25 @@ fn agree(offered: &OfferedMedia, role: Role, send: Option<SendStream>) -> Result
     let mid = &offered.mid;
     match (role, offered.direction) {
         (Role::Publisher, Direction::Receive) => {
-            return Err(Error::Unsatisfiable(format!("m-line {mid} is recvonly, and here media is published; offer sendonly")));
+            return Err(Error::Unsatisfiable(format!(
+                "m-line {mid} is recvonly, and here media is published; offer sendonly"
+            )));
         }
         (Role::Subscriber, Direction::Send) => {
-            return Err(Error::Unsatisfiable(format!("m-line {mid} is sendonly, and here media is played; offer recvonly")));
+            return Err(Error::Unsatisfiable(format!(
+                "m-line {mid} is sendonly, and here media is played; offer recvonly"
+            )));
         }
         _ => {}
     }
-    let transport_cc = codecs::offers_transport_cc(offered) && extensions::offers_transport_cc(offered, role);
+    let transport_cc = codecs::offers_transport_cc(offered, role) && extensions::offers_transport_cc(offered, role);
     let formats = codecs::agree(offered, role, transport_cc)?;
     let (extensions, extension_lines) = extensions::agree(offered, role, transport_cc);
     let publisher = role == Role::Publisher;
     if publisher && offered.simulcast && offered.rids.len() > 1 && extensions.rid.is_none() {
-        return Err(Error::Unsatisfiable(format!("m-line {mid} is simulcast without the header extension sdes:rtp-stream-id, which tells its encodings apart")));
+        return Err(Error::Unsatisfiable(format!(
+            "m-line {mid} is simulcast without the header extension sdes:rtp-stream-id, which tells its encodings apart"
+        )));
     }
     let media = Media {
         mid: mid.clone(),
@@ -210,7 +216,8 @@ impl Writer<'_> {
     }
 }
 
-/// The `index`-th address as a candidate attribute (RFC 8839 §5.1); priorities as RFC 8445 §5.1.2.1 has them, falling with the index.
+/// The `index`-th address as a candidate attribute (RFC 8839 §5.1), its priority after RFC 8445 §5.1.2.1 falling with the
+/// index.
 pub(super) fn candidate(index: usize, address: &SocketAddr) -> String {
     const HOST: u32 = 126;
     let preference = u32::from(u16::MAX) - index.min(usize::from(u16::MAX)) as u32;
@@ -220,6 +227,8 @@ pub(super) fn candidate(index: usize, address: &SocketAddr) -> String {
 
 /// A session id that a restart of ICE changes, as the rest of the description does (FNV-1a of the ufrag, 63 bits).
 fn session_id(ufrag: &str) -> u64 {
-    let hash = ufrag.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, octet| (hash ^ u64::from(octet)).wrapping_mul(0x0100_0000_01b3));
+    let hash = ufrag
+        .bytes()
+        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, octet| (hash ^ u64::from(octet)).wrapping_mul(0x0100_0000_01b3));
     hash >> 1
 }

@@ -2,14 +2,16 @@
 
 use rtc_sdp::description::common::Attribute;
 
-use super::offer::values;
-use super::{Error, OfferedMedia, PayloadType, Role};
+use super::offer::value;
+use super::{Error, OfferedMedia, PayloadType, Role, is_token};
 use crate::rtp::codec::{Codec, H264Profile};
 
 /// The H.264 level we receive: 4.2, which is 1080p60.
 const RECEIVED_LEVEL: u8 = 0x2a;
 /// What a missing profile-level-id stands for (RFC 6184 §8.1).
 const DEFAULT_PROFILE: [u8; 3] = [0x42, 0x00, 0x0a];
+/// How long an encoding name may be.
+const MAX_NAME: usize = 32;
 /// How many feedback lines of one format are read.
 const MAX_FEEDBACK: usize = 32;
 
@@ -44,7 +46,8 @@ impl Format {
         let mut formats: Vec<Self> = Vec::new();
         for text in numbers {
             let number = text.parse().ok().filter(|number| *number < 128);
-            let number = number.ok_or_else(|| Error::Malformed(format!("m-line {mid} has a payload type that isn't 0 to 127")))?;
+            let number = number
+                .ok_or_else(|| Error::Malformed(format!("m-line {mid} has a payload type that isn't 0 to 127")))?;
             if formats.iter().any(|known| known.number == number) {
                 return Err(Error::Malformed(format!("m-line {mid} names payload type {number} twice")));
             }
@@ -57,28 +60,32 @@ impl Format {
                 feedback: Vec::new(),
             });
         }
-        for (number, text) in numbered(attributes, "rtpmap") {
-            if let Some(format) = formats.iter_mut().find(|format| format.is(number)) {
-                format.read_mapping(text);
-            }
-        }
-        for (number, text) in numbered(attributes, "fmtp") {
-            if let Some(format) = formats.iter_mut().find(|format| format.is(number)) {
-                if !format.parameters.is_empty() {
-                    format.parameters.push(';');
-                }
-                format.parameters.push_str(text);
-            }
-        }
-        for (number, text) in numbered(attributes, "rtcp-fb") {
-            for format in formats.iter_mut().filter(|format| number == "*" || format.is(number)) {
-                if format.feedback.len() < MAX_FEEDBACK {
-                    format.feedback.push(text.split_whitespace().collect::<Vec<_>>().join(" ").to_ascii_lowercase());
-                }
-            }
+        for format in &mut formats {
+            format.read_attributes(attributes);
         }
         formats.retain(|format| !format.name.is_empty());
         Ok(formats)
+    }
+
+    /// Reads the attributes of an m-line that are about this payload type.
+    fn read_attributes(&mut self, attributes: &[Attribute]) {
+        for attribute in attributes {
+            let Some((number, text)) = value(attribute).split_once(' ') else { continue };
+            let text = text.trim();
+            match attribute.key.as_str() {
+                "rtpmap" if self.is(number) => self.read_mapping(text),
+                "fmtp" if self.is(number) => {
+                    if !self.parameters.is_empty() {
+                        self.parameters.push(';');
+                    }
+                    self.parameters.push_str(text);
+                }
+                "rtcp-fb" if (number == "*" || self.is(number)) && self.feedback.len() < MAX_FEEDBACK => {
+                    self.feedback.push(text.split_whitespace().collect::<Vec<_>>().join(" ").to_ascii_lowercase());
+                }
+                _ => {}
+            }
+        }
     }
 
     fn is(&self, number: &str) -> bool {
@@ -88,7 +95,11 @@ impl Format {
     /// Reads `<name>/<clock rate>[/<channels>]`.
     fn read_mapping(&mut self, text: &str) {
         let mut parts = text.split('/');
-        self.name = parts.next().unwrap_or("").trim().to_ascii_lowercase();
+        let name = parts.next().unwrap_or("").trim();
+        if !is_token(name, MAX_NAME) {
+            return;
+        }
+        self.name = name.to_ascii_lowercase();
         self.clock_rate = parts.next().and_then(|rate| rate.trim().parse().ok()).unwrap_or(0);
         self.channels = parts.next().and_then(|channels| channels.trim().parse().ok()).unwrap_or(1);
     }
@@ -96,17 +107,20 @@ impl Format {
     /// A parameter of a=fmtp by its name.
     fn parameter(&self, name: &str) -> Option<&str> {
         let parameters = self.parameters.split(';').filter_map(|parameter| parameter.split_once('='));
-        parameters.map(|(key, value)| (key.trim(), value.trim())).find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+        parameters
+            .map(|(key, value)| (key.trim(), value.trim()))
+            .find(|(key, _)| key.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value)
     }
 
     /// What it is, if it is one that is forwarded.
-    fn codec(&self, all: &[Self]) -> Option<Codec> {
+    fn codec(&self, all: &[Self], role: Role) -> Option<Codec> {
         match (self.name.as_str(), self.clock_rate, self.channels) {
             ("opus", 48_000, 2) => Some(Codec::Opus),
             ("red", 48_000, 2) => self.wraps_opus(all).then_some(Codec::Red),
             ("vp8", 90_000, 1) => Some(Codec::Vp8),
             ("h264", 90_000, 1) if self.parameter("packetization-mode") == Some("1") => {
-                h264_profile(self.profile()?).map(Codec::H264)
+                h264_profile(self.profile()?, role).map(Codec::H264)
             }
             ("av1", 90_000, 1) => (self.parameter("profile").unwrap_or("0") == "0").then_some(Codec::Av1),
             _ => None,
@@ -172,9 +186,12 @@ impl Format {
 }
 
 /// Whether any format of `media` that we take offers transport-wide feedback.
-pub(super) fn offers_transport_cc(media: &OfferedMedia) -> bool {
+pub(super) fn offers_transport_cc(media: &OfferedMedia, role: Role) -> bool {
     let formats = &media.formats;
-    formats.iter().any(|format| format.offers("transport-cc") && format.codec(formats).is_some_and(|codec| codec.is_voice() == media.voice))
+    formats.iter().any(|format| {
+        format.offers("transport-cc")
+            && format.codec(formats, role).is_some_and(|codec| codec.is_voice() == media.voice)
+    })
 }
 
 /// Every format that both ends know, in the order offered.
@@ -186,7 +203,7 @@ pub(super) fn agree(media: &OfferedMedia, role: Role, transport_cc: bool) -> Res
     let agreed: Vec<AgreedFormat> = formats
         .iter()
         .filter_map(|format| {
-            let codec = format.codec(formats).filter(|codec| codec.is_voice() == media.voice)?;
+            let codec = format.codec(formats, role).filter(|codec| codec.is_voice() == media.voice)?;
             let feedback = format.answered_feedback(transport_cc);
             let payload_type = PayloadType {
                 number: format.number,
@@ -218,11 +235,14 @@ fn retransmission(number: u8, codec: Codec, formats: &[Format]) -> Option<u8> {
 }
 
 /// The profile of three octets of profile-level-id. Its level doesn't decide who can play it.
-fn h264_profile([profile, _, _]: [u8; 3]) -> Option<H264Profile> {
-    match profile {
-        0x42 => Some(H264Profile::ConstrainedBaseline),
-        0x4d => Some(H264Profile::Main),
-        0x64 => Some(H264Profile::High),
+fn h264_profile([profile, _, _]: [u8; 3], role: Role) -> Option<H264Profile> {
+    match (profile, role) {
+        (0x42, _) => Some(H264Profile::ConstrainedBaseline),
+        (0x4d, _) => Some(H264Profile::Main),
+        (0x64, _) => Some(H264Profile::High),
+        // Who plays high 4:4:4 predictive plays high (H.264 §A.2), and Chromium without a hardware decoder names only
+        // the former. A publisher isn't asked for it: few could play what it then might send.
+        (0xf4, Role::Subscriber) => Some(H264Profile::High),
         _ => None,
     }
 }
@@ -251,9 +271,4 @@ fn no_common_codec(media: &OfferedMedia) -> Error {
         "VP8, H264 with packetization-mode=1 (baseline, main or high profile) and AV1 profile 0"
     };
     Error::Unsatisfiable(format!("m-line {} offers {offered}; what is taken is {taken}", media.mid))
-}
-
-/// The values of the attributes named `key` that begin with a payload type, split after it.
-fn numbered<'a>(attributes: &'a [Attribute], key: &'a str) -> impl Iterator<Item = (&'a str, &'a str)> {
-    values(attributes, key).filter_map(|text| text.split_once(' ')).map(|(number, rest)| (number, rest.trim()))
 }

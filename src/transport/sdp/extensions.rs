@@ -30,10 +30,9 @@ impl OfferedExtension {
     pub(super) fn read_all(own: &[Attribute], session: &[Attribute]) -> Vec<Self> {
         let mut all: Vec<Self> = Vec::new();
         for text in values(own, "extmap").chain(values(session, "extmap")) {
-            if let Some(extension) = Self::read(text) {
-                if !all.iter().any(|known| known.uri == extension.uri || known.id == extension.id) {
-                    all.push(extension);
-                }
+            let Some(extension) = Self::read(text) else { continue };
+            if !all.iter().any(|known| known.uri == extension.uri || known.id == extension.id) {
+                all.push(extension);
             }
         }
         all
@@ -42,12 +41,13 @@ impl OfferedExtension {
     /// Reads `<id>[/<direction>] <uri> …`. Ids beyond 14 need the two-byte form, which isn't written.
     fn read(text: &str) -> Option<Self> {
         let mut words = text.split_whitespace();
-        let (id, direction) = match words.next()?.split_once('/') {
+        let place = words.next()?;
+        let (id, direction) = match place.split_once('/') {
+            None => (place, None),
             Some((id, "sendrecv")) => (id, Some(Direction::Both)),
             Some((id, "sendonly")) => (id, Some(Direction::Send)),
             Some((id, "recvonly")) => (id, Some(Direction::Receive)),
-            Some(_) => return None,
-            None => (text.split_whitespace().next()?, None),
+            Some((id, _)) => (id, Some(Direction::Inactive)),
         };
         let id = id.parse().ok().filter(|id| (1..=14).contains(id))?;
         let uri = words.next()?;
@@ -97,5 +97,6 @@ fn flows(direction: Option<Direction>, role: Role) -> bool {
         None | Some(Direction::Both) => true,
         Some(Direction::Send) => role == Role::Publisher,
         Some(Direction::Receive) => role == Role::Subscriber,
+        Some(Direction::Inactive) => false,
     }
 }

@@ -63,7 +63,8 @@ pub fn write_fragment(local: &Local<'_>, mids: &[String]) -> String {
         lines.push("m=audio 9 UDP/TLS/RTP/SAVPF 0".to_owned());
         lines.push(format!("a=mid:{first}"));
     }
-    lines.extend(local.candidates.iter().enumerate().map(|(index, address)| format!("a={}", candidate(index, address))));
+    lines
+        .extend(local.candidates.iter().enumerate().map(|(index, address)| format!("a={}", candidate(index, address))));
     lines.push("a=end-of-candidates".to_owned());
     lines.join("\r\n") + "\r\n"
 }

@@ -156,7 +156,8 @@ pub struct Agreed {
 /// How long a description may be, in octets.
 const MAX_TEXT: usize = 256 * 1024;
 
-/// Turns `text` away that is too long or holds characters that no description has: what is echoed into an answer must not add lines to it.
+/// Turns `text` away that is too long or holds characters that no description has: what is echoed into an answer must
+/// not add lines to it.
 fn check_text(text: &str) -> Result<(), Error> {
     if text.len() > MAX_TEXT {
         return Err(Error::Malformed(format!("{} octets long, at most {MAX_TEXT} are read", text.len())));
@@ -166,6 +167,11 @@ fn check_text(text: &str) -> Result<(), Error> {
         return Err(Error::Malformed("there are control characters in it".into()));
     }
     Ok(())
+}
+
+/// The beginning of `text`, short enough to be shown.
+fn clip(text: &str) -> &str {
+    &text[..text.floor_char_boundary(80)]
 }
 
 /// Whether `text` is a token of 1 to `longest` characters (RFC 8866 §9).

@@ -9,7 +9,7 @@ use rtc_sdp::description::session::SessionDescription;
 use super::codecs::Format;
 use super::extensions::OfferedExtension;
 use super::streams;
-use super::{Error, Fingerprint, Remote, check_credentials, check_text, is_token};
+use super::{Error, Fingerprint, Remote, check_credentials, check_text, clip, is_token};
 
 /// How many m-lines are read.
 const MAX_LINES: usize = 32;
@@ -59,6 +59,7 @@ pub(super) enum Direction {
     Both,
     Send,
     Receive,
+    Inactive,
 }
 
 /// A sound or video m-line of an offer.
@@ -88,7 +89,7 @@ impl Offer {
     pub fn parse(text: &str) -> Result<Self, Error> {
         check_text(text)?;
         let description = SessionDescription::unmarshal(&mut Cursor::new(text.as_bytes()))
-            .map_err(|error| Error::Malformed(error.to_string()))?;
+            .map_err(|error| Error::Malformed(clip(&error.to_string()).to_owned()))?;
         let session = description.attributes.as_slice();
         if has(session, "ice-lite") {
             return Err(Error::Unsatisfiable("both ends are ICE-lite, so neither would check the connection".into()));
@@ -102,14 +103,18 @@ impl Offer {
             lines,
             bundle,
             mixed_extensions: has(session, "extmap-allow-mixed"),
-            trickle: description
-                .media_descriptions
-                .iter()
-                .flat_map(|line| &line.attributes)
-                .chain(session)
-                .any(|a| a.key == "ice-options" && value(a).split(' ').any(|option| option == "trickle")),
+            trickle: offers_trickle(&description),
         })
     }
+}
+
+/// Whether the client says anywhere that it trickles (RFC 8840 §4.1); libdatachannel puts commas between its options.
+fn offers_trickle(description: &SessionDescription) -> bool {
+    let lines = description.media_descriptions.iter().map(|line| line.attributes.as_slice());
+    lines
+        .chain([description.attributes.as_slice()])
+        .flat_map(|attributes| values(attributes, "ice-options"))
+        .any(|options| options.split([' ', ',']).any(|option| option == "trickle"))
 }
 
 /// An attribute's value, empty for a flag.
@@ -139,7 +144,9 @@ fn read_lines(description: &SessionDescription) -> Result<(Vec<OfferedMedia>, Ve
         let mid = values(&line.attributes, "mid").next();
         if let Some(mid) = mid {
             if !is_token(mid, MAX_MID) {
-                return Err(Error::Malformed(format!("a=mid of m-line {index} must be a token of 1 to {MAX_MID} characters")));
+                return Err(Error::Malformed(format!(
+                    "a=mid of m-line {index} must be a token of 1 to {MAX_MID} characters"
+                )));
             }
             if mids.contains(&mid) {
                 return Err(Error::Malformed(format!("two m-lines have a=mid:{mid}")));
@@ -174,18 +181,12 @@ fn read_media(
     let own = line.attributes.as_slice();
     // A line that is only good inside the bundle is offered with port 0 and alive (RFC 9143 §6).
     let bundle_only = has(own, "bundle-only");
-    let Some(direction) = read_direction(own).unwrap_or_else(|| read_direction(session).unwrap_or(Some(Direction::Both)))
-    else {
-        return Ok(None);
-    };
-    if line.media_name.port.value == 0 && !bundle_only {
+    let direction = read_direction(own).or_else(|| read_direction(session)).unwrap_or(Direction::Both);
+    if direction == Direction::Inactive || (line.media_name.port.value == 0 && !bundle_only) {
         return Ok(None);
     }
     let mid = mid.ok_or_else(|| Error::Malformed(format!("m-line {index} has no a=mid")))?;
-    let protocol = line.media_name.protos.join("/");
-    if !["UDP/TLS/RTP/SAVPF", "TCP/TLS/RTP/SAVPF", "TCP/DTLS/RTP/SAVPF", "RTP/SAVPF"].contains(&protocol.as_str()) {
-        return Err(Error::Unsatisfiable(format!("m-line {mid} is {protocol:?}; offer UDP/TLS/RTP/SAVPF (DTLS-SRTP with feedback)")));
-    }
+    let protocol = read_protocol(line, mid)?;
     if !bundle_only && !has(own, "rtcp-mux") && !has(session, "rtcp-mux") {
         return Err(Error::Unsatisfiable(format!("m-line {mid} doesn't offer a=rtcp-mux; there is one port for both")));
     }
@@ -205,13 +206,22 @@ fn read_media(
     }))
 }
 
-/// The direction said among `attributes`: `None` = nothing said, `Some(None)` = inactive.
-fn read_direction(attributes: &[Attribute]) -> Option<Option<Direction>> {
+/// The transport, if it is one of DTLS-SRTP with feedback (RFC 8829 §5.1.2).
+fn read_protocol(line: &MediaDescription, mid: &str) -> Result<String, Error> {
+    let protocol = line.media_name.protos.join("/");
+    match protocol.as_str() {
+        "UDP/TLS/RTP/SAVPF" | "TCP/TLS/RTP/SAVPF" | "TCP/DTLS/RTP/SAVPF" | "RTP/SAVPF" => Ok(protocol),
+        _ => Err(Error::Unsatisfiable(format!("m-line {mid} is {}; offer UDP/TLS/RTP/SAVPF", clip(&protocol)))),
+    }
+}
+
+/// The direction said among `attributes`.
+fn read_direction(attributes: &[Attribute]) -> Option<Direction> {
     attributes.iter().find_map(|a| match a.key.as_str() {
-        "sendrecv" => Some(Some(Direction::Both)),
-        "sendonly" => Some(Some(Direction::Send)),
-        "recvonly" => Some(Some(Direction::Receive)),
-        "inactive" => Some(None),
+        "sendrecv" => Some(Direction::Both),
+        "sendonly" => Some(Direction::Send),
+        "recvonly" => Some(Direction::Receive),
+        "inactive" => Some(Direction::Inactive),
         _ => None,
     })
 }
@@ -271,10 +281,15 @@ fn read_remote(own: &[Attribute], session: &[Attribute]) -> Result<Remote, Error
     // RFC 4145 §4: an offer that doesn't say is active.
     let setup = said("setup").unwrap_or("active");
     if !matches!(setup, "actpass" | "active") {
-        return Err(Error::Unsatisfiable(format!("a=setup:{setup}; offer actpass or active, this end of DTLS is passive")));
+        return Err(Error::Unsatisfiable(format!(
+            "a=setup:{}; offer actpass or active, this end of DTLS is passive",
+            clip(setup)
+        )));
     }
     let (Some(ufrag), Some(password)) = (said("ice-ufrag"), said("ice-pwd")) else {
-        return Err(Error::Malformed("there is no a=ice-ufrag and a=ice-pwd in the first m-line of the BUNDLE group".into()));
+        return Err(Error::Malformed(
+            "there is no a=ice-ufrag and a=ice-pwd in the first m-line of the BUNDLE group".into(),
+        ));
     };
     check_credentials(ufrag, password)?;
     let mut lines: Vec<&str> = values(own, "fingerprint").collect();
@@ -286,13 +301,16 @@ fn read_remote(own: &[Attribute], session: &[Attribute]) -> Result<Remote, Error
     }
     let fingerprints = lines.into_iter().map(read_fingerprint).collect::<Result<Vec<_>, _>>()?;
     if !fingerprints.iter().any(|f| f.hash == "sha-256") {
-        return Err(Error::Unsatisfiable("there is no a=fingerprint:sha-256 in it; DTLS certificates are checked by that".into()));
+        return Err(Error::Unsatisfiable(
+            "there is no a=fingerprint:sha-256 in it; DTLS certificates are checked by that".into(),
+        ));
     }
     Ok(Remote { ufrag: ufrag.to_owned(), password: password.to_owned(), fingerprints })
 }
 
 fn read_fingerprint(text: &str) -> Result<Fingerprint, Error> {
-    let malformed = || Error::Malformed("a=fingerprint must be a hash function and hexadecimal octets with colons between".into());
+    let malformed =
+        || Error::Malformed("a=fingerprint must be a hash function and hexadecimal octets with colons between".into());
     let (hash, digest) = text.split_once(' ').ok_or_else(malformed)?;
     let digest = digest.trim();
     let is_octet = |octet: &str| octet.len() == 2 && octet.bytes().all(|c| c.is_ascii_hexdigit());

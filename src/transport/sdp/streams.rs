@@ -7,6 +7,8 @@ use super::offer::values;
 
 /// How many encodings of one source are received.
 const MAX_RIDS: usize = 3;
+/// How many encodings may be declared, alternatives included.
+const MAX_DECLARED: usize = 16;
 /// How long a rid may be; a one-byte header extension carries 16 octets.
 const MAX_RID: usize = 16;
 /// How many SSRCs one m-line may name.
@@ -20,10 +22,15 @@ pub(super) fn read_rids(mid: &str, attributes: &[Attribute]) -> Result<(Vec<Stri
         if let (Some(rid), Some("send")) = (words.next(), words.next()) {
             let is_rid = |c: u8| c.is_ascii_alphanumeric() || c == b'-' || c == b'_';
             if rid.len() > MAX_RID || !rid.bytes().all(is_rid) {
-                return Err(Error::Malformed(format!("a=rid of m-line {mid} must be 1 to {MAX_RID} letters, digits, - or _")));
+                return Err(Error::Malformed(format!(
+                    "a=rid of m-line {mid} must be 1 to {MAX_RID} letters, digits, - or _"
+                )));
             }
             if !declared.contains(&rid) {
                 declared.push(rid);
+            }
+            if declared.len() > MAX_DECLARED {
+                return Err(Error::Malformed(format!("m-line {mid} declares more than {MAX_DECLARED} rids")));
             }
         }
     }
@@ -33,7 +40,10 @@ pub(super) fn read_rids(mid: &str, attributes: &[Attribute]) -> Result<(Vec<Stri
         None => declared,
     };
     if rids.len() > MAX_RIDS {
-        return Err(Error::Unsatisfiable(format!("m-line {mid} has {} encodings; send at most {MAX_RIDS}", rids.len())));
+        return Err(Error::Unsatisfiable(format!(
+            "m-line {mid} has {} encodings; send at most {MAX_RIDS}",
+            rids.len()
+        )));
     }
     let simulcast = sent.is_some() && !rids.is_empty();
     Ok((rids.into_iter().map(str::to_owned).collect(), simulcast))

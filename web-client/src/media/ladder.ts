@@ -8,17 +8,20 @@ export interface Encoding extends RTCRtpEncodingParameters {
 /** The voice never waits behind pictures. */
 export const VOICE: Encoding[] = [{ maxBitrate: 40_000, priority: 'high', networkPriority: 'high' }];
 
-/** 180p, 360p and 720p of a 720p capture: fixed rates, so that every school's choice is among the same three. */
+/**
+ * 180p, 360p and 720p of a 720p capture: fixed rates, so that every school's choice is among the same three.
+ * Priorities belong to the sender as a whole; Chromium refuses them on any encoding but the first.
+ */
 export const CAMERA: Encoding[] = [
-  { rid: 'l', scaleResolutionDownBy: 4, maxBitrate: 150_000, priority: 'low', networkPriority: 'low' },
-  { rid: 'm', scaleResolutionDownBy: 2, maxBitrate: 400_000, priority: 'low', networkPriority: 'low' },
-  { rid: 'h', scaleResolutionDownBy: 1, maxBitrate: 1_200_000, priority: 'low', networkPriority: 'low' },
+  { rid: 'l', scaleResolutionDownBy: 4, maxBitrate: 150_000, priority: 'very-low', networkPriority: 'very-low' },
+  { rid: 'm', scaleResolutionDownBy: 2, maxBitrate: 400_000 },
+  { rid: 'h', scaleResolutionDownBy: 1, maxBitrate: 1_200_000 },
 ];
 
 /** Slides keep their resolution in both layers, because shrinking makes text unreadable. */
 export const SLIDES: Encoding[] = [
-  { rid: 'lo', scaleResolutionDownBy: 1, maxFramerate: 5, maxBitrate: 300_000, priority: 'medium', networkPriority: 'medium' },
-  { rid: 'hi', scaleResolutionDownBy: 1, maxFramerate: 15, maxBitrate: 1_500_000, priority: 'medium', networkPriority: 'medium' },
+  { rid: 'lo', scaleResolutionDownBy: 1, maxFramerate: 5, maxBitrate: 300_000, priority: 'medium', networkPriority: 'low' },
+  { rid: 'hi', scaleResolutionDownBy: 1, maxFramerate: 15, maxBitrate: 1_500_000 },
 ];
 
 /** Constrained baseline H.264 first, for the hardware decoders of old classroom PCs; VP8 where there is no H.264. */

@@ -1,0 +1,117 @@
+// Draws every page and state at the three sizes that matter: `node mock/screenshots.mjs FOLDER [NAME…]`.
+import { mkdirSync } from 'node:fs';
+import { chromium } from 'playwright-core';
+import { addLesson, cut, listen, mend, say } from './server.mjs';
+
+const PORT = 8791;
+const BASE = `http://127.0.0.1:${PORT}/`;
+const SIZES = [[1366, 768], [1920, 1080], [390, 844]];
+const [folder = '/tmp/screenshots', ...only] = process.argv.slice(2);
+mkdirSync(folder, { recursive: true });
+
+const { server } = await listen(PORT);
+const FLAGS = [
+  '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
+  '--disable-component-update', '--disable-sync', '--allow-loopback-in-peer-connection',
+  '--disable-features=WebRtcHideLocalIpsWithMdns', '--use-fake-device-for-media-stream', '--use-fake-ui-for-media-stream',
+  '--auto-select-desktop-capture-source=Entire screen',
+];
+const launch = (more) => chromium.launch({ executablePath: '/usr/bin/chromium', args: [...FLAGS, ...more] });
+const browser = await launch(['--autoplay-policy=no-user-gesture-required']);
+const silent = await launch(['--autoplay-policy=document-user-activation-required']);
+const answerer = await browser.newPage();
+await answerer.goto(`${BASE}mock/answerer.html`);
+
+const in3 = new Date(Date.now() + 3 * 60_000).toISOString();
+const ago12 = new Date(Date.now() - 751_000).toISOString();
+const NAMES = ['舒城县河棚镇中心小学 五（1）班', '金寨县斑竹园教学点', '霍山县诸佛庵小学 五年级', '裕安区石婆店完小', '金安区毛坦厂镇东河口教学点 复式班', '叶集区孙岗小学', '霍邱县临水镇小学 五（2）班'];
+const rooms = NAMES.map((name, index) => ({
+  id: `r${index}`, role: 'classroom', name, school: null, connected: index !== 3, publishing: [], hand_raised: index === 4 || index === 1, on_stage: false, joined_at: ago12,
+}));
+const lines = rooms.map((room, index) => ({
+  participant: room.id, connection: 'x', direction: 'down', loss: [0, 0.02, 0, 0, 0.05, 0.2, 0][index], round_trip_ms: 40 + index * 60, jitter_ms: 5, bitrate: 1e6,
+}));
+const about = { teacher: '王敏', subject: '英语', grade: '五年级' };
+const live = addLesson({ title: '五年级英语 Unit 3 My weekend plan', ...about, state: 'live', started_at: ago12, starts_at: ago12, join_code: '307216' }, { participants: rooms, lines });
+const planned = addLesson({ title: '三年级美术 水墨游鱼', teacher: '陈静', subject: '美术', grade: '三年级', starts_at: in3, join_code: '482915' }, { participants: rooms.slice(0, 2), lines });
+addLesson({ title: '四年级科学 溶解的快慢', teacher: '李建国', state: 'live', started_at: ago12, join_code: '550123' }, { paused: { voice: 'no_source', slides: 'no_source', camera: 'no_source', stage: 'no_source' } });
+addLesson({ title: '二年级音乐', teacher: '周梅', state: 'live', started_at: ago12, join_code: '660123' }, { paused: { slides: 'unsupported_codec', stage: 'no_source' } });
+addLesson({ title: '六年级语文《只有一个地球》第二课时：默读课文，把握主要观点，体会说明语言的准确与严密', teacher: '欧阳明月', subject: '语文', grade: '六年级', starts_at: in3, join_code: '719004' });
+addLesson({ title: '一年级数学 认识图形', teacher: '赵晓', state: 'ended', starts_at: ago12, started_at: ago12, ended_at: ago12, join_code: '811111' });
+addLesson({ title: '连不上', teacher: '王敏', state: 'live', started_at: ago12, join_code: '920001' }, { mediaRefused: true });
+
+async function open(path, size, options = {}) {
+  const context = await (options.silent ? silent : browser).newContext({ viewport: { width: size[0], height: size[1] }, permissions: options.denied ? [] : ['camera', 'microphone'], locale: 'zh-CN' });
+  const page = await context.newPage();
+  page.on('console', (message) => ['error', 'warning'].includes(message.type()) && console.log(options.name, message.type(), message.text()));
+  page.on('pageerror', (error) => console.log(options.name, 'page error', error.message));
+  if (options.operator) await page.goto(`${BASE}#/operator/any`).then(() => page.waitForTimeout(400));
+  if (options.before) await page.addInitScript(options.before);
+  await page.goto(`${BASE}#${path}`);
+  if (options.operator) await page.reload();
+  return page;
+}
+
+const moved = async (page) => {
+  await page.mouse.move(200, 200);
+  await page.mouse.move(260, 240);
+};
+const studio = { operator: true };
+const goLive = async (page) => {
+  await page.getByTestId('choose-slides').selectOption('screen').catch(() => undefined);
+  await page.waitForTimeout(900);
+  await page.getByTestId('go-on-air').click();
+  await page.waitForTimeout(2500);
+};
+
+const SHOTS = {
+  'start-code': ['/', {}, async (page) => { for (const n of [3, 0, 7]) await page.getByTestId(`digit-${n}`).click(); }],
+  'operator-today': ['/', { operator: true }, null],
+  'operator-code': ['/', { operator: true }, (page) => page.getByTestId('show-code').first().click()],
+  'operator-english': ['/', { operator: true }, (page) => page.getByTestId('language').click()],
+  'operator-bad-key': ['/operator/wrong', {}, null],
+  'classroom-waiting': ['/c/482915', {}, null],
+  'classroom-waiting-long': ['/c/719004', {}, null],
+  'classroom-unknown-code': ['/c/000000', {}, null],
+  'classroom-ended': ['/c/811111', {}, null],
+  'classroom-connecting': ['/c/920001', {}, null],
+  'classroom-stuck': ['/c/920001', { wait: 13_500 }, null],
+  'classroom-live': ['/c/307216', { wait: 3000 }, moved],
+  'classroom-live-idle': ['/c/307216', { wait: 6500 }, null],
+  'classroom-swapped': ['/c/307216', { wait: 2500 }, (page) => page.getByTestId('swap').click()],
+  'classroom-touch': ['/c/307216', { wait: 2500, silent: true }, null],
+  'classroom-teacher-away': ['/c/550123', { wait: 2500 }, moved],
+  'classroom-unsupported': ['/c/660123', { wait: 2500 }, moved],
+  'classroom-reconnecting': ['/c/307216', { wait: 2500 }, async (page) => {
+    cut(live.id);
+    await page.waitForTimeout(4300);
+  }],
+  'studio-prepare': [`/studio/${planned.id}`, { ...studio, wait: 2500 }, null],
+  'studio-denied': [`/studio/${planned.id}`, { ...studio, before: () => { navigator.mediaDevices.getUserMedia = () => Promise.reject(new DOMException('no', 'NotAllowedError')); } }, null],
+  'studio-insecure': [`/studio/${planned.id}`, { ...studio, before: () => Object.defineProperty(window, 'isSecureContext', { value: false }) }, null],
+  'studio-on-air': [`/studio/${live.id}`, { ...studio, wait: 2000 }, goLive],
+  'studio-end': [`/studio/${live.id}`, { ...studio, wait: 2000 }, async (page) => { await goLive(page); await page.getByTestId('end-lesson').click(); }],
+  'studio-muted': [`/studio/${live.id}`, { ...studio, wait: 2000 }, async (page) => { await goLive(page); await page.getByTestId('mute').click(); }],
+  'studio-replaced': [`/studio/${live.id}`, { ...studio, wait: 2000 }, async (page) => { await goLive(page); await page.waitForTimeout(3500); say(live.id, { type: 'replaced', source: 'camera', connection: await page.evaluate(() => window.__mingshi.connections()[0].id) }); await page.waitForTimeout(300); }],
+};
+
+for (const [name, [path, options, act]] of Object.entries(SHOTS)) {
+  if (only.length > 0 && !only.some((word) => name.includes(word))) continue;
+  for (const size of SIZES) {
+    const page = await open(path, size, { ...options, name });
+    await page.waitForTimeout(options.wait ?? 900);
+    try {
+      if (act) await act(page);
+    } catch (error) {
+      console.log(name, size.join('x'), String(error).split('\n')[0]);
+    }
+    await page.waitForTimeout(300);
+    await page.screenshot({ path: `${folder}/${name}-${size[0]}.png` });
+    await page.context().close();
+    mend(live.id);
+  }
+}
+await browser.close();
+await silent.close();
+server.close();
+process.exit(0);
