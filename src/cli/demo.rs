@@ -221,7 +221,7 @@ fn own_folder() -> PathBuf {
 }
 
 /// `mingshi-media`: where `MINGSHI_MEDIA` says, beside this program, or in the path.
-pub(super) fn find_media_program() -> anyhow::Result<PathBuf> {
+pub(crate) fn find_media_program() -> anyhow::Result<PathBuf> {
     const NAME: &str = "mingshi-media";
     if let Some(path) = std::env::var_os("MINGSHI_MEDIA") {
         return Ok(path.into());
