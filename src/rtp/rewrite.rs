@@ -7,6 +7,13 @@ use super::vp8::{Numbers, Offsets};
 
 /// So many changes of source back a retransmission can be served.
 const PAST_EPOCHS: usize = 8;
+/// What is shown at once is squeezed to 2^-8 of its media time: pictures 33 ms apart come 11 ticks apart, and a minute of
+/// still slides is a quarter of a second.
+const SQUEEZE: u32 = 8;
+/// A source that seems further behind the one before it than this, in seconds, has a wrong clock.
+const MAX_OVERLAP: i64 = 4;
+/// The anchor moves on before media time is so far from it that it looks like the past.
+const MAX_FROM_ANCHOR: u32 = 1 << 30;
 
 /// The time from one source to the next in a slot, while a source is sent without a break.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,8 +23,8 @@ struct Epoch<S> {
     first_out: u64,
     anchor_in: u32,
     anchor_out: u32,
-    /// Media time before the anchor runs 2^squeeze times faster: a replayed group of pictures ends at the live one.
-    squeeze: u8,
+    /// Media time before the anchor is squeezed by so many bits: what is shown at once, and what overlaps the source before.
+    squeeze: u32,
     pictures: Offsets,
 }
 
@@ -92,21 +99,29 @@ impl<S: Copy + PartialEq> Rewriter<S> {
     }
 
     /// From here on, packets of `source` go out. `gap_nanos` is the time on the server's clock from the last packet that
-    /// went out to `start`; the outgoing media time moves on by as much, and by one tick at least.
+    /// went out to where `start` is live; the outgoing media time moves on by as much. Where that would not leave room
+    /// after the last packet, media time is squeezed until it is in step again.
     pub fn begin(&mut self, source: S, start: Start, gap_nanos: Option<i64>) {
-        let (first_out, begin_out, pictures) = match self.last {
-            None => (self.first_sequence, self.first_timestamp, Offsets::default()),
+        let live = start.live_timestamp.unwrap_or(start.timestamp);
+        let at_once = i64::from(live.wrapping_sub(start.timestamp) >> SQUEEZE);
+        let (first_out, anchor_in, anchor_out, pictures) = match self.last {
+            None => {
+                let anchor_out = self.first_timestamp.wrapping_add(at_once as u32);
+                (self.first_sequence, live, anchor_out, Offsets::default())
+            }
             Some(last) => {
-                let gap = ticks(gap_nanos.unwrap_or(0), self.clock_rate).clamp(1, i64::from(u32::MAX >> 2));
-                let timestamp = last.timestamp_out.wrapping_add(gap as u32);
-                (last.sequence_out + 1, timestamp, Offsets::following(last.numbers_out, start.numbers))
+                let least = at_once + 1;
+                let gap = ticks(gap_nanos.unwrap_or(0), self.clock_rate).min(i64::from(MAX_FROM_ANCHOR));
+                let gap = if gap < -MAX_OVERLAP * i64::from(self.clock_rate) { least } else { gap };
+                let short = (least - gap).max(0);
+                // What the squeeze leaves of it takes room too.
+                let overlap = (short << SQUEEZE).div_euclid((1 << SQUEEZE) - 1) + i64::from(short > 0);
+                let anchor_out = last.timestamp_out.wrapping_add((gap + overlap) as u32);
+                let pictures = Offsets::following(last.numbers_out, start.numbers);
+                (last.sequence_out + 1, live.wrapping_add(overlap as u32), anchor_out, pictures)
             }
         };
-        let anchor_in = start.live_timestamp.unwrap_or(start.timestamp);
-        // 2^8: pictures 33 ms apart come 11 ticks apart, and a minute of still slides is a quarter of a second.
-        let squeeze = if start.live_timestamp.is_some() { 8 } else { 0 };
-        let before = anchor_in.wrapping_sub(start.timestamp);
-        let anchor_out = begin_out.wrapping_add(before >> squeeze);
+        let squeeze = if anchor_in == start.timestamp { 0 } else { SQUEEZE };
         let epoch = Epoch { source, first_in: start.sequence, first_out, anchor_in, anchor_out, squeeze, pictures };
         if let Some(past) = self.epoch.replace(epoch) {
             if self.past.len() == PAST_EPOCHS {
@@ -118,8 +133,11 @@ impl<S: Copy + PartialEq> Rewriter<S> {
 
     /// The place of a packet of `source`, or `None` if `source` isn't the one that goes out now, or the packet is older than its beginning.
     pub fn map(&mut self, source: S, sequence: u64, timestamp: u32, numbers: Numbers) -> Option<Mapped> {
-        let epoch = self.epoch.as_ref().filter(|epoch| epoch.source == source && sequence >= epoch.first_in)?;
+        let epoch = self.epoch.as_mut().filter(|epoch| epoch.source == source && sequence >= epoch.first_in)?;
         let mapped = epoch.apply(sequence, timestamp);
+        if (MAX_FROM_ANCHOR..1 << 31).contains(&timestamp.wrapping_sub(epoch.anchor_in)) {
+            (epoch.anchor_in, epoch.anchor_out, epoch.squeeze) = (timestamp, mapped.timestamp, 0);
+        }
         if self.last.is_none_or(|last| mapped.sequence > last.sequence_out) {
             self.last = Some(Last {
                 source,
@@ -205,7 +223,32 @@ mod tests {
         rewriter.begin('a', start(70_000, 0), None);
         map(&mut rewriter, 'a', 70_000, 0);
         rewriter.begin('b', start(80_000, 0), Some(-5_000_000));
-        assert_eq!(map(&mut rewriter, 'b', 80_000, 0), Some((1, 1)));
+        let (sequence, timestamp) = map(&mut rewriter, 'b', 80_000, 0).expect("it goes out");
+        assert!(sequence == 1 && (1..10).contains(&timestamp), "{timestamp}");
+        assert_eq!(map(&mut rewriter, 'b', 80_001, 3_000), Some((2, 2_550)), "and it is in step as soon as it can be");
+    }
+
+    #[test]
+    fn a_replay_is_in_step_where_it_is_live() {
+        let mut rewriter = Rewriter::new(90_000, 0, 0);
+        rewriter.begin('a', start(70_000, 0), None);
+        map(&mut rewriter, 'a', 70_000, 0);
+        rewriter.begin('b', Start { live_timestamp: Some(900_000), ..start(80_000, 0) }, Some(100_000_000));
+        assert_eq!(map(&mut rewriter, 'b', 80_000, 0), Some((1, 9_000 - 3_515)));
+        assert_eq!(map(&mut rewriter, 'b', 80_009, 900_000), Some((10, 9_000)));
+    }
+
+    #[test]
+    fn media_time_goes_on_for_days() {
+        let mut rewriter = Rewriter::new(90_000, 0, 0);
+        rewriter.begin('a', Start { live_timestamp: Some(256_000), ..start(70_000, 0) }, None);
+        let mut before = map(&mut rewriter, 'a', 70_000, 256_000).expect("it goes out").1;
+        for hour in 1..=72u64 {
+            let timestamp = (256_000 + hour * 3_600 * 90_000) as u32;
+            let (_, now) = map(&mut rewriter, 'a', 70_000 + hour, timestamp).expect("it goes out");
+            assert_eq!(now.wrapping_sub(before), 3_600 * 90_000, "hour {hour}");
+            before = now;
+        }
     }
 
     #[test]

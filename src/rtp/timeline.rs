@@ -66,6 +66,13 @@ impl Timeline {
         self.reported = true;
     }
 
+    /// Keeps up with a stream whose sender never reports: media time that is too far from its anchor looks like the past.
+    pub fn follow(&mut self, timestamp: u32) {
+        if (1 << 30..1 << 31).contains(&timestamp.wrapping_sub(self.timestamp)) {
+            (self.unix_nanos, self.timestamp) = (self.unix_nanos(timestamp), timestamp);
+        }
+    }
+
     /// Whether a sender report has anchored it.
     #[must_use]
     pub const fn is_reported(&self) -> bool {
@@ -113,5 +120,15 @@ mod tests {
         assert_eq!(line.unix_nanos(45_000), 6_000_000_000);
         assert_eq!(line.unix_nanos(u32::MAX - 89_999), 4_500_000_000);
         assert_eq!(ticks(-1_000_000_000, 90_000), -90_000);
+    }
+
+    #[test]
+    fn media_time_without_reports_goes_on_for_days() {
+        let mut line = Timeline::from_arrival(90_000, 7, 0);
+        for hour in 1..=72i64 {
+            let timestamp = (7 + hour * 3_600 * 90_000) as u32;
+            line.follow(timestamp);
+            assert_eq!(line.unix_nanos(timestamp), hour * 3_600_000_000_000);
+        }
     }
 }
