@@ -10,6 +10,8 @@ const FU_A: u8 = 28;
 pub struct Glance {
     /// Decoding can begin with this packet: it carries a sequence parameter set, or the first slice of an IDR picture.
     pub keyframe_start: bool,
+    /// It carries a sequence parameter set; without one, an IDR slice may be in the midst of its picture.
+    pub parameter_set: bool,
     /// Width and height of the sequence parameter set, if it carries one.
     pub size: Option<(u16, u16)>,
 }
@@ -42,6 +44,7 @@ fn look_at_unit(unit: &[u8], glance: &mut Glance) {
     match unit.first().map(|header| header & 0x1f) {
         Some(NAL_SPS) => {
             glance.keyframe_start = true;
+            glance.parameter_set = true;
             glance.size = sps_size(&unit[1..]);
         }
         Some(NAL_IDR) => glance.keyframe_start = true,
@@ -166,7 +169,7 @@ mod tests {
     #[test]
     fn a_parameter_set_begins_a_keyframe_and_tells_its_size() {
         let seen = glance(SPS_720);
-        assert!(seen.keyframe_start);
+        assert!(seen.keyframe_start && seen.parameter_set);
         assert_eq!(seen.size, Some((1280, 720)));
         let mut stap = vec![STAP_A, 0, SPS_720.len() as u8];
         stap.extend_from_slice(SPS_720);
@@ -176,7 +179,8 @@ mod tests {
 
     #[test]
     fn only_the_first_fragment_of_an_idr_begins_a_keyframe() {
-        assert!(glance(&[0x7c, 0x85, 1, 2]).keyframe_start);
+        let slice = glance(&[0x7c, 0x85, 1, 2]);
+        assert!(slice.keyframe_start && !slice.parameter_set);
         assert!(!glance(&[0x7c, 0x05, 1, 2]).keyframe_start);
         assert!(!glance(&[0x7c, 0x81, 1, 2]).keyframe_start);
         assert!(!glance(&[0x41, 1, 2]).keyframe_start);

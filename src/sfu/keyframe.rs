@@ -9,6 +9,7 @@ pub const MIN_INTERVAL: Duration = Duration::from_millis(500);
 #[derive(Debug, Clone, Copy, Default)]
 pub struct KeyframeRequests {
     wanted: bool,
+    unanswered: bool,
     last: Option<Instant>,
 }
 
@@ -21,21 +22,28 @@ impl KeyframeRequests {
     /// A keyframe begins: everybody is served.
     pub const fn arrived(&mut self) {
         self.wanted = false;
+        self.unanswered = false;
     }
 
-    /// When to ask, if at all. An unanswered request is repeated.
-    #[must_use]
-    pub fn poll_timeout(&self, now: Instant) -> Option<Instant> {
-        self.wanted.then(|| self.last.map_or(now, |last| last + MIN_INTERVAL))
+    fn is_time(&self, now: Instant) -> bool {
+        self.last.is_none_or(|last| now.saturating_duration_since(last) >= MIN_INTERVAL)
     }
 
     /// Whether to ask now; if so, that counts as asked.
     pub fn due(&mut self, now: Instant) -> bool {
-        let due = self.poll_timeout(now).is_some_and(|at| at <= now);
+        let due = self.wanted && self.is_time(now);
         if due {
-            self.last = Some(now);
+            *self = Self { wanted: false, unanswered: true, last: Some(now) };
         }
         due
+    }
+
+    /// Whether the last request has had no answer in time. Told once: whoever still waits must [`want`](Self::want) again, so
+    /// that nobody is asked for what nobody waits for.
+    pub fn overdue(&mut self, now: Instant) -> bool {
+        let overdue = self.unanswered && self.is_time(now);
+        self.unanswered &= !overdue;
+        overdue
     }
 }
 
@@ -45,7 +53,7 @@ mod tests {
 
     #[test]
     #[expect(clippy::disallowed_methods, reason = "a test needs some instant to begin with")]
-    fn a_thousand_wishes_are_one_request_and_it_is_repeated_until_answered() {
+    fn a_thousand_wishes_are_one_request_and_one_without_answer_is_told() {
         let start = Instant::now();
         let mut requests = KeyframeRequests::default();
         assert!(!requests.due(start));
@@ -53,11 +61,14 @@ mod tests {
             requests.want();
         }
         assert!(requests.due(start));
-        assert!(!requests.due(start + MIN_INTERVAL / 2));
-        assert!(requests.due(start + MIN_INTERVAL));
-        requests.arrived();
-        assert_eq!(requests.poll_timeout(start + MIN_INTERVAL * 3), None);
         requests.want();
-        assert!(requests.due(start + MIN_INTERVAL * 3));
+        assert!(!requests.due(start + MIN_INTERVAL / 2) && !requests.overdue(start + MIN_INTERVAL / 2));
+        assert!(requests.due(start + MIN_INTERVAL));
+        assert!(requests.overdue(start + MIN_INTERVAL * 2));
+        assert!(!requests.overdue(start + MIN_INTERVAL * 2) && !requests.due(start + MIN_INTERVAL * 2));
+        requests.want();
+        assert!(requests.due(start + MIN_INTERVAL * 2));
+        requests.arrived();
+        assert!(!requests.overdue(start + MIN_INTERVAL * 3));
     }
 }

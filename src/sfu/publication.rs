@@ -85,6 +85,26 @@ impl Layer {
         self.last_packet.is_some_and(|last| now.saturating_duration_since(last) < SILENT_AFTER)
     }
 
+    /// Whether this packet is known to be the first of its picture: the one before it belongs to another.
+    fn begins_picture(&self, packet: &Inbound<'_>) -> bool {
+        self.cache.get(packet.sequence - 1).is_some_and(|before| before.timestamp != packet.timestamp)
+    }
+
+    /// Takes note of a cached packet for the open group of pictures; late packets of older ones don't count.
+    fn grow_group(&mut self, packet: &Inbound<'_>, begins: bool) {
+        let late = self.group.is_some_and(|group| packet.sequence < group.sequence);
+        let same_picture = self.group.is_some_and(|group| packet.timestamp == group.timestamp);
+        // A picture's first packet may come late, after others of it; a second start in one picture is none.
+        if begins && late == same_picture {
+            self.keyframes.arrived();
+            let held = (packet.sequence..=self.cache.highest()).filter_map(|sequence| self.cache.get(sequence));
+            let octets = held.map(|entry| entry.payload_len() as u64).sum();
+            self.group = Some(Group { sequence: packet.sequence, timestamp: packet.timestamp, octets });
+        } else if let Some(group) = self.group.as_mut().filter(|_| !late) {
+            group.octets += packet.payload.len() as u64;
+        }
+    }
+
     /// The open group of pictures, if a late subscriber should be shown it at once.
     pub(super) fn replayable(&self) -> Option<Group> {
         self.group.filter(|group| group.octets <= MAX_REPLAY && self.cache.get(group.sequence).is_some())
@@ -122,6 +142,12 @@ impl Publication {
         }
     }
 
+    /// Whether `source` is one of this publication's encodings, in its present life.
+    pub(super) fn has(&self, source: Source) -> bool {
+        let layer = self.layers.get(usize::from(source.layer));
+        source.serial == self.serial && layer.is_some_and(|layer| layer.generation == source.generation)
+    }
+
     pub(super) fn source(&self, key: usize, layer: u8) -> Source {
         let generation = self.layers[usize::from(layer)].generation;
         Source { publication: key, serial: self.serial, layer, generation }
@@ -130,13 +156,15 @@ impl Publication {
     /// Takes one packet. Returns whether what flows has changed, so that receivers must be looked at anew.
     pub(super) fn ingest(&mut self, layer: u8, packet: &Inbound<'_>, now: Instant) -> Result<bool, Rejected> {
         let facts = Facts::of(packet);
+        let other_codec = self.codec != Some(packet.codec);
         let Some(layer) = self.layers.get_mut(usize::from(layer)) else { return Ok(false) };
+        let begins = facts.keyframe_start && (!facts.bare_slice || layer.begins_picture(packet));
         layer.cache.insert(&Incoming {
             sequence: packet.sequence,
             timestamp: packet.timestamp,
             codec: Some(packet.codec),
             marker: packet.marker,
-            keyframe_start: facts.keyframe_start,
+            keyframe_start: begins,
             primary: facts.primary,
             numbers: facts.numbers,
             payload: packet.payload,
@@ -145,26 +173,20 @@ impl Publication {
             layer.pending.push(packet.sequence);
         }
         layer.metered += packet.payload.len() as u64;
-        let octets = packet.payload.len() as u64;
         if packet.sequence == layer.cache.highest() {
             layer.latest_timestamp = packet.timestamp;
         }
-        // A parameter set and the slice behind it are two keyframe starts of one picture.
-        let same_picture = layer.group.is_some_and(|group| group.timestamp == packet.timestamp);
-        if facts.keyframe_start && !same_picture {
-            layer.keyframes.arrived();
-            layer.group = Some(Group { sequence: packet.sequence, timestamp: packet.timestamp, octets });
-        } else if let Some(group) = &mut layer.group {
-            group.octets += octets;
+        if other_codec {
+            (layer.group, layer.size) = (None, None);
         }
+        layer.grow_group(packet, begins);
         let rate = packet.codec.clock_rate();
         let arrival = self.clock.unix_nanos(now);
-        layer.timeline.get_or_insert(Timeline::from_arrival(rate, packet.timestamp, arrival));
+        layer.timeline.get_or_insert(Timeline::from_arrival(rate, packet.timestamp, arrival)).follow(packet.timestamp);
         let grown = facts.size.is_some() && facts.size != layer.size;
         layer.size = facts.size.or(layer.size);
         let woke = !layer.flows(now);
         layer.last_packet = Some(now);
-        let other_codec = self.codec != Some(packet.codec);
         self.codec = Some(packet.codec);
         Ok(grown || woke || other_codec)
     }
@@ -239,6 +261,8 @@ impl Publication {
 #[derive(Debug, Default)]
 struct Facts {
     keyframe_start: bool,
+    /// An H.264 slice without its parameter sets, which may come in a packet before it.
+    bare_slice: bool,
     size: Option<(u16, u16)>,
     numbers: vp8::Numbers,
     primary: u16,
@@ -255,11 +279,16 @@ impl Facts {
             },
             Codec::Vp8 => {
                 let seen = vp8::glance(packet.payload);
-                Self { keyframe_start: seen.keyframe_start, size: seen.size, numbers: seen.numbers, primary: 0 }
+                Self { keyframe_start: seen.keyframe_start, size: seen.size, numbers: seen.numbers, ..Self::default() }
             }
             Codec::H264(_) => {
                 let seen = h264::glance(packet.payload);
-                Self { keyframe_start: seen.keyframe_start, size: seen.size, ..Self::default() }
+                Self {
+                    keyframe_start: seen.keyframe_start,
+                    bare_slice: !seen.parameter_set,
+                    size: seen.size,
+                    ..Self::default()
+                }
             }
             Codec::Av1 => Self { keyframe_start: av1::begins_keyframe(packet.payload), ..Self::default() },
         }

@@ -15,7 +15,7 @@ use super::input::{Inbound, PublicationSpec, SlotKind, SubscriberSpec};
 use super::output::{Forward, Output, SlotReport, SlotState};
 use super::publication::{Publication, Source};
 use super::routing::{Viewer, publication_for};
-use super::subscription::{REPLAY_BURST, Slot};
+use super::subscription::{Replay, Slot};
 
 /// Forwards decided before they are written: a few kilobytes of them.
 const FORWARDS_AT_ONCE: usize = 128;
@@ -53,8 +53,9 @@ pub struct Router {
     forwards: Vec<Forward>,
     outputs: VecDeque<Output>,
     changed: Vec<usize>,
-    /// Slots whose replay has packets left.
-    replaying: Vec<(usize, usize)>,
+    /// Slots whose replay goes on with the next flush, and those where it goes on with the next tick.
+    replays_due: Vec<(usize, usize)>,
+    replays: Vec<(usize, usize)>,
 }
 
 impl Router {
@@ -73,7 +74,8 @@ impl Router {
             forwards: Vec::new(),
             outputs: VecDeque::new(),
             changed: Vec::new(),
-            replaying: Vec::new(),
+            replays_due: Vec::new(),
+            replays: Vec::new(),
         }
     }
 
@@ -91,12 +93,13 @@ impl Router {
 
     /// The publication is over; its slots go to others or pause.
     pub fn remove_publication(&mut self, key: usize, now: Instant) {
-        let Some(publication) = self.publications.get(key) else { return };
+        let Some(publication) = self.publications.get_mut(key) else { return };
         let lesson = publication.spec.lesson;
-        let receivers = publication.receivers.clone();
-        for (subscriber, slot) in receivers {
+        for (subscriber, slot) in std::mem::take(&mut publication.receivers) {
             self.detach(subscriber, slot);
         }
+        // Its key may soon be another's.
+        self.forwards.retain(|forward| forward.publication != key);
         let publication = self.publications.remove(key);
         self.by_id.remove(&publication.spec.id);
         self.with_pending.retain(|&pending| pending != key);
@@ -172,10 +175,20 @@ impl Router {
 
     /// The publisher began the stream of this encoding anew.
     pub fn restart_layer(&mut self, key: usize, layer: u8) {
-        if let Some(publication) = self.publications.get_mut(key) {
-            publication.restart(layer);
-            self.retarget_all(key);
+        let Some(publication) =
+            self.publications.get(key).filter(|publication| publication.layers.len() > layer.into())
+        else {
+            return;
+        };
+        let source = publication.source(key, layer);
+        for &(subscriber, slot) in &publication.receivers {
+            let slot = &mut self.subscribers[subscriber].slots[slot];
+            let last = slot.last_in().filter(|&(last, _)| last == source);
+            slot.freeze(last.and_then(|(source, timestamp)| instant(&self.publications, source, timestamp)));
         }
+        self.publications[key].restart(layer);
+        self.forwards.retain(|forward| (forward.publication, forward.layer) != (key, layer));
+        self.retarget_all(key);
     }
 
     /// A new subscriber; returns its key. What there is begins to flow at once.
@@ -197,7 +210,11 @@ impl Router {
                 publication.receivers.retain(|&(receiver, _)| receiver != key);
             }
         }
+        let connection = subscriber.spec.connection;
         self.changed.retain(|&changed| changed != key);
+        self.forwards.retain(|forward| forward.connection != connection);
+        self.replays_due.retain(|&(replaying, _)| replaying != key);
+        self.replays.retain(|&(replaying, _)| replaying != key);
         if let Some(lesson) = self.lessons.get_mut(&subscriber.spec.lesson) {
             lesson.subscribers.retain(|&other| other != key);
         }
@@ -274,30 +291,40 @@ impl Router {
     /// [`forwards`](Self::forwards) are to be written and then [`sent`](Self::sent).
     pub fn flush(&mut self) -> bool {
         while self.forwards.len() < FORWARDS_AT_ONCE {
-            let Some(&key) = self.with_pending.last() else { break };
-            let Some(publication) = self.publications.get_mut(key) else {
-                self.with_pending.pop();
-                continue;
-            };
-            if self.flushed_receivers == 0 {
-                for layer in &mut publication.layers {
-                    layer.cache.even_out(&layer.pending);
-                }
-            }
-            let next = publication.receivers.get(self.flushed_receivers).copied();
-            self.flushed_receivers += 1;
-            match next {
-                Some((subscriber, slot)) => self.forward_to(key, subscriber, slot),
-                None => {
-                    for layer in &mut publication.layers {
-                        layer.pending.clear();
-                    }
-                    self.with_pending.pop();
-                    self.flushed_receivers = 0;
-                }
+            if let Some(&key) = self.with_pending.last() {
+                self.flush_next(key);
+            } else if let Some((subscriber, slot)) = self.replays_due.pop() {
+                self.replay(subscriber, slot);
+            } else {
+                break;
             }
         }
         !self.forwards.is_empty()
+    }
+
+    /// Decides for the next receiver of what came of a publication.
+    fn flush_next(&mut self, key: usize) {
+        let Some(publication) = self.publications.get_mut(key) else {
+            self.with_pending.pop();
+            return;
+        };
+        if self.flushed_receivers == 0 {
+            for layer in &mut publication.layers {
+                layer.cache.even_out(&layer.pending);
+            }
+        }
+        let next = publication.receivers.get(self.flushed_receivers).copied();
+        self.flushed_receivers += 1;
+        match next {
+            Some((subscriber, slot)) => self.forward_to(key, subscriber, slot),
+            None => {
+                for layer in &mut publication.layers {
+                    layer.pending.clear();
+                }
+                self.with_pending.pop();
+                self.flushed_receivers = 0;
+            }
+        }
     }
 
     fn forward_to(&mut self, key: usize, subscriber: usize, slot: usize) {
@@ -312,12 +339,17 @@ impl Router {
 
     /// Sends replays on and asks for keyframes. To be called every ten milliseconds or so.
     pub fn tick(&mut self, now: Instant) {
-        for (subscriber, slot) in std::mem::take(&mut self.replaying) {
-            self.replay(subscriber, slot);
-        }
+        self.replays_due.append(&mut self.replays);
         for (key, publication) in &mut self.publications {
-            for (layer, number) in publication.layers.iter_mut().zip(0..) {
-                if layer.flows(now) && layer.keyframes.due(now) {
+            let Publication { layers, receivers, .. } = publication;
+            for (layer, number) in layers.iter_mut().zip(0..).filter(|(layer, _)| layer.flows(now)) {
+                let waits = |&(subscriber, slot): &(usize, usize)| {
+                    self.subscribers.get(subscriber).is_some_and(|receiver| receiver.slots[slot].waits_for(number))
+                };
+                if layer.keyframes.overdue(now) && receivers.iter().any(waits) {
+                    layer.keyframes.want();
+                }
+                if layer.keyframes.due(now) {
                     self.outputs.push_back(Output::KeyframeRequest { publication: key, layer: number });
                 }
             }
@@ -462,28 +494,27 @@ impl Router {
             let live = publication.layers[usize::from(target)].latest_timestamp;
             let gap = gap_nanos(receiver, &self.publications, source, live);
             receiver.begin(source, entry, publication, gap, true);
-            self.replay(subscriber, slot);
+            self.replays_due.push((subscriber, slot));
         } else {
             self.want_keyframe(key, target);
         }
     }
 
-    /// Sends a slot's replay on by one burst.
+    /// Sends a slot's replay on by one burst. Nothing may be pending: it would be sent twice.
     fn replay(&mut self, subscriber: usize, slot: usize) {
         let Some(receiver) = self.subscribers.get_mut(subscriber) else { return };
         let connection = receiver.spec.connection;
         let sending = &mut receiver.slots[slot];
-        let (Some(next), Some(source)) = (sending.replay, sending.current) else { return };
+        let (Some(replay), Some(source)) = (sending.replay, sending.current) else { return };
         let Some(publication) = self.publications.get(source.publication) else { return };
         let cache = &publication.layers[usize::from(source.layer)].cache;
-        let end = cache.highest() + 1;
-        let upto = end.min(next + REPLAY_BURST as u64);
-        for entry in (next..upto).filter_map(|sequence| cache.get(sequence)) {
+        let upto = replay.upto(cache.highest());
+        for entry in (replay.next..upto).filter_map(|sequence| cache.get(sequence)) {
             self.forwards.extend(sending.forward(connection, entry));
         }
-        sending.replay = (upto < end).then_some(upto);
+        sending.replay = Replay::after(upto, cache.highest());
         if sending.replay.is_some() {
-            self.replaying.push((subscriber, slot));
+            self.replays.push((subscriber, slot));
         }
     }
 }
@@ -520,26 +551,26 @@ fn forward_pending(
     publications: &Slab<Publication>,
     forwards: &mut Vec<Forward>,
 ) -> bool {
-    // A replay catches up from the cache, in which these packets are too.
-    if slot.replay.is_some() {
-        return false;
-    }
     if let Some(source) = slot.current {
         let layer = &publication.layers[usize::from(source.layer)];
-        for entry in layer.pending.iter().filter_map(|&sequence| layer.cache.get(sequence)) {
+        // A replay takes from the cache what is still before it, and these packets are there too.
+        let live = slot.replay.map_or(u64::MAX, |replay| replay.next);
+        for entry in layer.pending.iter().filter(|&&sequence| sequence < live).filter_map(|&one| layer.cache.get(one)) {
             forwards.extend(slot.forward(connection, entry));
         }
     }
-    let Some(target) = slot.target.filter(|&target| slot.current.is_none_or(|source| source.layer != target)) else {
-        return false;
-    };
+    let Some(target) = slot.target.filter(|&target| slot.waits_for(target)) else { return false };
     let layer = &publication.layers[usize::from(target)];
-    let entries = || layer.pending.iter().filter_map(|&sequence| layer.cache.get(sequence));
-    let Some(first) = entries().find(|entry| entry.keyframe_start) else { return false };
+    let mut entries = layer.pending.iter().filter_map(|&sequence| layer.cache.get(sequence));
+    if !entries.any(|entry| entry.keyframe_start) {
+        return false;
+    }
+    // The picture's first packet may have come late, after others of it.
+    let Some(first) = layer.group.and_then(|group| layer.cache.get(group.sequence)) else { return false };
     let source = publication.source(key, target);
     let gap = gap_nanos(slot, publications, source, first.timestamp);
     slot.begin(source, first, publication, gap, false);
-    for entry in entries().filter(|entry| entry.sequence >= first.sequence) {
+    for entry in (first.sequence..=layer.cache.highest()).filter_map(|sequence| layer.cache.get(sequence)) {
         forwards.extend(slot.forward(connection, entry));
     }
     true

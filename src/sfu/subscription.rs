@@ -12,12 +12,34 @@ use super::input::{SlotCodec, SlotSpec};
 use super::output::{Forward, Paused, SlotReport, SlotState};
 use super::publication::{Publication, Source};
 
-/// Packets of a replay that are sent at once; the rest follow with the ticks, so that a burst never fills a school's queue.
-pub(super) const REPLAY_BURST: usize = 6;
+/// A replay sends so many packets at once, and with each tick so many more than came since: a burst never fills a school's
+/// queue, and it catches up with any source.
+const REPLAY_BURST: u64 = 6;
 /// A packet that was asked for twice within this time is retransmitted once: the second request crossed it on its way.
 const RETRANSMISSION_GRACE: Duration = Duration::from_millis(20);
 /// So many retransmissions are remembered for that.
 const RECENT: usize = 32;
+
+/// How far a replay is.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Replay {
+    /// The next packet. What came before it was sent, so far as it came.
+    pub(super) next: u64,
+    /// Where the source was when the replay last went on.
+    highest: u64,
+}
+
+impl Replay {
+    /// The packet before which the replay pauses, when the source is at `highest`.
+    pub(super) fn upto(&self, highest: u64) -> u64 {
+        (highest + 1).min(self.next + REPLAY_BURST + (highest - self.highest))
+    }
+
+    /// The replay after it went up to `next`, if anything is left.
+    pub(super) fn after(next: u64, highest: u64) -> Option<Self> {
+        (next <= highest).then_some(Self { next, highest })
+    }
+}
 
 /// One m-line of a subscriber.
 #[derive(Debug)]
@@ -27,8 +49,8 @@ pub struct Slot {
     pub(super) cap: Option<u8>,
     pub(super) target: Option<u8>,
     pub(super) current: Option<Source>,
-    /// The next packet of a replay; `None` when the slot is live.
-    pub(super) replay: Option<u64>,
+    /// `None` when the slot is live.
+    pub(super) replay: Option<Replay>,
     paused: Option<Paused>,
     rewriter: Rewriter<Source>,
     codec: Option<SlotCodec>,
@@ -79,9 +101,14 @@ impl Slot {
         }
     }
 
-    /// Lets go of what flowed, whose last packet was made at `last_nanos` of the server's clock.
-    pub(super) fn detach(&mut self, last_nanos: Option<i64>) {
+    /// What flowed last may be gone when the next source begins; its last packet was made at `last_nanos` of the server's clock.
+    pub(super) fn freeze(&mut self, last_nanos: Option<i64>) {
         self.frozen = last_nanos.or(self.frozen);
+    }
+
+    /// Lets go of what flowed; see [`freeze`](Self::freeze).
+    pub(super) fn detach(&mut self, last_nanos: Option<i64>) {
+        self.freeze(last_nanos);
         self.publication = None;
         self.current = None;
         self.target = None;
@@ -106,6 +133,10 @@ impl Slot {
 
     /// Brings target and pause in line with what the publication offers and what was allocated. Returns whether a keyframe is needed.
     pub(super) fn retarget(&mut self, publication: &Publication, allocation: Allocation) -> bool {
+        if !self.current.is_some_and(|source| publication.has(source)) {
+            self.current = None;
+            self.replay = None;
+        }
         let Some(sent) = publication.codec else {
             self.pause(Paused::SourceSilent);
             return false;
@@ -120,16 +151,13 @@ impl Slot {
             return false;
         };
         self.target = Some(layer);
-        let alive = self.current.is_some_and(|source| {
-            source.serial == publication.serial
-                && publication.layers[usize::from(source.layer)].generation == source.generation
-        });
-        if !alive {
-            self.current = None;
-            self.replay = None;
-        }
-        self.paused = if alive { None } else { Some(Paused::WaitingForKeyframe) };
-        self.current.is_none_or(|source| source.layer != layer)
+        self.paused = if self.current.is_some() { None } else { Some(Paused::WaitingForKeyframe) };
+        self.waits_for(layer)
+    }
+
+    /// Whether this encoding is to flow but doesn't yet.
+    pub(super) fn waits_for(&self, layer: u8) -> bool {
+        self.target == Some(layer) && self.current.is_none_or(|source| source.layer != layer)
     }
 
     fn pause(&mut self, why: Paused) {
@@ -160,7 +188,7 @@ impl Slot {
         };
         self.rewriter.begin(source, start, gap_nanos);
         self.current = Some(source);
-        self.replay = replay.then_some(entry.sequence);
+        self.replay = Replay::after(entry.sequence, layer.cache.highest()).filter(|_| replay);
         self.paused = None;
     }
 
@@ -169,7 +197,7 @@ impl Slot {
         self.rewriter.last_in()
     }
 
-    /// See [`detach`](Self::detach).
+    /// See [`freeze`](Self::freeze).
     pub(super) const fn frozen(&self) -> Option<i64> {
         self.frozen
     }
