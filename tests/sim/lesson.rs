@@ -1,0 +1,289 @@
+//! The story's stage: one lesson on one worker, told the time a millisecond at a time.
+
+use std::collections::HashSet;
+use std::time::{Duration, Instant};
+
+use mingshi::id::{LessonId, ParticipantId};
+use mingshi::rtp::codec::Codec;
+use mingshi::sfu::input::{End, SlotKind};
+use mingshi::sfu::output::SlotState;
+use mingshi::sfu::{Output, Router, SubscriberSpec};
+use mingshi::transport::Identity;
+use mingshi::units::ServerClock;
+use mingshi::worker::egress::{Egress, Receiver};
+use mingshi::worker::socket::Path;
+
+use super::chance::Chance;
+use super::classroom::{BROWSER, Classroom, Feedback};
+use super::encoder::Track;
+use super::line::Quality;
+use super::publisher::Publisher;
+use super::stream::Stream;
+
+pub const fn secs(secs: u64) -> Duration {
+    Duration::from_secs(secs)
+}
+
+pub const fn millis(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}
+
+/// A classroom of the story.
+pub type Room = usize;
+
+/// One lesson.
+pub struct Lesson {
+    id: LessonId,
+    began: Instant,
+    pub now: Instant,
+    clock: ServerClock,
+    pub router: Router,
+    egress: Egress,
+    identity: Identity,
+    chance: Chance,
+    tracks: u16,
+    pub publishers: Vec<Publisher>,
+    pub rooms: Vec<Classroom>,
+    /// Every index that was sealed: to whom, in which stream.
+    sealed: HashSet<(usize, u32, u64)>,
+    steps: u64,
+}
+
+impl Lesson {
+    #[expect(clippy::disallowed_methods, reason = "simulated time needs some instant to begin with")]
+    pub fn new(seed: u64) -> Self {
+        let began = Instant::now();
+        let clock = ServerClock::new(began, 1_795_000_000_000_000_000);
+        Self {
+            id: LessonId::from_u64(1),
+            began,
+            now: began,
+            clock,
+            router: Router::new(clock),
+            egress: Egress::new(64),
+            identity: Identity::generate().expect("the machine has randomness"),
+            chance: Chance::new(seed),
+            tracks: 0,
+            publishers: Vec::new(),
+            rooms: Vec::new(),
+            sealed: HashSet::new(),
+            steps: 0,
+        }
+    }
+
+    /// A publisher begins to send.
+    pub fn publish(&mut self, end: End, mut tracks: Vec<Track>, quality: Quality) -> usize {
+        for track in &mut tracks {
+            self.tracks += 1;
+            track.number = self.tracks;
+            track.encodings.iter_mut().for_each(|encoding| encoding.start(&mut self.chance));
+        }
+        self.publishers.push(Publisher::new(end, tracks, quality, self.now, &mut self.chance));
+        self.publishers.len() - 1
+    }
+
+    pub fn studio(&mut self, tracks: Vec<Track>) -> usize {
+        self.publish(End::Studio, tracks, Quality::GOOD)
+    }
+
+    /// A publisher ends, all its publications with it.
+    pub fn unpublish(&mut self, publisher: usize) {
+        let publisher = &mut self.publishers[publisher];
+        publisher.gone = true;
+        for publication in publisher.publications.iter_mut().filter_map(Option::take) {
+            self.router.remove_publication(publication, self.now);
+        }
+    }
+
+    /// A classroom that plays what browsers play connects in the midst of the next round of packets.
+    pub fn join(&mut self, quality: Quality) -> Room {
+        self.join_as(None, BROWSER, quality)
+    }
+
+    /// A classroom that plays this much connects, as somebody who may publish too.
+    pub fn join_as(&mut self, publisher: Option<usize>, able: &[Codec], quality: Quality) -> Room {
+        let stranger = ParticipantId::from_u64(self.chance.number());
+        let participant = publisher.map_or(stranger, |publisher| self.publishers[publisher].participant);
+        self.rooms.push(Classroom::new(participant, able, quality, &self.identity, &mut self.chance, self.now));
+        self.rooms.len() - 1
+    }
+
+    pub fn leave(&mut self, room: Room) {
+        let room = &mut self.rooms[room];
+        room.left = true;
+        if let Some(key) = room.key.take() {
+            self.router.remove_subscriber(key);
+        }
+    }
+
+    pub fn set_stage(&mut self, publishers: &[usize]) {
+        let participants = publishers.iter().map(|&publisher| self.publishers[publisher].participant).collect();
+        self.router.set_stage(self.id, participants, self.now);
+    }
+
+    pub fn cap(&mut self, room: Room, kind: SlotKind, cap: Option<u8>) {
+        self.router.cap_layer(self.id, self.rooms[room].participant, (kind, 0), cap);
+    }
+
+    pub fn restart(&mut self, publisher: usize, track: usize, layer: usize) {
+        self.publishers[publisher].tracks[track].encodings[layer].restart(&mut self.chance);
+    }
+
+    pub fn below(&mut self, end: u64) -> u64 {
+        self.chance.below(end)
+    }
+
+    /// Lets time pass.
+    pub fn run(&mut self, duration: Duration) {
+        for _ in 0..duration.as_millis() {
+            self.step();
+        }
+    }
+
+    fn step(&mut self) {
+        self.steps += 1;
+        self.now += Duration::from_millis(1);
+        let (now, clock) = (self.now, self.clock);
+        for publisher in &mut self.publishers {
+            publisher.produce(&clock, self.began, now, &mut self.chance);
+            publisher.arrive(&mut self.router, self.id, &clock, now);
+        }
+        self.hear();
+        self.admit();
+        if self.steps.is_multiple_of(10) {
+            self.publishers.iter_mut().filter(|publisher| !publisher.gone).for_each(|publisher| publisher.repair(now));
+            self.router.tick(now);
+        }
+        if self.steps.is_multiple_of(100) {
+            self.router.measure(now);
+        }
+        self.forward();
+        self.obey();
+        if self.steps.is_multiple_of(1_000) {
+            self.report();
+        }
+        self.rooms.iter_mut().filter(|room| !room.left).for_each(|room| room.live(now));
+    }
+
+    /// What classrooms ask for.
+    fn hear(&mut self) {
+        for room in self.rooms.iter_mut().filter(|room| !room.left) {
+            let Some(key) = room.key else { continue };
+            for feedback in room.up.arrived(self.now) {
+                match feedback {
+                    Feedback::Nack(ssrc, sequences) => self.router.nack(key, ssrc, &sequences, self.now),
+                    Feedback::Pli(ssrc) => self.router.keyframe_request(key, ssrc),
+                }
+            }
+        }
+    }
+
+    fn admit(&mut self) {
+        for (connection, room) in self.rooms.iter_mut().enumerate() {
+            if room.key.is_none() && !room.left {
+                let slots = room.streams.iter().map(|stream| stream.spec.clone()).collect();
+                let spec =
+                    SubscriberSpec { lesson: self.id, participant: room.participant, connection, source: None, slots };
+                room.joined = self.now;
+                room.key = Some(self.router.add_subscriber(spec, self.now));
+            }
+        }
+    }
+
+    /// The worker's last step with real sealing; what opens again goes down the classroom's line.
+    fn forward(&mut self) {
+        let mut datagrams = Vec::new();
+        let mut send = |path: &Path, contents: &[u8], segment: usize| {
+            let room = usize::from(path.remote.port());
+            datagrams.extend(contents.chunks(segment).map(|datagram| (room, datagram.to_vec())));
+            Ok(())
+        };
+        while self.router.flush() {
+            for forward in self.router.forwards() {
+                assert!(
+                    self.sealed.insert((forward.connection, forward.ssrc, forward.sequence)),
+                    "an index is sealed twice: {forward:?}"
+                );
+                let room = &mut self.rooms[forward.connection];
+                assert!(!room.left, "a packet to a classroom that left");
+                let (cache, entry) = self.router.packet(forward).expect("what was decided on just now is held");
+                let path = Path { remote: ([192, 0, 2, 1], forward.connection as u16).into(), local: None };
+                let Classroom { sealer, transport_sequence, .. } = room;
+                let mut receiver = Receiver { sealer, path, transport_cc: Some(3), transport_sequence };
+                self.egress.write(forward, cache, entry, &mut receiver, &mut send);
+            }
+            self.router.sent();
+        }
+        self.egress.flush(&mut send);
+        for (room, datagram) in datagrams {
+            let room = &mut self.rooms[room];
+            let plain = room.opener.open_rtp(&datagram).expect("what is sealed opens at its receiver");
+            room.down.send(self.now, plain.to_vec());
+        }
+    }
+
+    /// Does what the router wants done.
+    fn obey(&mut self) {
+        while let Some(output) = self.router.poll_output() {
+            match output {
+                Output::KeyframeRequest { publication, layer } => {
+                    let owner = self.publishers.iter_mut().find_map(|publisher| {
+                        let track = publisher.publications.iter().position(|&one| one == Some(publication))?;
+                        Some((publisher, track))
+                    });
+                    let (publisher, track) = owner.expect("somebody publishes it");
+                    publisher.ask(track, layer, self.now);
+                }
+                Output::Slots { connection, slots, .. } => self.rooms[connection].slots = slots,
+                Output::Publication { .. } => {}
+            }
+        }
+    }
+
+    fn report(&mut self) {
+        for room in &mut self.rooms {
+            if let Some(key) = room.key {
+                room.reports.extend(self.router.reports(key).map(|report| (self.now, report)));
+            }
+        }
+    }
+
+    pub fn stream(&self, room: Room, kind: SlotKind, index: u8) -> &Stream {
+        self.rooms[room].stream(kind, index)
+    }
+
+    /// Checks that everything was played in step with the server's clock.
+    pub fn keeps_step(&self, room: Room) {
+        for kind in [SlotKind::Camera, SlotKind::Voice, SlotKind::Slides] {
+            self.rooms[room].keeps_step(kind, &self.clock);
+        }
+    }
+
+    /// How long a classroom waited for its first picture of the camera, or for a source that came later.
+    pub fn waited(&self, room: Room, kind: SlotKind) -> Option<Duration> {
+        let first = self.stream(room, kind, 0).played.first()?;
+        Some(first.at.saturating_duration_since(self.rooms[room].joined))
+    }
+
+    /// The longest time without a new picture since `since`, up to now.
+    pub fn longest_freeze(&self, room: Room, kind: SlotKind, since: Instant) -> Duration {
+        let played = self.stream(room, kind, 0).played.iter().map(|played| played.at).filter(|&at| at >= since);
+        let moments: Vec<Instant> = played.chain([self.now]).collect();
+        let gap = |pair: &[Instant]| pair[1].saturating_duration_since(pair[0]);
+        moments.windows(2).map(gap).max().unwrap_or_default().max(moments[0].saturating_duration_since(since))
+    }
+
+    pub fn camera(&self, room: Room) -> &Stream {
+        self.stream(room, SlotKind::Camera, 0)
+    }
+
+    pub fn voice(&self, room: Room) -> &Stream {
+        self.stream(room, SlotKind::Voice, 0)
+    }
+
+    /// What a classroom was told of a slot.
+    pub fn slot(&self, room: Room, kind: SlotKind, index: u8) -> &SlotState {
+        let slots = &self.rooms[room].slots;
+        slots.iter().find(|slot| (slot.slot, slot.index) == (kind, index)).expect("it was told of its slots")
+    }
+}
