@@ -144,7 +144,8 @@ fn sps_size(sps: &[u8]) -> Option<(u16, u16)> {
     bits.bit()?;
     let (mut crop_x, mut crop_y) = (0, 0);
     if bits.bit()? == 1 {
-        let (unit_x, unit_y) = (if chroma_format == 1 || chroma_format == 2 { 2 } else { 1 }, if chroma_format == 1 { 2 } else { 1 });
+        let (unit_x, unit_y) =
+            (if chroma_format == 1 || chroma_format == 2 { 2 } else { 1 }, if chroma_format == 1 { 2 } else { 1 });
         crop_x = bits.ue()?.checked_add(bits.ue()?)?.checked_mul(unit_x)?;
         crop_y = bits.ue()?.checked_add(bits.ue()?)?.checked_mul(unit_y * (2 - frame_only))?;
     }
@@ -158,8 +159,8 @@ mod tests {
 
     /// x264's sequence parameter set for 1280×720 constrained baseline.
     const SPS_720: &[u8] = &[
-        0x67, 0x42, 0xc0, 0x1f, 0xd9, 0x00, 0x50, 0x05, 0xbb, 0x01, 0x6a, 0x02, 0x02, 0x02, 0x80, 0x00, 0x00, 0x03, 0x00,
-        0x80, 0x00, 0x00, 0x0f, 0x07, 0x8c, 0x19, 0x20,
+        0x67, 0x42, 0xc0, 0x1f, 0xd9, 0x00, 0x50, 0x05, 0xbb, 0x01, 0x6a, 0x02, 0x02, 0x02, 0x80, 0x00, 0x00, 0x03,
+        0x00, 0x80, 0x00, 0x00, 0x0f, 0x07, 0x8c, 0x19, 0x20,
     ];
 
     #[test]

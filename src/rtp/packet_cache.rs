@@ -101,12 +101,7 @@ impl PacketCache {
     #[must_use]
     pub fn new(packets: usize, bytes: usize) -> Self {
         assert!(packets.is_power_of_two() && bytes > 2 * (TEMPLATE_HEADER + MAX_PAYLOAD + MAX_PADDING));
-        Self {
-            entries: vec![Entry::default(); packets].into(),
-            data: vec![0; bytes].into(),
-            written: 0,
-            highest: 0,
-        }
+        Self { entries: vec![Entry::default(); packets].into(), data: vec![0; bytes].into(), written: 0, highest: 0 }
     }
 
     fn slot(&self, sequence: u64) -> usize {
@@ -175,7 +170,8 @@ impl PacketCache {
     #[must_use]
     pub fn get(&self, sequence: u64) -> Option<&Entry> {
         let entry = &self.entries[self.slot(sequence)];
-        let held = entry.sequence == sequence && sequence != 0 && self.written - entry.position <= self.data.len() as u64;
+        let held =
+            entry.sequence == sequence && sequence != 0 && self.written - entry.position <= self.data.len() as u64;
         held.then_some(entry)
     }
 

@@ -121,7 +121,12 @@ mod tests {
         let mut statistics = Statistics::new(7, 90_000, 65_536);
         for step in 0..200u64 {
             let late = if step % 2 == 0 { 10_000 } else { 0 };
-            statistics.arrived(65_536 + step, step as u32 * 1_800, 1_000, start + Duration::from_micros(step * 20_000 + late));
+            statistics.arrived(
+                65_536 + step,
+                step as u32 * 1_800,
+                1_000,
+                start + Duration::from_micros(step * 20_000 + late),
+            );
         }
         let jitter = statistics.report(start).jitter;
         assert!((800..1_000).contains(&jitter), "10 ms of 90 kHz are 900 ticks: {jitter}");

@@ -26,7 +26,14 @@ impl Arrivals {
     /// With a time line that begins at `now`.
     #[must_use]
     pub fn new(now: Instant) -> Self {
-        Self { origin: now, extender: Extender::default(), arrivals: VecDeque::new(), next_base: None, count: 0, due: None }
+        Self {
+            origin: now,
+            extender: Extender::default(),
+            arrivals: VecDeque::new(),
+            next_base: None,
+            count: 0,
+            due: None,
+        }
     }
 
     /// Takes note of a packet with this transport-wide number.

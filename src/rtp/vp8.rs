@@ -114,9 +114,9 @@ impl Offsets {
     #[must_use]
     pub fn apply(self, numbers: Numbers) -> Numbers {
         Numbers {
-            picture: numbers.picture.map(|(picture, long)| {
-                (picture.wrapping_add(self.picture) & if long { 0x7fff } else { 0x7f }, long)
-            }),
+            picture: numbers
+                .picture
+                .map(|(picture, long)| (picture.wrapping_add(self.picture) & if long { 0x7fff } else { 0x7f }, long)),
             base_layer: numbers.base_layer.map(|base| base.wrapping_add(self.base_layer)),
         }
     }

@@ -173,7 +173,10 @@ impl Publication {
     pub(super) fn anchor(&mut self, layer: u8, timestamp: u32, unix_nanos: i64) {
         let rate = self.spec.kind.clock_rate();
         if let Some(layer) = self.layers.get_mut(usize::from(layer)) {
-            layer.timeline.get_or_insert(Timeline::from_arrival(rate, timestamp, unix_nanos)).anchor(timestamp, unix_nanos);
+            layer
+                .timeline
+                .get_or_insert(Timeline::from_arrival(rate, timestamp, unix_nanos))
+                .anchor(timestamp, unix_nanos);
         }
     }
 
@@ -245,9 +248,11 @@ impl Facts {
     fn of(packet: &Inbound<'_>) -> Self {
         match packet.codec {
             Codec::Opus => Self { keyframe_start: true, ..Self::default() },
-            Codec::Red => {
-                Self { keyframe_start: true, primary: red::primary_offset(packet.payload).unwrap_or(0) as u16, ..Self::default() }
-            }
+            Codec::Red => Self {
+                keyframe_start: true,
+                primary: red::primary_offset(packet.payload).unwrap_or(0) as u16,
+                ..Self::default()
+            },
             Codec::Vp8 => {
                 let seen = vp8::glance(packet.payload);
                 Self { keyframe_start: seen.keyframe_start, size: seen.size, numbers: seen.numbers, primary: 0 }

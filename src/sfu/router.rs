@@ -17,6 +17,9 @@ use super::publication::{Publication, Source};
 use super::routing::{Viewer, publication_for};
 use super::subscription::{REPLAY_BURST, Slot};
 
+/// Forwards decided before they are written: a few kilobytes of them.
+const FORWARDS_AT_ONCE: usize = 128;
+
 /// One receiving connection.
 #[derive(Debug)]
 struct Subscriber {
@@ -45,6 +48,8 @@ pub struct Router {
     lessons: HashMap<LessonId, Lesson>,
     next_serial: u64,
     with_pending: Vec<usize>,
+    /// How many receivers of the last of them have been served.
+    flushed_receivers: usize,
     forwards: Vec<Forward>,
     outputs: VecDeque<Output>,
     changed: Vec<usize>,
@@ -64,6 +69,7 @@ impl Router {
             lessons: HashMap::new(),
             next_serial: 0,
             with_pending: Vec::new(),
+            flushed_receivers: 0,
             forwards: Vec::new(),
             outputs: VecDeque::new(),
             changed: Vec::new(),
@@ -212,10 +218,19 @@ impl Router {
     }
 
     /// Caps a slot of every connection of `participant` to so many places up the ladder.
-    pub fn cap_layer(&mut self, lesson: LessonId, participant: ParticipantId, (kind, index): (SlotKind, u8), cap: Option<u8>) {
+    pub fn cap_layer(
+        &mut self,
+        lesson: LessonId,
+        participant: ParticipantId,
+        (kind, index): (SlotKind, u8),
+        cap: Option<u8>,
+    ) {
         let subscribers = self.lessons.get(&lesson).map(|lesson| lesson.subscribers.clone()).unwrap_or_default();
         for key in subscribers {
-            let Some(subscriber) = self.subscribers.get_mut(key).filter(|one| one.spec.participant == participant) else { continue };
+            let Some(subscriber) = self.subscribers.get_mut(key).filter(|one| one.spec.participant == participant)
+            else {
+                continue;
+            };
             let found = subscriber.slots.iter().position(|slot| (slot.spec.kind, slot.spec.index) == (kind, index));
             if let Some(slot) = found {
                 subscriber.slots[slot].cap = cap;
@@ -231,7 +246,8 @@ impl Router {
         let connection = subscriber.spec.connection;
         let Some(slot) = subscriber.slots.iter_mut().find(|slot| slot.spec.ssrc == ssrc) else { return };
         for &sequence in sequence_numbers {
-            let forward = slot.retransmit(connection, sequence, now, |source, sequence| held(publications, source, sequence));
+            let forward =
+                slot.retransmit(connection, sequence, now, |source, sequence| held(publications, source, sequence));
             self.forwards.extend(forward);
         }
     }
@@ -253,25 +269,44 @@ impl Router {
         }
     }
 
-    /// Decides where the packets go that came since the last flush; [`forwards`](Self::forwards) then says so.
-    pub fn flush(&mut self) {
-        for key in self.with_pending.drain(..) {
-            let Some(publication) = self.publications.get_mut(key) else { continue };
-            for layer in &mut publication.layers {
-                layer.cache.even_out(&layer.pending);
-            }
-            let publication = &self.publications[key];
-            for &(subscriber, slot) in &publication.receivers {
-                let Some(receiver) = self.subscribers.get_mut(subscriber) else { continue };
-                let connection = receiver.spec.connection;
-                let Some(slot) = receiver.slots.get_mut(slot) else { continue };
-                if forward_pending(slot, connection, key, publication, &self.publications, &mut self.forwards) {
-                    self.changed.push(subscriber);
+    /// Decides where the packets go that came since the last flush, for some receivers at a time, so that what is decided
+    /// is still in the processor's cache when it is written. To be called until it returns false; each time
+    /// [`forwards`](Self::forwards) are to be written and then [`sent`](Self::sent).
+    pub fn flush(&mut self) -> bool {
+        while self.forwards.len() < FORWARDS_AT_ONCE {
+            let Some(&key) = self.with_pending.last() else { break };
+            let Some(publication) = self.publications.get_mut(key) else {
+                self.with_pending.pop();
+                continue;
+            };
+            if self.flushed_receivers == 0 {
+                for layer in &mut publication.layers {
+                    layer.cache.even_out(&layer.pending);
                 }
             }
-            for layer in &mut self.publications[key].layers {
-                layer.pending.clear();
+            let next = publication.receivers.get(self.flushed_receivers).copied();
+            self.flushed_receivers += 1;
+            match next {
+                Some((subscriber, slot)) => self.forward_to(key, subscriber, slot),
+                None => {
+                    for layer in &mut publication.layers {
+                        layer.pending.clear();
+                    }
+                    self.with_pending.pop();
+                    self.flushed_receivers = 0;
+                }
             }
+        }
+        !self.forwards.is_empty()
+    }
+
+    fn forward_to(&mut self, key: usize, subscriber: usize, slot: usize) {
+        let Some(receiver) = self.subscribers.get_mut(subscriber) else { return };
+        let connection = receiver.spec.connection;
+        let Some(slot) = receiver.slots.get_mut(slot) else { return };
+        let publication = &self.publications[key];
+        if forward_pending(slot, connection, key, publication, &self.publications, &mut self.forwards) {
+            self.changed.push(subscriber);
         }
     }
 
@@ -291,8 +326,11 @@ impl Router {
 
     /// Measures what flows and decides anew where that changed. To be called every hundred milliseconds or so.
     pub fn measure(&mut self, now: Instant) {
-        let changed: Vec<usize> =
-            self.publications.iter_mut().filter_map(|(key, publication)| publication.meter(now).then_some(key)).collect();
+        let changed: Vec<usize> = self
+            .publications
+            .iter_mut()
+            .filter_map(|(key, publication)| publication.meter(now).then_some(key))
+            .collect();
         for key in changed {
             self.tell_publication(key);
             self.retarget_all(key);
@@ -346,7 +384,9 @@ impl Router {
     }
 
     fn forget_if_empty(&mut self, lesson: LessonId) {
-        let empty = |lesson: &Lesson| lesson.publications.is_empty() && lesson.subscribers.is_empty() && lesson.stage.is_empty();
+        let empty = |lesson: &Lesson| {
+            lesson.publications.is_empty() && lesson.subscribers.is_empty() && lesson.stage.is_empty()
+        };
         if self.lessons.get(&lesson).is_some_and(empty) {
             self.lessons.remove(&lesson);
         }
@@ -363,7 +403,8 @@ impl Router {
     fn assign_one(&mut self, key: usize, now: Instant) {
         let Some(subscriber) = self.subscribers.get(key) else { return };
         let Some(lesson) = self.lessons.get(&subscriber.spec.lesson) else { return };
-        let specs: Vec<_> = lesson.publications.iter().map(|&publication| &self.publications[publication].spec).collect();
+        let specs: Vec<_> =
+            lesson.publications.iter().map(|&publication| &self.publications[publication].spec).collect();
         let viewer = Viewer { participant: subscriber.spec.participant, source: subscriber.spec.source.as_ref() };
         let wanted: Vec<Option<usize>> = subscriber
             .slots
@@ -387,7 +428,9 @@ impl Router {
 
     fn detach(&mut self, subscriber: usize, slot: usize) {
         let Some(receiver) = self.subscribers.get_mut(subscriber) else { return };
-        let last_nanos = receiver.slots[slot].last_in().and_then(|(source, timestamp)| instant(&self.publications, source, timestamp));
+        let last_nanos = receiver.slots[slot]
+            .last_in()
+            .and_then(|(source, timestamp)| instant(&self.publications, source, timestamp));
         if let Some(publication) = receiver.slots[slot].publication.and_then(|key| self.publications.get_mut(key)) {
             publication.receivers.retain(|&receiver| receiver != (subscriber, slot));
         }
@@ -448,14 +491,16 @@ impl Router {
 /// The packet of a source, if it is still held in the life in which it was sent.
 fn held(publications: &Slab<Publication>, source: Source, sequence: u64) -> Option<&Entry> {
     let publication = publications.get(source.publication).filter(|publication| publication.serial == source.serial)?;
-    let layer = publication.layers.get(usize::from(source.layer)).filter(|layer| layer.generation == source.generation)?;
+    let layer =
+        publication.layers.get(usize::from(source.layer)).filter(|layer| layer.generation == source.generation)?;
     layer.cache.get(sequence)
 }
 
 /// The instant of a source's media time on the server's clock, nanoseconds.
 fn instant(publications: &Slab<Publication>, source: Source, timestamp: u32) -> Option<i64> {
     let publication = publications.get(source.publication).filter(|publication| publication.serial == source.serial)?;
-    let layer = publication.layers.get(usize::from(source.layer)).filter(|layer| layer.generation == source.generation)?;
+    let layer =
+        publication.layers.get(usize::from(source.layer)).filter(|layer| layer.generation == source.generation)?;
     layer.timeline.map(|timeline| timeline.unix_nanos(timestamp))
 }
 

@@ -36,9 +36,13 @@ pub fn publication_for(
         .enumerate()
         .filter(|(_, publication)| publication.kind == kind.media() && may_receive(viewer, publication, stage));
     if let Some(source) = viewer.source {
-        return candidates.filter(|(_, publication)| publication.source == *source).nth(usize::from(index)).map(|(at, _)| at);
+        return candidates
+            .filter(|(_, publication)| publication.source == *source)
+            .nth(usize::from(index))
+            .map(|(at, _)| at);
     }
-    let (mut studio, mut staged): (Vec<_>, Vec<_>) = candidates.partition(|(_, publication)| publication.end == End::Studio);
+    let (mut studio, mut staged): (Vec<_>, Vec<_>) =
+        candidates.partition(|(_, publication)| publication.end == End::Studio);
     staged.sort_by_key(|(_, publication)| stage.iter().position(|&on| on == publication.participant));
     let named = |studio: &[(usize, &&PublicationSpec)], name: &SourceName| {
         studio.iter().position(|(_, publication)| publication.source == *name)
@@ -85,10 +89,17 @@ mod tests {
         let stage: Vec<_> = stage.iter().map(|&id| ParticipantId::from_u64(id)).collect();
         let publications: Vec<_> = publications.iter().collect();
         let viewer = Viewer { participant: ParticipantId::from_u64(viewer), source: None };
-        [(SlotKind::Voice, 0), (SlotKind::Voice, 1), (SlotKind::Slides, 0), (SlotKind::Camera, 0), (SlotKind::Stage, 0), (SlotKind::Stage, 1)]
-            .into_iter()
-            .map(|(kind, index)| publication_for(kind, index, viewer, &publications, &stage))
-            .collect()
+        [
+            (SlotKind::Voice, 0),
+            (SlotKind::Voice, 1),
+            (SlotKind::Slides, 0),
+            (SlotKind::Camera, 0),
+            (SlotKind::Stage, 0),
+            (SlotKind::Stage, 1),
+        ]
+        .into_iter()
+        .map(|(kind, index)| publication_for(kind, index, viewer, &publications, &stage))
+        .collect()
     }
 
     fn lesson() -> Vec<PublicationSpec> {
@@ -118,7 +129,10 @@ mod tests {
 
     #[test]
     fn a_studio_with_one_oddly_named_source_is_still_seen() {
-        let odd = [publication(1, End::Studio, "obs", MediaKind::Voice), publication(1, End::Studio, "obs", MediaKind::Video)];
+        let odd = [
+            publication(1, End::Studio, "obs", MediaKind::Voice),
+            publication(1, End::Studio, "obs", MediaKind::Video),
+        ];
         assert_eq!(slots(9, &odd, &[]), [Some(0), None, None, Some(1), None, None]);
     }
 

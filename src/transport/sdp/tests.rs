@@ -249,7 +249,7 @@ fn obs_publishes_by_ssrc_alone() {
 }
 
 #[test]
-fn gstreamer_offers_its_second_line_for_the_bundle_only() {
+fn webrtcbin_offers_its_second_line_for_the_bundle_only() {
     let (agreed, _) = met(GSTREAMER_PUBLISHER, Role::Publisher);
     assert_eq!(agreed.media.iter().map(|media| media.mid.as_str()).collect::<Vec<_>>(), ["audio0", "video1"]);
     assert_eq!(codecs(&agreed.media[0]), [(97, Codec::Opus, None)]);
