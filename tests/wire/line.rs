@@ -183,11 +183,8 @@ impl Line {
         let end = self.now + span;
         loop {
             self.exchange();
-            let next = [
-                self.flying.keys().next().map(|&(at, _)| at),
-                self.client.poll_timeout(),
-                self.peer.poll_timeout(),
-            ];
+            let next =
+                [self.flying.keys().next().map(|&(at, _)| at), self.client.poll_timeout(), self.peer.poll_timeout()];
             let next = next.into_iter().flatten().min().filter(|&at| at < end);
             let Some(next) = next else { break };
             // A timeout of the past is due now; what is due at once moves time by a little, so that it does move.
