@@ -1,5 +1,6 @@
 //! The command line.
 
+mod check;
 mod demo;
 
 use std::io::Write;
@@ -106,7 +107,7 @@ impl Cli {
             Command::Demo(arguments) => demo::run(config?, arguments).await?,
             Command::Token(arguments) => print(&token(&config?, arguments).await?)?,
             Command::OperatorLink => print(&operator_link(&config?).await?)?,
-            Command::Check { .. } => {}
+            Command::Check { json } => return check::run(config, json).await,
             Command::Openapi => {}
         }
         Ok(ExitCode::SUCCESS)

@@ -22,7 +22,7 @@ use tokio_rustls::TlsAcceptor;
 pub use authority::{AuthorityError, local_addresses};
 pub use lock::{DataFolder, LockError};
 pub use media::MediaSide;
-pub use tls::{Certificates, TlsError};
+pub use tls::{Certificates, TlsError, certificate_files};
 pub use validity::Validity;
 
 use crate::api::{self, ApiState, Clock, Directory, Parts};

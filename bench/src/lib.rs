@@ -1,1 +1,4 @@
 //! Benchmarks and load of mingshi.
+
+pub mod allocations;
+pub mod lesson;

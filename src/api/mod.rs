@@ -42,6 +42,7 @@ pub use media::Media;
 pub use problem::{Document, Kind, Problem};
 pub use state::{ApiState, Parts, Peer};
 pub use tokens::{member, page_url};
+pub use web::has_web_client;
 
 /// The largest JSON body that is read.
 const MAX_JSON: usize = 64 * 1024;

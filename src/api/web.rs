@@ -20,6 +20,12 @@ const NOT_BUILT: &str = "<!doctype html><html lang=zh-CN><meta charset=utf-8><ti
     <h1>The web client has not been built</h1><p>Run <code>npm ci &amp;&amp; npm run build</code> in <code>web-client</code>, \
     then build the server again.</p></html>";
 
+/// Whether the web client was built into this binary.
+#[must_use]
+pub fn has_web_client() -> bool {
+    Files::get(INDEX).is_some()
+}
+
 /// A file of the web client, or its page.
 pub(super) fn serve(request: Request) -> Response {
     if request.method() != Method::GET && request.method() != Method::HEAD {

@@ -119,6 +119,8 @@ impl Demo {
         loop {
             let began = self.state.clock.instant();
             let mut child = self.spawn(&token, data)?;
+            // Waiting would close it, and by its end the child knows that we are gone.
+            let _input = child.stdin.take();
             let status = child.wait().await.context("waiting for mingshi-media")?;
             let ran = self.state.clock.instant().saturating_duration_since(began);
             pause = if ran > WELL { FIRST_PAUSE } else { (pause * 2).min(LONGEST_PAUSE) };
@@ -219,7 +221,7 @@ fn own_folder() -> PathBuf {
 }
 
 /// `mingshi-media`: where `MINGSHI_MEDIA` says, beside this program, or in the path.
-pub(super) fn find_media_program() -> anyhow::Result<PathBuf> {
+pub(crate) fn find_media_program() -> anyhow::Result<PathBuf> {
     const NAME: &str = "mingshi-media";
     if let Some(path) = std::env::var_os("MINGSHI_MEDIA") {
         return Ok(path.into());

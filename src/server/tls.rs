@@ -138,6 +138,15 @@ impl ResolvesServerCert for Certificates {
     }
 }
 
+/// Whether files of the operator's can be shown to browsers, and in which span.
+///
+/// # Errors
+/// [`TlsError`] says what is wrong with them.
+pub fn certificate_files(files: &config::CertificateFiles) -> Result<Option<Validity>, TlsError> {
+    let certified = certified(&files.certificate, &files.key, &rustls::crypto::aws_lc_rs::default_provider())?;
+    Ok(certified.cert.first().and_then(|certificate| validity::of(certificate)))
+}
+
 fn read(
     origin: &Origin,
     provider: &CryptoProvider,
@@ -166,7 +175,7 @@ fn stamp(files: &config::CertificateFiles) -> Seen {
 }
 
 /// A certificate chain and its key, seen to belong together.
-pub(crate) fn certified(
+fn certified(
     certificate: &Path,
     key: &Path,
     provider: &CryptoProvider,

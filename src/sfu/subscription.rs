@@ -1,8 +1,7 @@
 //! One track to one subscriber: a slot, what flows in it, and how its packets are numbered.
 
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
-
-use arrayvec::ArrayVec;
 
 use crate::adapt::{Allocation, Reason};
 use crate::rtp::codec::Codec;
@@ -38,7 +37,7 @@ pub struct Slot {
     /// Whether the receiver can't read the publisher's redundancy.
     strips: bool,
     rtx_next: u64,
-    recent: ArrayVec<(u64, Instant), RECENT>,
+    recent: VecDeque<(u64, Instant)>,
     /// When, on the server's clock, the last packet of a source that is gone was made.
     frozen: Option<i64>,
     packets: u32,
@@ -62,7 +61,7 @@ impl Slot {
             sent: None,
             strips: false,
             rtx_next,
-            recent: ArrayVec::new(),
+            recent: VecDeque::new(),
             frozen: None,
             packets: 0,
             octets: 0,
@@ -197,10 +196,10 @@ impl Slot {
         let timestamp_of = |source, sequence| entry_of(source, sequence).map(|entry| entry.timestamp);
         let (source, sequence_in, mapped) = self.rewriter.resolve(sequence, timestamp_of)?;
         self.recent.retain(|(_, at)| now.saturating_duration_since(*at) < RETRANSMISSION_GRACE);
-        if self.recent.is_full() || self.recent.iter().any(|&(recent, _)| recent == mapped.sequence) {
+        if self.recent.len() == RECENT || self.recent.iter().any(|&(recent, _)| recent == mapped.sequence) {
             return None;
         }
-        self.recent.push((mapped.sequence, now));
+        self.recent.push_back((mapped.sequence, now));
         let entry = entry_of(source, sequence_in).filter(|entry| entry.codec == self.sent)?;
         let index = self.rtx_next;
         self.rtx_next += 1;

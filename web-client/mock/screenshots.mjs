@@ -1,7 +1,7 @@
 // Draws every page and state at the three sizes that matter: `node mock/screenshots.mjs FOLDER [NAME…]`.
 import { mkdirSync } from 'node:fs';
 import { chromium } from 'playwright-core';
-import { addLesson, change, listen, say } from './server.mjs';
+import { addLesson, cut, listen, mend, say } from './server.mjs';
 
 const PORT = 8791;
 const BASE = `http://127.0.0.1:${PORT}/`;
@@ -34,11 +34,11 @@ const lines = rooms.map((room, index) => ({
 const about = { teacher: '王敏', subject: '英语', grade: '五年级' };
 const live = addLesson({ title: '五年级英语 Unit 3 My weekend plan', ...about, state: 'live', started_at: ago12, starts_at: ago12, join_code: '307216' }, { participants: rooms, lines });
 const planned = addLesson({ title: '三年级美术 水墨游鱼', teacher: '陈静', subject: '美术', grade: '三年级', starts_at: in3, join_code: '482915' }, { participants: rooms.slice(0, 2), lines });
-const silentVoice = addLesson({ title: '四年级科学 溶解的快慢', teacher: '李建国', state: 'live', started_at: ago12, join_code: '550123' }, { paused: { voice: 'no_source', slides: 'no_source', camera: 'no_source', stage: 'no_source' } });
-const unsupported = addLesson({ title: '二年级音乐', teacher: '周梅', state: 'live', started_at: ago12, join_code: '660123' }, { paused: { slides: 'unsupported_codec', stage: 'no_source' } });
-const long = addLesson({ title: '六年级语文《只有一个地球》第二课时：默读课文，把握主要观点，体会说明语言的准确与严密', teacher: '欧阳明月', subject: '语文', grade: '六年级', starts_at: in3, join_code: '719004' });
-const over = addLesson({ title: '一年级数学 认识图形', teacher: '赵晓', state: 'ended', starts_at: ago12, started_at: ago12, ended_at: ago12, join_code: '811111' });
-const noMedia = addLesson({ title: '连不上', teacher: '王敏', state: 'live', started_at: ago12, join_code: '920001' }, { mediaRefused: true });
+addLesson({ title: '四年级科学 溶解的快慢', teacher: '李建国', state: 'live', started_at: ago12, join_code: '550123' }, { paused: { voice: 'no_source', slides: 'no_source', camera: 'no_source', stage: 'no_source' } });
+addLesson({ title: '二年级音乐', teacher: '周梅', state: 'live', started_at: ago12, join_code: '660123' }, { paused: { slides: 'unsupported_codec', stage: 'no_source' } });
+addLesson({ title: '六年级语文《只有一个地球》第二课时：默读课文，把握主要观点，体会说明语言的准确与严密', teacher: '欧阳明月', subject: '语文', grade: '六年级', starts_at: in3, join_code: '719004' });
+addLesson({ title: '一年级数学 认识图形', teacher: '赵晓', state: 'ended', starts_at: ago12, started_at: ago12, ended_at: ago12, join_code: '811111' });
+addLesson({ title: '连不上', teacher: '王敏', state: 'live', started_at: ago12, join_code: '920001' }, { mediaRefused: true });
 
 async function open(path, size, options = {}) {
   const context = await (options.silent ? silent : browser).newContext({ viewport: { width: size[0], height: size[1] }, permissions: options.denied ? [] : ['camera', 'microphone'], locale: 'zh-CN' });
@@ -83,10 +83,8 @@ const SHOTS = {
   'classroom-teacher-away': ['/c/550123', { wait: 2500 }, moved],
   'classroom-unsupported': ['/c/660123', { wait: 2500 }, moved],
   'classroom-reconnecting': ['/c/307216', { wait: 2500 }, async (page) => {
-    await page.context().setOffline(true);
-    await answerer.evaluate(() => window.mockCut?.());
-    say(live.id, { type: 'slots', connection: 'none', slots: [] });
-    await page.waitForTimeout(200);
+    cut(live.id);
+    await page.waitForTimeout(4300);
   }],
   'studio-prepare': [`/studio/${planned.id}`, { ...studio, wait: 2500 }, null],
   'studio-denied': [`/studio/${planned.id}`, { ...studio, before: () => { navigator.mediaDevices.getUserMedia = () => Promise.reject(new DOMException('no', 'NotAllowedError')); } }, null],
@@ -94,7 +92,7 @@ const SHOTS = {
   'studio-on-air': [`/studio/${live.id}`, { ...studio, wait: 2000 }, goLive],
   'studio-end': [`/studio/${live.id}`, { ...studio, wait: 2000 }, async (page) => { await goLive(page); await page.getByTestId('end-lesson').click(); }],
   'studio-muted': [`/studio/${live.id}`, { ...studio, wait: 2000 }, async (page) => { await goLive(page); await page.getByTestId('mute').click(); }],
-  'studio-replaced': [`/studio/${live.id}`, { ...studio, wait: 2000 }, async (page) => { await goLive(page); await page.waitForTimeout(3500); say(live.id, { type: 'replaced', source: 'camera' }); await page.waitForTimeout(300); }],
+  'studio-replaced': [`/studio/${live.id}`, { ...studio, wait: 2000 }, async (page) => { await goLive(page); await page.waitForTimeout(3500); say(live.id, { type: 'replaced', source: 'camera', connection: await page.evaluate(() => window.__mingshi.connections()[0].id) }); await page.waitForTimeout(300); }],
 };
 
 for (const [name, [path, options, act]] of Object.entries(SHOTS)) {
@@ -110,10 +108,9 @@ for (const [name, [path, options, act]] of Object.entries(SHOTS)) {
     await page.waitForTimeout(300);
     await page.screenshot({ path: `${folder}/${name}-${size[0]}.png` });
     await page.context().close();
+    mend(live.id);
   }
 }
-change(over.id, {});
-void silentVoice; void unsupported; void long; void noMedia;
 await browser.close();
 await silent.close();
 server.close();

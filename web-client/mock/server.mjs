@@ -52,6 +52,18 @@ export function change(lessonId, fields) {
   }
 }
 
+/** The line breaks: websockets drop, media stops, nothing new is let in. */
+export function cut(lessonId) {
+  const entry = lessons.get(lessonId);
+  Object.assign(entry, { mediaRefused: true, cut: true });
+  for (const connection of entry.connections ?? []) if (answerer) tell(answerer, { connection, kind: 'close' });
+  for (const socket of sockets) if (socket.lesson === lessonId) socket.terminate();
+}
+
+export function mend(lessonId) {
+  Object.assign(lessons.get(lessonId), { mediaRefused: false, cut: false });
+}
+
 /** A message to every page of a lesson. */
 export function say(lessonId, message) {
   for (const socket of sockets) if (socket.lesson === lessonId) tell(socket, message);
@@ -157,6 +169,7 @@ function accept(socket, request) {
   const claims = claimsOf((request.headers['sec-websocket-protocol'] ?? '').split('bearer.')[1] ?? '');
   if (!entry) return socket.close(4004);
   if (!claims) return socket.close(4001);
+  if (entry.cut) return socket.terminate();
   socket.lesson = lessonId;
   sockets.add(socket);
   const slots = (entry.connections ?? []).flatMap((connection) => slotsOf(entry, connection));
@@ -177,7 +190,7 @@ function accept(socket, request) {
 
 export function listen(port) {
   const server = createServer((request, response) => answer(request, response).catch((error) => response.writeHead(500).end(String(error))));
-  const upgrades = new WebSocketServer({ server, handleProtocols: () => 'mingshi.v1' });
+  const upgrades = new WebSocketServer({ server, handleProtocols: (offered) => [...offered][0] });
   upgrades.on('connection', accept);
   return new Promise((resolve) => server.listen(port, '127.0.0.1', () => resolve({ server, sockets })));
 }

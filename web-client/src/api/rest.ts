@@ -91,11 +91,15 @@ export const exchangeOperatorKey = (key: string): Promise<Token> =>
 export const createLesson = (token: string, lesson: NewLesson): Promise<Lesson> =>
   json('POST', '/api/v1/lessons', token, lesson);
 
-/** Lessons planned, or created where no time was given, between two moments (RFC 3339). */
+/** Lessons planned (or created, where no time was given) between two moments in RFC 3339, and all that are live. */
 export async function listLessons(token: string, from: string, to: string): Promise<Lesson[]> {
-  const query = new URLSearchParams({ from, to });
-  const answer = await json<{ lessons: Lesson[] }>('GET', `/api/v1/lessons?${query}`, token);
-  return answer.lessons;
+  const list = async (query: Record<string, string>): Promise<Lesson[]> => {
+    const path = `/api/v1/lessons?${new URLSearchParams(query)}`;
+    return (await json<{ lessons: Lesson[] }>('GET', path, token)).lessons;
+  };
+  const [planned, live] = await Promise.all([list({ from, to }), list({ state: 'live' })]);
+  const known = new Set(planned.map((lesson) => lesson.id));
+  return [...planned, ...live.filter((lesson) => !known.has(lesson.id))];
 }
 
 export const readLesson = (token: string, lesson: string): Promise<Lesson> =>
@@ -110,12 +114,19 @@ export const endLesson = (token: string, lesson: string): Promise<Lesson> =>
 export const invite = (token: string, lesson: string, role: Role, name?: string): Promise<Invitation> =>
   json('POST', `/api/v1/lessons/${lesson}/tokens`, token, name ? { role, name } : { role });
 
-/** Enters a lesson by its six digits; `participant` keeps who this device was before a reload. */
-export const join = (code: string, name?: string, participant?: string): Promise<Joined> =>
-  json('POST', '/api/v1/join', null, {
+/**
+ * Enters a lesson by its six digits. `before` is who this device was before a reload; its token, however old,
+ * proves that to a server that knows it on stage.
+ */
+export const join = (
+  code: string,
+  name: string,
+  before: { participant: string; token: string | null } | null,
+): Promise<Joined> =>
+  json('POST', '/api/v1/join', before?.token, {
     code,
     ...(name ? { name } : {}),
-    ...(participant ? { participant } : {}),
+    ...(before ? { participant: before.participant } : {}),
   });
 
 export const renewToken = (token: string): Promise<ParticipantToken> =>

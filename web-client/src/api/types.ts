@@ -29,6 +29,7 @@ export interface Participant {
   role: Role;
   name: string | null;
   school: string | null;
+  /** Whether a media connection of it is up; its page may be there without one. */
   connected: boolean;
   publishing: string[];
   hand_raised: boolean;
@@ -48,7 +49,8 @@ export interface Publication {
   participant: string;
   source: string;
   kind: 'voice' | 'video';
-  codec: 'opus' | 'vp8' | 'h264' | 'av1';
+  /** null until its first packet came. */
+  codec: 'opus' | 'vp8' | 'h264' | 'av1' | null;
   layers: Layer[];
   muted: boolean;
 }
@@ -129,9 +131,9 @@ export type ServerMessage =
   | { type: 'publication_ended'; id: string; reason: string }
   | { type: 'slots'; connection: string; slots: SlotState[] }
   | { type: 'line'; lines: Line[] }
-  | { type: 'replaced'; source: string }
+  | { type: 'replaced'; source: string; connection: string }
   | ({ type: 'token' } & Token)
-  | { type: 'problem'; code: string; title: string }
+  | { type: 'problem'; problem: Problem }
   | { type: 'pong'; server_time: string };
 
 export type ClientMessage =

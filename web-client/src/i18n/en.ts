@@ -202,11 +202,11 @@ export const en: Messages = {
     replaced_hint: 'Voice and pictures now come from that page; this one has stopped.',
     take_back: 'Go back on air from this page',
     classrooms: 'Classrooms',
-    connected: '{n} online',
+    connected: '{n} receiving',
     hands: '{n} hands up',
     no_classrooms: 'No classroom has come in yet',
     no_classrooms_hint: 'Tell the classrooms the code {code}',
-    offline: 'disconnected',
+    no_media: 'connecting',
     self: 'My camera',
     my_slides: 'My slides',
     refused: {
@@ -216,7 +216,7 @@ export const en: Messages = {
       no_webrtc: 'This browser can’t go on air. Use a newer Chrome or Edge.',
     },
     warning: {
-      no_sound: 'No sound for 5 seconds. Check that the microphone is plugged in and switched on.',
+      no_sound: 'Your voice can’t be heard. Check that the microphone is plugged in and switched on.',
       camera_frozen: 'The camera’s picture has stopped. Check its cable or choose another camera.',
       thin_uplink: 'The uplink is too slow; the picture will be blurred. Close other programs that use the network.',
     },

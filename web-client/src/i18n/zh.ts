@@ -200,11 +200,11 @@ export const zh = {
     replaced_hint: '声音和画面现在从那个页面送出，这里已经停下。',
     take_back: '改回用这个页面直播',
     classrooms: '教室',
-    connected: '{n} 间在线',
+    connected: '{n} 间在听',
     hands: '{n} 间举手',
     no_classrooms: '还没有教室进来',
     no_classrooms_hint: '把号码 {code} 告诉各教室',
-    offline: '已掉线',
+    no_media: '正在连接',
     self: '我的画面',
     my_slides: '我的课件',
     refused: {
@@ -214,7 +214,7 @@ export const zh = {
       no_webrtc: '这个浏览器不能开播，请换用新一些的 Chrome 或 Edge。',
     },
     warning: {
-      no_sound: '已经 5 秒没有声音了。请检查麦克风是否插好、是否被关上。',
+      no_sound: '听不到您的声音。请检查麦克风是否插好、是否被关上。',
       camera_frozen: '摄像头画面停住了。请检查摄像头的连线，或换一个摄像头。',
       thin_uplink: '上行网络太慢，画面会变模糊。请关掉这台电脑上其他占用网络的程序。',
     },

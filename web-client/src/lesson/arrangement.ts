@@ -9,6 +9,8 @@ export interface Arrangement {
   /** Why a picture stands still, where it does and should be explained. */
   paused: Record<PictureName, PauseReason | null>;
   voicePaused: PauseReason | null;
+  /** No picture has a source. */
+  nothing: boolean;
 }
 
 const ORDER: PictureName[] = ['slides', 'camera', 'stage'];
@@ -21,7 +23,8 @@ export function arrange(slots: SlotState[], chosen: PictureName | null): Arrange
     return slot !== undefined && slot.paused !== 'no_source';
   };
   const visible = ORDER.filter(present);
-  if (visible.length === 0) visible.push('slides');
+  const nothing = visible.length === 0;
+  if (nothing) visible.push('slides');
   const large = chosen !== null && visible.includes(chosen) ? chosen : (visible[0] ?? 'slides');
   const paused = (name: PictureName): PauseReason | null => slotOf(name)?.paused ?? null;
   return {
@@ -29,5 +32,6 @@ export function arrange(slots: SlotState[], chosen: PictureName | null): Arrange
     visible,
     paused: { slides: paused('slides'), camera: paused('camera'), stage: paused('stage') },
     voicePaused: slotOf('voice')?.paused ?? null,
+    nothing,
   };
 }

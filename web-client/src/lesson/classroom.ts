@@ -52,6 +52,8 @@ export type ClassroomEffect =
 
 const STUCK_MS = 12000;
 
+const SETTLED_MS = 2000;
+
 /** What the replacement connections of a whole county are spread over when they all lose the same server. */
 const REBUILD_SPREAD_MS = 200;
 
@@ -130,6 +132,11 @@ export class Classroom {
 
   get keys(): number[] {
     return [this.current, this.next].flatMap((c) => (c === null ? [] : [c.key]));
+  }
+
+  /** The server's name for a connection of ours. */
+  idOf(key: number): string | null {
+    return [this.current, this.next].find((c) => c?.key === key)?.id ?? null;
   }
 
   /** The slots of the connection on screen. */
@@ -275,7 +282,7 @@ export class Classroom {
         this.publications.delete(message.id);
         break;
       case 'slots':
-        this.slotsChanged(message.connection, message.slots);
+        this.slotsChanged(message.connection, message.slots, now);
         break;
       case 'pong':
         this.socket.ponged(now);
@@ -295,17 +302,22 @@ export class Classroom {
     for (const publication of message.publications) this.publications.set(publication.id, publication);
     const known = new Set(message.slots.map((slot) => slot.connection));
     for (const id of known) {
-      this.slotsChanged(id, message.slots.filter((slot) => slot.connection === id));
+      this.slotsChanged(id, message.slots.filter((slot) => slot.connection === id), now);
     }
     // A server that was restarted has forgotten the connection, whatever the browser still believes of it.
-    const forgotten = this.current !== null && this.current.id !== null && !known.has(this.current.id);
-    if (forgotten && this.next === null) this.lose(now);
+    // One that has only just come up may not be known to this end of the server yet.
+    const id = this.current?.id ?? null;
+    const settled = this.current?.connectedAt != null && now - this.current.connectedAt >= SETTLED_MS;
+    if (id !== null && settled && !known.has(id)) this.lose(now);
   }
 
-  private slotsChanged(id: string, slots: SlotState[]): void {
-    this.slots.set(id, slots);
+  /** No slots at all: the server has closed that connection. */
+  private slotsChanged(id: string, slots: SlotState[], now: number): void {
+    if (slots.length > 0) this.slots.set(id, slots);
+    else this.slots.delete(id);
+    if (slots.length === 0 && this.current?.id === id) this.lose(now);
     for (const connection of [this.current, this.next]) {
-      if (connection?.id === id) connection.slots = slots;
+      if (connection?.id === id && slots.length > 0) connection.slots = slots;
     }
   }
 

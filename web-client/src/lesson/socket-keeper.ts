@@ -67,7 +67,8 @@ export class SocketKeeper {
     this.state = 'open';
     this.since = null;
     this.heardAt = now;
-    this.pingedAt = 0;
+    // Asked at once: the answer tells how the line is before the lesson has begun.
+    this.pingedAt = now - PING_EVERY_MS;
   }
 
   heard(now: number): void {

@@ -27,7 +27,7 @@ export type StudioEvent =
   | { type: 'socket_opened' }
   | { type: 'socket_closed'; code: number }
   | { type: 'message'; message: ServerMessage }
-  | { type: 'answered'; key: number }
+  | { type: 'answered'; key: number; connection: string }
   | { type: 'refused'; key: number; reason: 'unreachable' | 'token' | 'offer_refused' }
   | { type: 'transport'; key: number; state: 'connected' | 'failed' }
   | { type: 'feedback'; key: number; bytesReceived: number }
@@ -50,12 +50,12 @@ export type StudioEffect =
 const CONNECT_MS = 5000;
 /** Feedback comes several times a second while pictures flow; silence this long is a dead uplink, in ms. */
 const NO_FEEDBACK_MS = 2500;
-/** After an own connection was built, `replaced` speaks of the one before it, in ms. */
-const OWN_REPLACEMENT_MS = 5000;
 const CALL_AGAIN_MS = 1000;
 
 interface Outgoing {
   key: number;
+  /** The server's name for it, once it has answered. */
+  id: string | null;
   builtAt: number;
   connectedAt: number | null;
   feedbackAt: number;
@@ -118,6 +118,11 @@ export class Studio {
     if (this.lostAt !== null) return 'reconnecting';
     if (this.current?.connectedAt != null && this.lesson.state === 'live') return 'on_air';
     return this.everOnAir ? 'reconnecting' : 'going_on_air';
+  }
+
+  /** The server's name for a connection of ours. */
+  idOf(key: number): string | null {
+    return [this.current, this.next].find((c) => c?.key === key)?.id ?? null;
   }
 
   get refusal(): StudioObstacle | null {
@@ -222,7 +227,9 @@ export class Studio {
   private connectionEvent(event: Extract<StudioEvent, { key: number }>, now: number, out: StudioEffect[]): void {
     const connection = [this.current, this.next].find((c) => c?.key === event.key);
     if (!connection) return;
-    if (event.type === 'refused') {
+    if (event.type === 'answered') {
+      connection.id = event.connection;
+    } else if (event.type === 'refused') {
       if (event.reason === 'offer_refused') this.obstacle = 'offer_refused';
       if (event.reason === 'token') this.askAgain(now);
       this.abandon(connection, now, out);
@@ -272,7 +279,7 @@ export class Studio {
         }
         break;
       case 'replaced':
-        this.otherTookOver(now);
+        this.otherTookOver(message.connection);
         break;
       case 'pong':
         this.socket.ponged(now);
@@ -289,9 +296,10 @@ export class Studio {
     if (settled && (me?.publishing.length ?? 0) === 0) this.lose(now);
   }
 
-  private otherTookOver(now: number): void {
-    const builtLately = [this.current, this.next].some((c) => c !== null && now - c.builtAt < OWN_REPLACEMENT_MS);
-    if (!builtLately && this.current !== null) this.replaced = true;
+  /** What the own replacement pushed out is no news; what pushed out the newest own connection is another page. */
+  private otherTookOver(connection: string): void {
+    const newest = this.next ?? this.current;
+    if (newest?.id === connection) this.replaced = true;
   }
 
   private askAgain(now: number): void {
@@ -380,7 +388,7 @@ export class Studio {
     this.rebuildAt = null;
     if (this.next !== null) out.push({ type: 'drop_connection', key: this.next.key });
     this.lastKey += 1;
-    const connection = { key: this.lastKey, builtAt: now, connectedAt: null, feedbackAt: now, bytesReceived: 0 };
+    const connection = { key: this.lastKey, id: null, builtAt: now, connectedAt: null, feedbackAt: now, bytesReceived: 0 };
     if (this.current === null) this.current = connection;
     else this.next = connection;
     out.push({ type: 'build_connection', key: connection.key });

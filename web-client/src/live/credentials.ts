@@ -14,8 +14,9 @@ export interface Admission {
 export async function enterClassroom(code: string | null, urlToken: string | null): Promise<Admission> {
   if (urlToken !== null) return enterByLink(code, urlToken);
   const remembered = memory.classroom();
-  const before = remembered?.code === code ? remembered.participant : null;
-  const joined = await join(code ?? '', memory.classroomName() || undefined, before ?? undefined);
+  const participant = remembered?.code === code ? remembered.participant : null;
+  const before = participant === null ? null : { participant, token: remembered?.token ?? null };
+  const joined = await join(code ?? '', memory.classroomName(), before);
   memory.rememberClassroom({ code, lesson: joined.lesson.id, participant: joined.participant, token: joined.token });
   return { lesson: joined.lesson.id, token: joined.token, known: joined.lesson };
 }

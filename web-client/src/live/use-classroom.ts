@@ -146,6 +146,7 @@ export function useClassroom(code: string | null, urlToken: string | null) {
     connections: () =>
       [...receivers.value].map(([key, receiver]) => ({
         key,
+        id: logic.idOf(key),
         state: receiver.peer.connectionState,
         picture: key === logic.pictureKey,
         voice: key === logic.voiceKey(clock()),

@@ -130,8 +130,8 @@ export function useStudio(lesson: string, urlToken: string | null) {
     for (const line of ['voice', 'camera', 'slides'] as const) fill(sender, line, capture.tracks[line]);
     sender.pausePictures(picturesPaused.value);
     try {
-      await sender.connect(lesson, () => token);
-      send({ type: 'answered', key });
+      const connection = await sender.connect(lesson, () => token);
+      send({ type: 'answered', key, connection });
     } catch (error) {
       if (senders.has(key)) send({ type: 'refused', key, reason: offerRefusal(error) });
     }
@@ -163,7 +163,7 @@ export function useStudio(lesson: string, urlToken: string | null) {
 
   const unexpose = expose({
     state: () => ({ kind: logic.phase, lesson: logic.lesson?.id ?? null, warning: warning.value }),
-    connections: () => [...senders].map(([key, sender]) => ({ key, state: sender.peer.connectionState })),
+    connections: () => [...senders].map(([key, sender]) => ({ key, id: logic.idOf(key), state: sender.peer.connectionState })),
     slots: () => [],
     peers: () => [...senders.values()].map((sender) => sender.peer),
   });

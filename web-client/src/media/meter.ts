@@ -2,14 +2,14 @@
 export class Meter {
   private readonly context: AudioContext;
   private readonly analyser: AnalyserNode;
-  private readonly samples: Uint8Array<ArrayBuffer>;
+  private readonly samples: Float32Array<ArrayBuffer>;
   private source: MediaStreamAudioSourceNode | null = null;
 
   constructor() {
     this.context = new AudioContext();
     this.analyser = this.context.createAnalyser();
     this.analyser.fftSize = 1024;
-    this.samples = new Uint8Array(new ArrayBuffer(this.analyser.fftSize));
+    this.samples = new Float32Array(this.analyser.fftSize);
   }
 
   listen(track: MediaStreamTrack | null): void {
@@ -24,9 +24,9 @@ export class Meter {
   /** The root mean square of the last 20 ms or so, 0 to 1; null while the browser doesn't let it run. */
   level(): number | null {
     if (!this.source || this.context.state !== 'running') return null;
-    this.analyser.getByteTimeDomainData(this.samples);
+    this.analyser.getFloatTimeDomainData(this.samples);
     let sum = 0;
-    for (const sample of this.samples) sum += ((sample - 128) / 128) ** 2;
+    for (const sample of this.samples) sum += sample ** 2;
     return Math.sqrt(sum / this.samples.length);
   }
 

@@ -1,0 +1,65 @@
+// What a teacher and a classroom do with the pages, and what they can tell about them.
+import { until } from './figures.mjs';
+
+const LONGEST_WAIT = 20;
+
+const stateOf = (page) => page.getByTestId('state').getAttribute('data-state', { timeout: 2000 });
+
+/** Waits until the page is in one of `states`; says what it was in and what the browser said where it never is. */
+export async function reaches(page, states, seconds = LONGEST_WAIT) {
+  let last;
+  try {
+    return await until(`the page is ${states}`, seconds, async () => {
+      last = await stateOf(page);
+      return states.includes(last) && last;
+    });
+  } catch (error) {
+    const hooks = await page.evaluate(() => JSON.stringify([window.__mingshi?.state(), window.__mingshi?.slots()])).catch(String);
+    throw new Error(`${error.message}, but ${last}\n${hooks}\n${page.said.join('\n')}`, { cause: error });
+  }
+}
+
+/** Opens the lesson in a classroom and waits until its pictures move. */
+export async function watch(page, base, code) {
+  await page.goto(`${base}/#/c/${code}`);
+  await reaches(page, ['live', 'weak']);
+}
+
+/** Opens the studio, picks the second camera as slides, and goes on air. */
+export async function goOnAir(page, address, { slides = true } = {}) {
+  await page.goto(address);
+  await reaches(page, ['preparing']);
+  if (slides) {
+    const second = page.getByTestId('choose-slides').locator('option').filter({ hasText: /fake_device_1/ });
+    await until('the second camera is offered', 10, () => second.count());
+    await page.getByTestId('choose-slides').selectOption(await second.first().getAttribute('value'));
+  }
+  await until('the button can be pressed', 15, () => page.getByTestId('go-on-air').isEnabled());
+  await page.getByTestId('go-on-air').click();
+  await reaches(page, ['on_air']);
+}
+
+/** The frames shown so far of `slides` or `camera`. */
+export const frames = (page, name) => page.evaluate((key) => window.probe.frames[key], name);
+
+/** Waits until a frame made and shown after `since` (Unix ms) is on screen, and gives the ms from `since` to it. */
+export async function movesAgain(page, name, since, seconds = LONGEST_WAIT) {
+  const isNew = (frame) => frame.moved && frame.at > since && (frame.age === null || frame.at - frame.age > since);
+  const frame = await until(`${name} moves again`, seconds, async () => (await frames(page, name)).find(isNew));
+  return frame.at - since;
+}
+
+/** All entries of getStats of the page's connections. */
+export const stats = async (page) => (await page.evaluate(() => window.__mingshi.stats())).flat();
+
+/** What was heard so far: the energy of the received voices. */
+export async function energyHeard(page) {
+  const voices = (await stats(page)).filter(({ type, kind }) => type === 'inbound-rtp' && kind === 'audio');
+  return voices.reduce((sum, { totalAudioEnergy = 0 }) => sum + totalAudioEnergy, 0);
+}
+
+/** Waits until the page hears more than it did. */
+export async function hears(page, seconds = LONGEST_WAIT) {
+  const before = await energyHeard(page).catch(() => 0);
+  await until('a voice is heard', seconds, async () => (await energyHeard(page)) > before + 1e-4);
+}

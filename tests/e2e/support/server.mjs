@@ -1,0 +1,146 @@
+// The server under test: a process of its own, on ports and in a folder of its own, that can be killed and come back.
+import { spawn } from 'node:child_process';
+import { createSocket } from 'node:dgram';
+import { once } from 'node:events';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { sleep, until } from './figures.mjs';
+
+const BINARY = process.env.MINGSHI_BINARY ?? new URL('../../../target/debug/mingshi', import.meta.url).pathname;
+const WORKERS = 2;
+const LINES_KEPT = 400;
+
+async function freeTcpPort() {
+  const probe = createServer().listen(0, '127.0.0.1');
+  await once(probe, 'listening');
+  const { port } = probe.address();
+  probe.close();
+  return port;
+}
+
+async function isFree(port) {
+  const probe = createSocket('udp4');
+  const [outcome] = await Promise.race([
+    once(probe.bind(port), 'listening').then(() => [true]),
+    once(probe, 'error').then(() => [false]),
+  ]);
+  probe.close();
+  return outcome;
+}
+
+/** The first of as many free UDP ports in a row as there are workers. */
+async function freeUdpPorts() {
+  for (;;) {
+    const first = 20000 + 10 * Math.floor(1000 * Math.random());
+    const free = await Promise.all(Array.from({ length: WORKERS }, (_, i) => isFree(first + i)));
+    if (free.every(Boolean)) return first;
+  }
+}
+
+export class Server {
+  /** What the process printed, both streams, oldest first. */
+  log = [];
+  process = null;
+
+  constructor(command, folder, environment) {
+    Object.assign(this, { command, folder, environment, base: `http://${environment.MINGSHI_SERVER_HTTP}` });
+  }
+
+  /** `mingshi serve`, ready. */
+  static serve() {
+    return Server.#make(['serve']);
+  }
+
+  /** `mingshi demo`, its lesson on air; `server.demo` holds the addresses it printed. */
+  static demo(...options) {
+    return Server.#make(['demo', '--json', ...options]);
+  }
+
+  static async #make(command) {
+    const folder = mkdtempSync(join(tmpdir(), 'mingshi-e2e-'));
+    const server = new Server([...command, ...(command[0] === 'demo' ? ['--data', folder] : [])], folder, {
+      MINGSHI_SERVER_DATA: folder,
+      MINGSHI_SERVER_HTTP: `127.0.0.1:${await freeTcpPort()}`,
+      MINGSHI_SERVER_HTTPS: `127.0.0.1:${await freeTcpPort()}`,
+      MINGSHI_MEDIA_UDP_PORT: String(await freeUdpPorts()),
+      MINGSHI_MEDIA_WORKERS: String(WORKERS),
+    });
+    await server.start();
+    return server;
+  }
+
+  /** Starts the process, again or for the first time, and waits until it is ready. */
+  async start() {
+    this.process = spawn(BINARY, this.command, {
+      env: { ...process.env, ...this.environment },
+      stdio: ['pipe', 'pipe', 'pipe'],
+    });
+    this.exited = once(this.process, 'exit').catch((error) => [error]);
+    let firstLine = null;
+    const keep = (line) => {
+      this.log.push(line);
+      if (this.log.length > LINES_KEPT) this.log.shift();
+    };
+    createInterface(this.process.stderr).on('line', keep);
+    createInterface(this.process.stdout).on('line', (line) => {
+      firstLine ??= line;
+      keep(line);
+    });
+    const isReady = async () => {
+      if (this.process.exitCode !== null) return 'exited';
+      if (this.command[0] === 'demo' && firstLine === null) return false;
+      return (await fetch(`${this.base}/readyz`)).ok && 'ready';
+    };
+    const outcome = await until('the server is ready', 30, isReady).catch((error) => this.#fail(error.message));
+    if (outcome === 'exited') this.#fail(`the server ended with ${this.process.exitCode}`);
+    if (this.command[0] === 'demo') this.demo = JSON.parse(firstLine);
+    this.operatorKey ??= this.#operatorKey();
+  }
+
+  #fail(what) {
+    throw new Error(`${what}\n${this.log.join('\n')}`);
+  }
+
+  #operatorKey() {
+    const link = this.log.map((line) => /#\/operator\/([\w-]+)/.exec(line)).find(Boolean);
+    return link?.[1];
+  }
+
+  /** Ends the process without a word, as a power cut does. */
+  async kill() {
+    this.process.kill('SIGKILL');
+    await this.exited;
+  }
+
+  /** Ends the process and removes its folder. */
+  async stop() {
+    this.process.kill('SIGTERM');
+    const ended = await Promise.race([this.exited, sleep(10_000)]);
+    if (!ended) await this.kill();
+    rmSync(this.folder, { recursive: true, force: true });
+  }
+
+  /** A request to the API; fails with what the problem document says. */
+  async call(method, path, { token, body } = {}) {
+    const response = await fetch(this.base + path, {
+      method,
+      headers: { ...(token && { authorization: `Bearer ${token}` }), ...(body && { 'content-type': 'application/json' }) },
+      body: body && JSON.stringify(body),
+    });
+    const text = await response.text();
+    if (!response.ok) throw new Error(`${method} ${path}: ${response.status} ${text}`);
+    return text ? JSON.parse(text) : null;
+  }
+
+  /** A new lesson, with the operator's token and the studio's address. */
+  async createLesson(title) {
+    const { token } = await this.call('POST', '/api/v1/operator', { body: { key: this.operatorKey } });
+    const lesson = await this.call('POST', '/api/v1/lessons', { token, body: { title, teacher: '主讲教师' } });
+    const studio = await this.call('POST', `/api/v1/lessons/${lesson.id}/tokens`, { token, body: { role: 'studio', publish: ['*'] } });
+    const address = `${this.base}/#/studio/${lesson.id}?token=${studio.token}`;
+    return { id: lesson.id, code: lesson.join_code, operator: token, studio: address };
+  }
+}
