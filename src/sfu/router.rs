@@ -84,7 +84,7 @@ impl Router {
         let key = self.publications.insert(Publication::new(spec, self.next_serial, self.clock, now));
         self.by_id.insert(id, key);
         self.lessons.entry(lesson).or_default().publications.push(key);
-        self.tell_publication(key);
+        self.tell_publication(key, now);
         self.assign(lesson, now);
         key
     }
@@ -136,7 +136,7 @@ impl Router {
         }
         if changed {
             publication.measure(now);
-            self.tell_publication(key);
+            self.tell_publication(key, now);
             self.retarget_all(key);
         }
         Ok(())
@@ -159,14 +159,15 @@ impl Router {
     }
 
     /// Everything is told anew: reports were lost on their way.
-    pub fn retell(&mut self) {
+    pub fn retell(&mut self, now: Instant) {
         for (key, subscriber) in &mut self.subscribers {
             subscriber.told.clear();
             self.changed.push(key);
         }
         let keys: Vec<usize> = self.publications.iter().map(|(key, _)| key).collect();
         for key in keys {
-            self.tell_publication(key);
+            self.publications[key].forget_told();
+            self.tell_publication(key, now);
         }
     }
 
@@ -198,6 +199,8 @@ impl Router {
             }
         }
         self.changed.retain(|&changed| changed != key);
+        // What was decided for it must not reach whoever gets its connection's key next.
+        self.forwards.retain(|forward| forward.connection != subscriber.spec.connection);
         if let Some(lesson) = self.lessons.get_mut(&subscriber.spec.lesson) {
             lesson.subscribers.retain(|&other| other != key);
         }
@@ -332,7 +335,7 @@ impl Router {
             .filter_map(|(key, publication)| publication.meter(now).then_some(key))
             .collect();
         for key in changed {
-            self.tell_publication(key);
+            self.tell_publication(key, now);
             self.retarget_all(key);
         }
     }
@@ -377,10 +380,12 @@ impl Router {
         self.outputs.pop_front()
     }
 
-    fn tell_publication(&mut self, key: usize) {
-        let publication = &self.publications[key];
-        let (lesson, report) = (publication.spec.lesson, publication.report());
-        self.outputs.push_back(Output::Publication { publication: key, lesson, report });
+    fn tell_publication(&mut self, key: usize, now: Instant) {
+        let Some(publication) = self.publications.get_mut(key) else { return };
+        let lesson = publication.spec.lesson;
+        if let Some(report) = publication.news(now) {
+            self.outputs.push_back(Output::Publication { publication: key, lesson, report });
+        }
     }
 
     fn forget_if_empty(&mut self, lesson: LessonId) {
@@ -481,6 +486,7 @@ impl Router {
         for entry in (next..upto).filter_map(|sequence| cache.get(sequence)) {
             self.forwards.extend(sending.forward(connection, entry));
         }
+        sending.live_from = upto;
         sending.replay = (upto < end).then_some(upto);
         if sending.replay.is_some() {
             self.replaying.push((subscriber, slot));
@@ -526,7 +532,13 @@ fn forward_pending(
     }
     if let Some(source) = slot.current {
         let layer = &publication.layers[usize::from(source.layer)];
-        for entry in layer.pending.iter().filter_map(|&sequence| layer.cache.get(sequence)) {
+        let live_from = slot.live_from;
+        for entry in layer
+            .pending
+            .iter()
+            .filter(|&&sequence| sequence >= live_from)
+            .filter_map(|&sequence| layer.cache.get(sequence))
+        {
             forwards.extend(slot.forward(connection, entry));
         }
     }

@@ -236,7 +236,7 @@ impl Worker {
         }
         if turn == 0 {
             if std::mem::take(&mut self.reports_lost) {
-                self.router.retell();
+                self.router.retell(self.now);
             }
             self.meters.publish(self.connections.len(), self.egress.counts());
         }
