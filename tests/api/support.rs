@@ -93,11 +93,13 @@ impl Media for FakeMedia {
     }
 
     fn end_lesson(&self, lesson: LessonId) -> BoxFuture<'_, ()> {
-        std::future::ready(self.note(Asked::EndLesson(lesson)).unwrap_or_default()).boxed()
+        let _ = self.note(Asked::EndLesson(lesson));
+        std::future::ready(()).boxed()
     }
 
     fn set_stage(&self, _: LessonId, participants: Vec<ParticipantId>) -> BoxFuture<'_, ()> {
-        std::future::ready(self.note(Asked::Stage(participants)).unwrap_or_default()).boxed()
+        let _ = self.note(Asked::Stage(participants));
+        std::future::ready(()).boxed()
     }
 
     fn cap_layer(
