@@ -11,7 +11,7 @@ help: ## list what can be made
 
 .PHONY: run
 run: setup web ## put the demonstration lesson on air (ARGS are passed on, see: make run ARGS=--help)
-	@cargo build --release --quiet --locked --bin mingshi --bin mingshi-media
+	@cargo build --release --quiet --locked --workspace --bin mingshi --bin mingshi-media
 	@exec ./target/release/mingshi demo $(ARGS)
 
 .PHONY: test

@@ -61,9 +61,9 @@ step() {
 web_tests() { make --silent web && cd web-client && npm run --silent lint && npm run --silent test; }
 interop() { cargo build --quiet --locked --bin mingshi && .tools/venv/bin/pytest -q -rN --tb=short tests/interop; }
 browser() {
-  cargo build --quiet --locked --bin mingshi --bin mingshi-media &&
+  cargo build --quiet --locked --workspace --bin mingshi --bin mingshi-media &&
     make --silent tests/e2e/node_modules/.package-lock.json &&
-    node --test --test-concurrency=1 --test-reporter=spec 'tests/e2e/*.test.mjs'
+    node --test --test-concurrency=1 --test-reporter=spec tests/e2e/*.test.mjs
 }
 
 step web web_tests

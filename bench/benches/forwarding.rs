@@ -76,7 +76,9 @@ fn nowhere(number: usize) -> Path {
 
 #[expect(clippy::print_stdout, reason = "a benchmark prints its table")]
 fn main() {
-    println!("| subscribers | bare seal | rewrite + seal + batch | ratio | allocations | AES-CM-HMAC | with GSO send to loopback |");
+    println!(
+        "| subscribers | bare seal | rewrite + seal + batch | ratio | allocations | AES-CM-HMAC | with GSO send to loopback |"
+    );
     println!("|---|---|---|---|---|---|---|");
     for subscribers in [100, 1_000, 5_000] {
         let (floor, _) = bare_seal(subscribers);
@@ -100,6 +102,7 @@ fn sending(subscribers: usize) -> String {
     let to = |number: usize| Path { remote: ports[number % ports.len()], local: None };
     let mut lesson = Lesson::new(subscribers, BURST, Profile::AeadAes128Gcm, to);
     let packets = lesson.packets();
-    let (nanos, _) = measure(packets, || lesson.picture(|path, contents, segment| socket.send(path, contents, segment)));
+    let (nanos, _) =
+        measure(packets, || lesson.picture(|path, contents, segment| socket.send(path, contents, segment)));
     format!("{nanos:.0} ns, {:.1} a send", lesson.segments_per_send())
 }

@@ -60,8 +60,16 @@ impl Lesson {
             router.add_subscriber(subscriber(lesson, number), now);
         }
         let payloads = (0..burst).map(|number| payload(number == 0)).collect();
-        let mut ready =
-            Self { router, publication, clients, egress: Egress::new(64), payloads, sequence: 100_000, timestamp: 0, now };
+        let mut ready = Self {
+            router,
+            publication,
+            clients,
+            egress: Egress::new(64),
+            payloads,
+            sequence: 100_000,
+            timestamp: 0,
+            now,
+        };
         // The first picture starts every subscription; from then on all flow.
         ready.picture(|_, _, _| Ok(()));
         ready
@@ -96,22 +104,23 @@ impl Lesson {
             self.sequence += 1;
             self.router.ingest(self.publication, 0, &packet, self.now).expect("every packet is new");
         }
-        self.router.flush();
-        for run in self.router.forwards().chunk_by(|one, next| one.connection == next.connection) {
-            let client = &mut self.clients[run[0].connection];
-            for forward in run {
-                let (cache, entry) = self.router.packet(forward).expect("it came just now");
-                let mut receiver = Receiver {
-                    sealer: &client.sealer,
-                    path: client.path,
-                    transport_cc: Some(3),
-                    transport_sequence: &mut client.transport_sequence,
-                };
-                self.egress.write(forward, cache, entry, &mut receiver, &mut send);
+        while self.router.flush() {
+            for run in self.router.forwards().chunk_by(|one, next| one.connection == next.connection) {
+                let client = &mut self.clients[run[0].connection];
+                for forward in run {
+                    let (cache, entry) = self.router.packet(forward).expect("it came just now");
+                    let mut receiver = Receiver {
+                        sealer: &client.sealer,
+                        path: client.path,
+                        transport_cc: Some(3),
+                        transport_sequence: &mut client.transport_sequence,
+                    };
+                    self.egress.write(forward, cache, entry, &mut receiver, &mut send);
+                }
             }
+            self.router.sent();
         }
         self.egress.flush(&mut send);
-        self.router.sent();
         while self.router.poll_output().is_some() {}
     }
 }

@@ -51,10 +51,10 @@ fn mid(source: Source) -> &'static str {
     }
 }
 
+/// Of several connections' streams, the one with the most packets: a lost connection may leave a straggler behind.
 fn stream<'a>(seen: &'a Seen, source: Source, rid: &str) -> Option<&'a Stream> {
-    seen.streams
-        .values()
-        .find(|stream| stream.mid == mid(source) && stream.rid == rid && stream.repaired_rid.is_empty())
+    let same = |stream: &&Stream| stream.mid == mid(source) && stream.rid == rid && stream.repaired_rid.is_empty();
+    seen.streams.values().filter(same).max_by_key(|stream| stream.packets.len())
 }
 
 fn layer_stream<'a>(seen: &'a Seen, layer: &Layer) -> Option<&'a Stream> {

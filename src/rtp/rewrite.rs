@@ -1,12 +1,12 @@
 //! Rewriting of sequence numbers and timestamps: a receiver sees one stream without a jump, whatever sources follow one another in it.
 
-use arrayvec::ArrayVec;
+use std::collections::VecDeque;
 
 use super::timeline::ticks;
 use super::vp8::{Numbers, Offsets};
 
 /// So many changes of source back a retransmission can be served.
-const EPOCHS: usize = 8;
+const PAST_EPOCHS: usize = 8;
 
 /// The time from one source to the next in a slot, while a source is sent without a break.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,8 +64,11 @@ pub struct Rewriter<S> {
     clock_rate: u32,
     first_sequence: u64,
     first_timestamp: u32,
-    epochs: ArrayVec<Epoch<S>, EPOCHS>,
+    /// What goes out now.
+    epoch: Option<Epoch<S>>,
     last: Option<Last<S>>,
+    /// What went out before, for retransmissions, oldest first. Apart, so that a packet touches little memory.
+    past: VecDeque<Epoch<S>>,
 }
 
 impl<S: Copy + PartialEq> Rewriter<S> {
@@ -76,8 +79,9 @@ impl<S: Copy + PartialEq> Rewriter<S> {
             clock_rate,
             first_sequence: first_sequence as u64 & 0x7fff,
             first_timestamp,
-            epochs: ArrayVec::new_const(),
+            epoch: None,
             last: None,
+            past: VecDeque::new(),
         }
     }
 
@@ -103,23 +107,18 @@ impl<S: Copy + PartialEq> Rewriter<S> {
         let squeeze = if start.live_timestamp.is_some() { 8 } else { 0 };
         let before = anchor_in.wrapping_sub(start.timestamp);
         let anchor_out = begin_out.wrapping_add(before >> squeeze);
-        if self.epochs.is_full() {
-            self.epochs.remove(0);
+        let epoch = Epoch { source, first_in: start.sequence, first_out, anchor_in, anchor_out, squeeze, pictures };
+        if let Some(past) = self.epoch.replace(epoch) {
+            if self.past.len() == PAST_EPOCHS {
+                self.past.pop_front();
+            }
+            self.past.push_back(past);
         }
-        self.epochs.push(Epoch {
-            source,
-            first_in: start.sequence,
-            first_out,
-            anchor_in,
-            anchor_out,
-            squeeze,
-            pictures,
-        });
     }
 
     /// The place of a packet of `source`, or `None` if `source` isn't the one that goes out now, or the packet is older than its beginning.
     pub fn map(&mut self, source: S, sequence: u64, timestamp: u32, numbers: Numbers) -> Option<Mapped> {
-        let epoch = self.epochs.last().filter(|epoch| epoch.source == source && sequence >= epoch.first_in)?;
+        let epoch = self.epoch.as_ref().filter(|epoch| epoch.source == source && sequence >= epoch.first_in)?;
         let mapped = epoch.apply(sequence, timestamp);
         if self.last.is_none_or(|last| mapped.sequence > last.sequence_out) {
             self.last = Some(Last {
@@ -136,7 +135,7 @@ impl<S: Copy + PartialEq> Rewriter<S> {
     /// Outgoing media time of `timestamp` of the source that goes out now.
     #[must_use]
     pub fn timestamp(&self, source: S, timestamp: u32) -> Option<u32> {
-        self.epochs.last().filter(|epoch| epoch.source == source).map(|epoch| epoch.timestamp(timestamp))
+        self.epoch.as_ref().filter(|epoch| epoch.source == source).map(|epoch| epoch.timestamp(timestamp))
     }
 
     /// Which packet of which source went out under this 16-bit sequence number, and how.
@@ -146,7 +145,8 @@ impl<S: Copy + PartialEq> Rewriter<S> {
         let highest = self.last?.sequence_out;
         let back = (highest as u16).wrapping_sub(sequence);
         let out = highest.checked_sub(u64::from(back)).filter(|_| back < 1 << 15)?;
-        let epoch = self.epochs.iter().rev().find(|epoch| epoch.first_out <= out)?;
+        let mut epochs = self.epoch.iter().chain(self.past.iter().rev());
+        let epoch = epochs.find(|epoch| epoch.first_out <= out)?;
         let sequence_in = epoch.first_in + (out - epoch.first_out);
         let timestamp = timestamp_of(epoch.source, sequence_in)?;
         Some((epoch.source, sequence_in, epoch.apply(sequence_in, timestamp)))

@@ -17,6 +17,9 @@ use super::publication::{Publication, Source};
 use super::routing::{Viewer, publication_for};
 use super::subscription::{REPLAY_BURST, Slot};
 
+/// Forwards decided before they are written: a few kilobytes of them.
+const FORWARDS_AT_ONCE: usize = 128;
+
 /// One receiving connection.
 #[derive(Debug)]
 struct Subscriber {
@@ -45,6 +48,8 @@ pub struct Router {
     lessons: HashMap<LessonId, Lesson>,
     next_serial: u64,
     with_pending: Vec<usize>,
+    /// How many receivers of the last of them have been served.
+    flushed_receivers: usize,
     forwards: Vec<Forward>,
     outputs: VecDeque<Output>,
     changed: Vec<usize>,
@@ -64,6 +69,7 @@ impl Router {
             lessons: HashMap::new(),
             next_serial: 0,
             with_pending: Vec::new(),
+            flushed_receivers: 0,
             forwards: Vec::new(),
             outputs: VecDeque::new(),
             changed: Vec::new(),
@@ -78,7 +84,7 @@ impl Router {
         let key = self.publications.insert(Publication::new(spec, self.next_serial, self.clock, now));
         self.by_id.insert(id, key);
         self.lessons.entry(lesson).or_default().publications.push(key);
-        self.tell_publication(key);
+        self.tell_publication(key, now);
         self.assign(lesson, now);
         key
     }
@@ -130,7 +136,7 @@ impl Router {
         }
         if changed {
             publication.measure(now);
-            self.tell_publication(key);
+            self.tell_publication(key, now);
             self.retarget_all(key);
         }
         Ok(())
@@ -153,14 +159,15 @@ impl Router {
     }
 
     /// Everything is told anew: reports were lost on their way.
-    pub fn retell(&mut self) {
+    pub fn retell(&mut self, now: Instant) {
         for (key, subscriber) in &mut self.subscribers {
             subscriber.told.clear();
             self.changed.push(key);
         }
         let keys: Vec<usize> = self.publications.iter().map(|(key, _)| key).collect();
         for key in keys {
-            self.tell_publication(key);
+            self.publications[key].forget_told();
+            self.tell_publication(key, now);
         }
     }
 
@@ -192,6 +199,8 @@ impl Router {
             }
         }
         self.changed.retain(|&changed| changed != key);
+        // What was decided for it must not reach whoever gets its connection's key next.
+        self.forwards.retain(|forward| forward.connection != subscriber.spec.connection);
         if let Some(lesson) = self.lessons.get_mut(&subscriber.spec.lesson) {
             lesson.subscribers.retain(|&other| other != key);
         }
@@ -263,25 +272,44 @@ impl Router {
         }
     }
 
-    /// Decides where the packets go that came since the last flush; [`forwards`](Self::forwards) then says so.
-    pub fn flush(&mut self) {
-        for key in self.with_pending.drain(..) {
-            let Some(publication) = self.publications.get_mut(key) else { continue };
-            for layer in &mut publication.layers {
-                layer.cache.even_out(&layer.pending);
-            }
-            let publication = &self.publications[key];
-            for &(subscriber, slot) in &publication.receivers {
-                let Some(receiver) = self.subscribers.get_mut(subscriber) else { continue };
-                let connection = receiver.spec.connection;
-                let Some(slot) = receiver.slots.get_mut(slot) else { continue };
-                if forward_pending(slot, connection, key, publication, &self.publications, &mut self.forwards) {
-                    self.changed.push(subscriber);
+    /// Decides where the packets go that came since the last flush, for some receivers at a time, so that what is decided
+    /// is still in the processor's cache when it is written. To be called until it returns false; each time
+    /// [`forwards`](Self::forwards) are to be written and then [`sent`](Self::sent).
+    pub fn flush(&mut self) -> bool {
+        while self.forwards.len() < FORWARDS_AT_ONCE {
+            let Some(&key) = self.with_pending.last() else { break };
+            let Some(publication) = self.publications.get_mut(key) else {
+                self.with_pending.pop();
+                continue;
+            };
+            if self.flushed_receivers == 0 {
+                for layer in &mut publication.layers {
+                    layer.cache.even_out(&layer.pending);
                 }
             }
-            for layer in &mut self.publications[key].layers {
-                layer.pending.clear();
+            let next = publication.receivers.get(self.flushed_receivers).copied();
+            self.flushed_receivers += 1;
+            match next {
+                Some((subscriber, slot)) => self.forward_to(key, subscriber, slot),
+                None => {
+                    for layer in &mut publication.layers {
+                        layer.pending.clear();
+                    }
+                    self.with_pending.pop();
+                    self.flushed_receivers = 0;
+                }
             }
+        }
+        !self.forwards.is_empty()
+    }
+
+    fn forward_to(&mut self, key: usize, subscriber: usize, slot: usize) {
+        let Some(receiver) = self.subscribers.get_mut(subscriber) else { return };
+        let connection = receiver.spec.connection;
+        let Some(slot) = receiver.slots.get_mut(slot) else { return };
+        let publication = &self.publications[key];
+        if forward_pending(slot, connection, key, publication, &self.publications, &mut self.forwards) {
+            self.changed.push(subscriber);
         }
     }
 
@@ -307,7 +335,7 @@ impl Router {
             .filter_map(|(key, publication)| publication.meter(now).then_some(key))
             .collect();
         for key in changed {
-            self.tell_publication(key);
+            self.tell_publication(key, now);
             self.retarget_all(key);
         }
     }
@@ -352,10 +380,12 @@ impl Router {
         self.outputs.pop_front()
     }
 
-    fn tell_publication(&mut self, key: usize) {
-        let publication = &self.publications[key];
-        let (lesson, report) = (publication.spec.lesson, publication.report());
-        self.outputs.push_back(Output::Publication { publication: key, lesson, report });
+    fn tell_publication(&mut self, key: usize, now: Instant) {
+        let Some(publication) = self.publications.get_mut(key) else { return };
+        let lesson = publication.spec.lesson;
+        if let Some(report) = publication.news(now) {
+            self.outputs.push_back(Output::Publication { publication: key, lesson, report });
+        }
     }
 
     fn forget_if_empty(&mut self, lesson: LessonId) {
@@ -456,6 +486,7 @@ impl Router {
         for entry in (next..upto).filter_map(|sequence| cache.get(sequence)) {
             self.forwards.extend(sending.forward(connection, entry));
         }
+        sending.live_from = upto;
         sending.replay = (upto < end).then_some(upto);
         if sending.replay.is_some() {
             self.replaying.push((subscriber, slot));
@@ -501,7 +532,13 @@ fn forward_pending(
     }
     if let Some(source) = slot.current {
         let layer = &publication.layers[usize::from(source.layer)];
-        for entry in layer.pending.iter().filter_map(|&sequence| layer.cache.get(sequence)) {
+        let live_from = slot.live_from;
+        for entry in layer
+            .pending
+            .iter()
+            .filter(|&&sequence| sequence >= live_from)
+            .filter_map(|&sequence| layer.cache.get(sequence))
+        {
             forwards.extend(slot.forward(connection, entry));
         }
     }

@@ -1,8 +1,7 @@
 //! One track to one subscriber: a slot, what flows in it, and how its packets are numbered.
 
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
-
-use arrayvec::ArrayVec;
 
 use crate::adapt::{Allocation, Reason};
 use crate::rtp::codec::Codec;
@@ -30,6 +29,9 @@ pub struct Slot {
     pub(super) current: Option<Source>,
     /// The next packet of a replay; `None` when the slot is live.
     pub(super) replay: Option<u64>,
+    /// A replay sent everything before this number as far as it was there: what comes late of that is only retransmitted,
+    /// because to send it twice would use a nonce twice.
+    pub(super) live_from: u64,
     paused: Option<Paused>,
     rewriter: Rewriter<Source>,
     codec: Option<SlotCodec>,
@@ -38,7 +40,7 @@ pub struct Slot {
     /// Whether the receiver can't read the publisher's redundancy.
     strips: bool,
     rtx_next: u64,
-    recent: ArrayVec<(u64, Instant), RECENT>,
+    recent: VecDeque<(u64, Instant)>,
     /// When, on the server's clock, the last packet of a source that is gone was made.
     frozen: Option<i64>,
     packets: u32,
@@ -56,13 +58,14 @@ impl Slot {
             target: None,
             current: None,
             replay: None,
+            live_from: 0,
             paused: Some(Paused::NoSource),
             rewriter,
             codec: None,
             sent: None,
             strips: false,
             rtx_next,
-            recent: ArrayVec::new(),
+            recent: VecDeque::new(),
             frozen: None,
             packets: 0,
             octets: 0,
@@ -162,6 +165,7 @@ impl Slot {
         self.rewriter.begin(source, start, gap_nanos);
         self.current = Some(source);
         self.replay = replay.then_some(entry.sequence);
+        self.live_from = entry.sequence;
         self.paused = None;
     }
 
@@ -197,10 +201,10 @@ impl Slot {
         let timestamp_of = |source, sequence| entry_of(source, sequence).map(|entry| entry.timestamp);
         let (source, sequence_in, mapped) = self.rewriter.resolve(sequence, timestamp_of)?;
         self.recent.retain(|(_, at)| now.saturating_duration_since(*at) < RETRANSMISSION_GRACE);
-        if self.recent.is_full() || self.recent.iter().any(|&(recent, _)| recent == mapped.sequence) {
+        if self.recent.len() == RECENT || self.recent.iter().any(|&(recent, _)| recent == mapped.sequence) {
             return None;
         }
-        self.recent.push((mapped.sequence, now));
+        self.recent.push_back((mapped.sequence, now));
         let entry = entry_of(source, sequence_in).filter(|entry| entry.codec == self.sent)?;
         let index = self.rtx_next;
         self.rtx_next += 1;

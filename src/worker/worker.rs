@@ -236,7 +236,7 @@ impl Worker {
         }
         if turn == 0 {
             if std::mem::take(&mut self.reports_lost) {
-                self.router.retell();
+                self.router.retell(self.now);
             }
             self.meters.publish(self.connections.len(), self.egress.counts());
         }
@@ -300,28 +300,29 @@ impl Worker {
 
     /// Decides where pending packets go and sends them.
     pub(super) fn forward(&mut self) {
-        self.router.flush();
         let Self { router, connections, egress, socket, meters, .. } = self;
-        for run in router.forwards().chunk_by(|one, next| one.connection == next.connection) {
-            let Some(connection) = run.first().and_then(|first| connections.get_mut(first.connection)) else {
-                continue;
-            };
-            let Some(path) = connection.path() else { continue };
-            let Connection { peer, transport_cc, transport_sequence, line, .. } = connection;
-            let Some(sealer) = peer.sealer() else { continue };
-            for forward in run {
-                let Some((cache, entry)) = router.packet(forward) else {
-                    meters.drop("gone_from_cache", 1);
+        while router.flush() {
+            for run in router.forwards().chunk_by(|one, next| one.connection == next.connection) {
+                let Some(connection) = run.first().and_then(|first| connections.get_mut(first.connection)) else {
                     continue;
                 };
-                meters.retransmitted += u64::from(forward.original.is_some());
-                let mut receiver = Receiver { sealer, path, transport_cc: *transport_cc, transport_sequence };
-                let written = egress.write(forward, cache, entry, &mut receiver, over(socket));
-                line.carried(written.unwrap_or(0) as u64);
+                let Some(path) = connection.path() else { continue };
+                let Connection { peer, transport_cc, transport_sequence, line, .. } = connection;
+                let Some(sealer) = peer.sealer() else { continue };
+                for forward in run {
+                    let Some((cache, entry)) = router.packet(forward) else {
+                        meters.drop("gone_from_cache", 1);
+                        continue;
+                    };
+                    meters.retransmitted += u64::from(forward.original.is_some());
+                    let mut receiver = Receiver { sealer, path, transport_cc: *transport_cc, transport_sequence };
+                    let written = egress.write(forward, cache, entry, &mut receiver, over(socket));
+                    line.carried(written.unwrap_or(0) as u64);
+                }
             }
+            router.sent();
         }
         egress.flush(over(socket));
-        router.sent();
     }
 
     /// Tells the rest of the server; if it can't keep up, everything is told anew later.

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rtc::ice::mdns::MulticastDnsMode;
 use rtc::interceptor::{NackResponderBuilder, ReceiverReportBuilder, Slot};
 use rtc::media_stream::MediaStreamTrack;
 use rtc::rtp_transceiver::rtp_sender::{
@@ -141,6 +142,8 @@ impl Connection {
                 SettingEngineBuilder::new()
                     .with_ice_timeouts(Some(CONSENT_TIMEOUT), Some(CONSENT_TIMEOUT), Some(CONSENT_INTERVAL))
                     .with_include_loopback_candidate(true)
+                    // A server names its addresses; nobody needs to be asked for them.
+                    .with_multicast_dns_mode(MulticastDnsMode::Disabled)
                     .with_mid_generator(|greatest| (greatest + 1).to_string())
                     .with_srtp_protection_profiles(vec![
                         SrtpProtectionProfile::Srtp_Aead_Aes_128_Gcm,

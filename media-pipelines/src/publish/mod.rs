@@ -69,7 +69,8 @@ impl Publisher {
             let pause = retry.pause(instant());
             // A server that stays away for an hour is worth one line, not four thousand.
             let reason = error.to_string();
-            if reason == told {
+            let was_on_air = matches!(error, PublishError::Connection(ConnectionError::Lost));
+            if reason == told && !was_on_air {
                 tracing::debug!(reason, ?pause, "still not on air");
             } else {
                 tracing::warn!(reason, "not on air, trying again until it works");
@@ -111,10 +112,11 @@ impl Publisher {
             }
             Err(error) => Err(error.into()),
         };
-        connection.close().await;
+        // In this order the server hears that the publication is over before it notices that the connection is.
         if let Err(error) = self.whip.end(&session).await {
             tracing::debug!(%error, "the server has no publication to end");
         }
+        connection.close().await;
         outcome
     }
 
