@@ -90,6 +90,8 @@ pub(crate) struct Client {
     pub(crate) state: RTCPeerConnectionState,
     /// Packets that arrived and belong to an m-line.
     pub(crate) received: Vec<Rtp>,
+    /// Requests for a keyframe that were met.
+    pub(crate) keyframes_asked: usize,
 }
 
 impl Client {
@@ -113,7 +115,7 @@ impl Client {
         let candidate = CandidateHostConfig { base_config: candidate, ..Default::default() };
         let candidate = RTCIceCandidate::from(&candidate.new_candidate_host().expect("an address"));
         pc.add_local_candidate(candidate.to_json().expect("can be written")).expect("is taken");
-        Self { pc, local, tracks, wire, state: RTCPeerConnectionState::New, received: Vec::new() }
+        Self { pc, local, tracks, wire, state: RTCPeerConnectionState::New, received: Vec::new(), keyframes_asked: 0 }
     }
 
     /// An offer, for the first time or with `restart` for a new ICE session.
@@ -171,6 +173,14 @@ impl Client {
 
     pub(crate) fn is_connected(&self) -> bool {
         self.state == RTCPeerConnectionState::Connected
+    }
+
+    pub(crate) fn tracks(&self) -> usize {
+        self.tracks.len()
+    }
+
+    pub(crate) fn kind(&self, track: usize) -> Kind {
+        self.tracks[track].kind
     }
 
     /// The stream of a track that it sends.
