@@ -1,5 +1,6 @@
 //! A client of another make against our end of ICE, DTLS and SRTP, on simulated time.
 
+#[expect(dead_code, reason = "tests/media_path.rs uses the rest")]
 #[path = "wire/client.rs"]
 mod client;
 #[path = "wire/line.rs"]

@@ -242,6 +242,12 @@ impl Peer {
         self.ice.restart(local, remote_ufrag);
     }
 
+    /// Whether a check that names this fragment of ours may be answered.
+    #[must_use]
+    pub fn answers_to(&self, ufrag: &str) -> bool {
+        self.ice.answers_to(ufrag)
+    }
+
     /// Says goodbye; what is left to send is the last.
     pub fn close(&mut self, now: Instant) {
         self.dtls.close(now);
