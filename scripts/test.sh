@@ -63,7 +63,7 @@ interop() { cargo build --quiet --locked --bin mingshi && .tools/venv/bin/pytest
 browser() {
   cargo build --quiet --locked --workspace --bin mingshi --bin mingshi-media &&
     make --silent tests/e2e/node_modules/.package-lock.json &&
-    node --test --test-concurrency=1 --test-reporter=spec 'tests/e2e/*.test.mjs'
+    node --test --test-concurrency=1 --test-reporter=spec tests/e2e/*.test.mjs
 }
 
 step web web_tests

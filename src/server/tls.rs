@@ -175,11 +175,7 @@ fn stamp(files: &config::CertificateFiles) -> Seen {
 }
 
 /// A certificate chain and its key, seen to belong together.
-fn certified(
-    certificate: &Path,
-    key: &Path,
-    provider: &CryptoProvider,
-) -> Result<Arc<CertifiedKey>, TlsError> {
+fn certified(certificate: &Path, key: &Path, provider: &CryptoProvider) -> Result<Arc<CertifiedKey>, TlsError> {
     let file = |path: &Path, fact: String| TlsError::File { path: path.into(), fact };
     let bytes = |path: &Path| std::fs::read(path).map_err(|error| file(path, error.to_string()));
     let chain = CertificateDer::pem_slice_iter(&bytes(certificate)?)

@@ -17,6 +17,8 @@ use super::output::{LayerReport, PublicationReport};
 const SILENT_AFTER: Duration = Duration::from_millis(2_500);
 /// Rates are measured over this span.
 const METER: Duration = Duration::from_secs(1);
+/// Rates that waver are told this often; what else changes is told at once.
+const RATES_TOLD_EVERY: Duration = Duration::from_secs(5);
 /// Packets of one encoding that may wait for the next flush; more are forwarded late, from the cache, on request only.
 const MAX_PENDING: usize = 512;
 /// A group of pictures up to this size is replayed to a late subscriber; a longer one would stand in the line before the voice.
@@ -124,6 +126,7 @@ pub struct Publication {
     pub(super) silent: bool,
     clock: ServerClock,
     metered_since: Instant,
+    told: Option<(PublicationReport, Instant)>,
 }
 
 impl Publication {
@@ -139,6 +142,7 @@ impl Publication {
             silent: true,
             clock,
             metered_since: now,
+            told: None,
         }
     }
 
@@ -211,11 +215,10 @@ impl Publication {
         }
     }
 
-    /// Measures rates, and notices what has fallen silent or woken. Returns whether anything worth telling changed.
+    /// Measures rates, and notices what has fallen silent or woken. Returns whether receivers must be looked at anew.
     pub(super) fn meter(&mut self, now: Instant) -> bool {
         let span = now.saturating_duration_since(self.metered_since);
-        let metered = span >= METER;
-        if metered {
+        if span >= METER {
             self.metered_since = now;
             for layer in &mut self.layers {
                 layer.bitrate = Bitrate::of(std::mem::take(&mut layer.metered), span);
@@ -223,7 +226,37 @@ impl Publication {
         }
         let flowed: Vec<bool> = self.ladder.rungs().iter().map(|rung| rung.flows).collect();
         self.measure(now);
-        metered || flowed != self.ladder.rungs().iter().map(|rung| rung.flows).collect::<Vec<_>>()
+        self.ladder.rungs().iter().map(|rung| rung.flows).ne(flowed)
+    }
+
+    /// What others may see, if it differs from what was told last by more than rates' usual wavering.
+    pub(super) fn news(&mut self, now: Instant) -> Option<PublicationReport> {
+        let report = self.report();
+        let far = |now: u64, then: u64| now.abs_diff(then) > then / 4 + 10_000;
+        let rates_moved = |told: &PublicationReport| {
+            report.layers.iter().zip(&told.layers).any(|(now, then)| far(now.bitrate, then.bitrate))
+        };
+        let without_rates = |report: &PublicationReport| {
+            let mut report = report.clone();
+            report.layers.iter_mut().for_each(|layer| layer.bitrate = 0);
+            report
+        };
+        let news = match &self.told {
+            None => true,
+            Some((told, at)) => {
+                without_rates(told) != without_rates(&report)
+                    || (rates_moved(told) && now.saturating_duration_since(*at) >= RATES_TOLD_EVERY)
+            }
+        };
+        news.then(|| {
+            self.told = Some((report.clone(), now));
+            report
+        })
+    }
+
+    /// Everything is news again.
+    pub(super) fn forget_told(&mut self) {
+        self.told = None;
     }
 
     /// Brings the ladder up to date.
@@ -238,7 +271,7 @@ impl Publication {
         self.silent = !self.ladder.rungs().iter().any(|rung| rung.flows);
     }
 
-    pub(super) fn report(&self) -> PublicationReport {
+    fn report(&self) -> PublicationReport {
         let layer = |(number, layer): (usize, &Layer)| LayerReport {
             rid: self.spec.rids.get(number).cloned(),
             bitrate: layer.bitrate.bps(),

@@ -86,7 +86,7 @@ impl Router {
         let key = self.publications.insert(Publication::new(spec, self.next_serial, self.clock, now));
         self.by_id.insert(id, key);
         self.lessons.entry(lesson).or_default().publications.push(key);
-        self.tell_publication(key);
+        self.tell_publication(key, now);
         self.assign(lesson, now);
         key
     }
@@ -139,7 +139,7 @@ impl Router {
         }
         if changed {
             publication.measure(now);
-            self.tell_publication(key);
+            self.tell_publication(key, now);
             self.retarget_all(key);
         }
         Ok(())
@@ -162,14 +162,15 @@ impl Router {
     }
 
     /// Everything is told anew: reports were lost on their way.
-    pub fn retell(&mut self) {
+    pub fn retell(&mut self, now: Instant) {
         for (key, subscriber) in &mut self.subscribers {
             subscriber.told.clear();
             self.changed.push(key);
         }
         let keys: Vec<usize> = self.publications.iter().map(|(key, _)| key).collect();
         for key in keys {
-            self.tell_publication(key);
+            self.publications[key].forget_told();
+            self.tell_publication(key, now);
         }
     }
 
@@ -212,6 +213,7 @@ impl Router {
         }
         let connection = subscriber.spec.connection;
         self.changed.retain(|&changed| changed != key);
+        // What was decided for it must not reach whoever gets its connection's key next.
         self.forwards.retain(|forward| forward.connection != connection);
         self.replays_due.retain(|&(replaying, _)| replaying != key);
         self.replays.retain(|&(replaying, _)| replaying != key);
@@ -364,7 +366,7 @@ impl Router {
             .filter_map(|(key, publication)| publication.meter(now).then_some(key))
             .collect();
         for key in changed {
-            self.tell_publication(key);
+            self.tell_publication(key, now);
             self.retarget_all(key);
         }
     }
@@ -409,10 +411,12 @@ impl Router {
         self.outputs.pop_front()
     }
 
-    fn tell_publication(&mut self, key: usize) {
-        let publication = &self.publications[key];
-        let (lesson, report) = (publication.spec.lesson, publication.report());
-        self.outputs.push_back(Output::Publication { publication: key, lesson, report });
+    fn tell_publication(&mut self, key: usize, now: Instant) {
+        let Some(publication) = self.publications.get_mut(key) else { return };
+        let lesson = publication.spec.lesson;
+        if let Some(report) = publication.news(now) {
+            self.outputs.push_back(Output::Publication { publication: key, lesson, report });
+        }
     }
 
     fn forget_if_empty(&mut self, lesson: LessonId) {

@@ -96,7 +96,10 @@ impl Slot {
             index: self.spec.index,
             mid: self.spec.mid.clone(),
             publication: publication.map(|publication| publication.spec.id),
-            layer: self.current.map(|source| source.layer),
+            layer: self
+                .current
+                .zip(publication)
+                .and_then(|(source, publication)| publication.ladder.rank(source.layer)),
             paused: self.paused,
         }
     }

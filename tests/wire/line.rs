@@ -62,7 +62,6 @@ pub(crate) enum Direction {
 
 pub(crate) struct Line {
     pub(crate) now: Instant,
-    pub(crate) start: Instant,
     pub(crate) client: Client,
     pub(crate) peer: Peer,
     pub(crate) agreed: Agreed,
@@ -124,7 +123,6 @@ impl Scene {
         client.answered(now, agreed.answer.clone());
         Line {
             now,
-            start: now,
             client,
             peer,
             agreed,
@@ -183,11 +181,8 @@ impl Line {
         let end = self.now + span;
         loop {
             self.exchange();
-            let next = [
-                self.flying.keys().next().map(|&(at, _)| at),
-                self.client.poll_timeout(),
-                self.peer.poll_timeout(),
-            ];
+            let next =
+                [self.flying.keys().next().map(|&(at, _)| at), self.client.poll_timeout(), self.peer.poll_timeout()];
             let next = next.into_iter().flatten().min().filter(|&at| at < end);
             let Some(next) = next else { break };
             // A timeout of the past is due now; what is due at once moves time by a little, so that it does move.
