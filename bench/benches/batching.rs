@@ -1,6 +1,7 @@
 //! How many packets of recorded browsers leave in one segmented send, with and without evening out their lengths.
 //!
 //! Each receive round of the recording is one batch, as on a worker: into the cache, evened out, written for one receiver.
+//! A worker with many receivers is longer in each round, and finds more packets in the next: the last columns say what that does.
 
 use std::path::Path as File;
 
@@ -12,6 +13,18 @@ use mingshi::transport::srtp::{Profile, Sealer};
 use mingshi::worker::egress::{Egress, Receiver, Sent};
 use mingshi::worker::socket::Path;
 use mingshi_bench::trace::{Arrival, read};
+
+/// The arrivals as a worker finds them that is busy for at least so long in every round.
+fn taken_together(arrivals: &[Arrival], busy: u64) -> Vec<Arrival> {
+    let (mut began, mut round) = (0, 0);
+    let regrouped = arrivals.iter().map(|&arrival| {
+        if arrival.round > round && arrival.micros >= began + busy {
+            (began, round) = (arrival.micros, arrival.round);
+        }
+        Arrival { round, ..arrival }
+    });
+    regrouped.collect()
+}
 
 /// What one encoding's batches come to at one receiver.
 fn batched(arrivals: &[Arrival], evened: bool) -> Sent {
@@ -69,8 +82,10 @@ fn per_send(sent: &Sent) -> f64 {
 
 #[expect(clippy::print_stdout, reason = "a benchmark prints its table")]
 fn main() {
-    println!("| recording | encoding | kbit/s | packets | packets a round | segments a send | evened out | padding |");
-    println!("|---|---|---|---|---|---|---|---|");
+    println!(
+        "| recording | encoding | kbit/s | packets | packets a round | segments a send | evened out | padding | 2 ms rounds | 5 ms | 10 ms |"
+    );
+    println!("|---|---|---|---|---|---|---|---|---|---|---|");
     for name in ["camera-h264", "camera-vp8", "slides-h264"] {
         let file = File::new(env!("CARGO_MANIFEST_DIR")).join(format!("data/{name}.csv"));
         let text = std::fs::read_to_string(&file).expect("the recording is in the repository");
@@ -81,14 +96,18 @@ fn main() {
             let seconds = own.last().map_or(1.0, |last| last.micros as f64 / 1e6);
             let rounds = own.chunk_by(|one, next| one.round == next.round).count();
             let (plain, evened) = (batched(&own, false), batched(&own, true));
+            let busy = [2_000, 5_000, 10_000].map(|micros| per_send(&batched(&taken_together(&own, micros), true)));
             println!(
-                "| {name} | {layer} | {:.0} | {} | {:.2} | {:.2} | {:.2} | {:.2} % |",
+                "| {name} | {layer} | {:.0} | {} | {:.2} | {:.2} | {:.2} | {:.2} % | {:.2} | {:.2} | {:.2} |",
                 plain.octets as f64 * 8.0 / 1e3 / seconds,
                 own.len(),
                 own.len() as f64 / rounds.max(1) as f64,
                 per_send(&plain),
                 per_send(&evened),
                 100.0 * evened.padding as f64 / plain.octets as f64,
+                busy[0],
+                busy[1],
+                busy[2],
             );
         }
     }
