@@ -69,10 +69,10 @@ impl Server {
         let mut live = Vec::new();
         for report in self.reports() {
             match report {
-                Report::Publication { publication, .. } if publication.participant == of => {
-                    if !live.contains(&publication.id) {
-                        live.push(publication.id);
-                    }
+                Report::Publication { publication, .. }
+                    if publication.participant == of && !live.contains(&publication.id) =>
+                {
+                    live.push(publication.id);
                 }
                 Report::PublicationEnded { publication, .. } => live.retain(|&one| one != publication),
                 _ => {}
