@@ -84,10 +84,11 @@ fn only_the_clock_asks_the_system_what_time_it_is() {
 }
 
 #[test]
-fn only_the_socket_has_unsafe_code() {
+fn nothing_that_serves_has_unsafe_code() {
     let sources = rust_sources("src").chain(rust_sources("media-pipelines/src")).chain(rust_sources("bench"));
     assert_none(&mentions(sources, &["allow(unsafe_code", "expect(unsafe_code"], |path| {
-        path == "src/worker/socket.rs"
+        // A counting allocator can't be had without it.
+        path == "bench/src/allocations.rs"
     }));
 }
 
@@ -127,7 +128,8 @@ fn files_can_be_read_in_one_sitting() {
     let mut violations = Vec::new();
     for source in sources_of_all_kinds() {
         let lines = source.text.lines().count();
-        if lines > LINES_AT_MOST {
+        // What is generated is nobody's to read.
+        if lines > LINES_AT_MOST && source.path != "web-client/src/api/schema.ts" {
             violations.push(format!("{}: {lines} lines; would two roles live better apart?", source.path));
         }
     }

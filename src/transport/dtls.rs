@@ -1,5 +1,6 @@
 //! DTLS-SRTP (RFC 5763, RFC 5764), always as the server.
 
+use std::collections::VecDeque;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -15,15 +16,19 @@ use rtc_dtls::extension::extension_use_srtp::SrtpProtectionProfile;
 use rtc_shared::TransportProtocol;
 use rtc_shared::error::Error as SharedError;
 
+mod records;
+
+use self::records::{Gate, Hello};
 use super::sdp::Fingerprint;
 use super::srtp::{self, Opener, Profile, Sealer};
 
-/// A lost flight is sent again after this time, then with back-off. RFC 6347 §4.2.4.1 says a second; a lesson that begins can't wait for that on a lossy line.
-const FLIGHT_INTERVAL: Duration = Duration::from_millis(250);
+/// A flight that isn't answered is sent again after this time, then after twice as long, and so on.
+/// RFC 6347 §4.2.4.1 says a second; a lesson that begins can't wait for that on a lossy line.
+const FIRST_REPEAT: Duration = Duration::from_millis(250);
+/// And never later than this, so that a line that was broken is used soon after it is back.
+const LAST_REPEAT: Duration = Duration::from_secs(2);
 /// Datagrams of a ClientHello in pieces that are held until it is whole.
 const MAX_HELD: usize = 8;
-/// The longest ClientHello that is put together.
-const MAX_HELLO: usize = 8_192;
 /// The endpoint tells associations apart by address. Ours has one, which lives on when the peer's address changes.
 const ASSOCIATION: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 9);
 
@@ -36,12 +41,23 @@ pub enum Error {
     /// The first message is no ClientHello, or one that never ends.
     #[error("the peer's ClientHello can't be read")]
     BadHello,
+    /// Malformed, or more than any handshake needs.
+    #[error("a DTLS datagram that no handshake needs")]
+    Needless,
     /// The handshake itself.
     #[error("DTLS: {0}")]
     Handshake(String),
     /// The keys.
     #[error(transparent)]
     Keys(#[from] srtp::Error),
+}
+
+impl Error {
+    /// Whether the association is over; else it was only that the datagram was not used.
+    #[must_use]
+    pub const fn is_final(&self) -> bool {
+        !matches!(self, Self::BadHello | Self::Needless)
+    }
 }
 
 /// Our certificate and what computes with it; one for the whole server.
@@ -114,10 +130,24 @@ pub enum Outcome {
 pub struct Dtls {
     identity: Identity,
     fingerprints: Vec<Fingerprint>,
+    gate: Gate,
     hello: Hello,
     held: Vec<BytesMut>,
     association: Option<(Endpoint, Profile)>,
-    outgoing: Vec<BytesMut>,
+    flight: Flight,
+    done: bool,
+    outgoing: VecDeque<BytesMut>,
+}
+
+/// What was sent last, to be sent again until the peer goes on (RFC 6347 §4.2.4).
+///
+/// The crate has timers of its own and they aren't used: one stops for good when the peer repeats itself, as browsers do
+/// every 50 ms, and it gives up after eight sends, which a line's break of two seconds outlasts. The same records may be
+/// sent again: a peer that has one of them drops it as a replay, and takes what it misses.
+#[derive(Default)]
+struct Flight {
+    datagrams: Vec<BytesMut>,
+    repeat: Option<(Instant, Duration)>,
 }
 
 impl std::fmt::Debug for Dtls {
@@ -133,45 +163,66 @@ impl Dtls {
         Self {
             identity,
             fingerprints,
+            gate: Gate::default(),
             hello: Hello::default(),
             held: Vec::new(),
             association: None,
-            outgoing: Vec::new(),
+            flight: Flight::default(),
+            done: false,
+            outgoing: VecDeque::new(),
         }
     }
 
     /// Takes one datagram.
     ///
     /// # Errors
-    /// [`Error`]: the association is over.
+    /// [`Error`]; where it [is final](Error::is_final) the association is over.
     pub fn receive(&mut self, now: Instant, datagram: &[u8]) -> Result<Option<Outcome>, Error> {
-        if self.association.is_none() {
-            if self.held.len() == MAX_HELD {
-                return Err(Error::BadHello);
-            }
-            self.held.push(BytesMut::from(datagram));
-            let Some(profiles) = self.hello.take(datagram)? else { return Ok(None) };
-            // The server chooses; the crate would follow the client's order, in which browsers put GCM last.
-            let profile = [Profile::AeadAes128Gcm, Profile::Aes128CmHmacSha1_80]
-                .into_iter()
-                .find(|&profile| profiles.contains(&code(profile)))
-                .ok_or(Error::NoProfile)?;
-            self.association = Some((self.endpoint(profile)?, profile));
-        } else {
-            self.held.push(BytesMut::from(datagram));
+        if !self.gate.admits(datagram) {
+            return Err(Error::Needless);
+        }
+        if self.association.is_none() && !self.begin(datagram)? {
+            return Ok(None);
         }
         let mut outcome = None;
-        for datagram in std::mem::take(&mut self.held) {
+        let held = std::mem::take(&mut self.held);
+        for datagram in held.into_iter().chain([BytesMut::from(datagram)]) {
             outcome = self.feed(now, datagram)?.or(outcome);
         }
         Ok(outcome)
     }
 
+    /// Reads the hello as far as it has come. Once it is whole there is an association, and this is true.
+    fn begin(&mut self, datagram: &[u8]) -> Result<bool, Error> {
+        let profiles = match self.hello.take(datagram) {
+            Ok(Some(profiles)) => profiles,
+            Ok(None) if self.held.len() < MAX_HELD => {
+                self.held.push(BytesMut::from(datagram));
+                return Ok(false);
+            }
+            // Nonsense, or more pieces than a hello has. What came of it before can't be trusted; the client says it again.
+            _ => {
+                self.hello = Hello::default();
+                self.held.clear();
+                return Err(Error::BadHello);
+            }
+        };
+        // The server chooses; the crate would follow the client's order, in which browsers put GCM last.
+        let profile = [Profile::AeadAes128Gcm, Profile::Aes128CmHmacSha1_80]
+            .into_iter()
+            .find(|&profile| profiles.contains(&code(profile)))
+            .ok_or(Error::NoProfile)?;
+        self.association = Some((self.endpoint(profile)?, profile));
+        Ok(true)
+    }
+
     fn feed(&mut self, now: Instant, datagram: BytesMut) -> Result<Option<Outcome>, Error> {
         let Some((endpoint, profile)) = &mut self.association else { return Ok(None) };
         let events = endpoint.read(now, ASSOCIATION, None, datagram);
-        while let Some(message) = endpoint.poll_transmit() {
-            self.outgoing.push(message.message);
+        let answer: Vec<BytesMut> = std::iter::from_fn(|| endpoint.poll_transmit()).map(|sent| sent.message).collect();
+        if !answer.is_empty() {
+            self.outgoing.extend(answer.iter().cloned());
+            self.flight = Flight { datagrams: answer, repeat: Some((now + FIRST_REPEAT, FIRST_REPEAT)) };
         }
         let mut outcome = None;
         for event in events.map_err(|error| Error::Handshake(error.to_string()))? {
@@ -180,11 +231,16 @@ impl Dtls {
                     let state = endpoint.get_connection_state(ASSOCIATION);
                     let state = state.ok_or_else(|| Error::Handshake("the association is gone".into()))?;
                     let (sealer, opener) = srtp::from_dtls(*profile, state, &self.identity)?;
+                    self.done = true;
                     outcome = Some(Outcome::Done(*profile, Box::new(sealer), Box::new(opener)));
                 }
                 EndpointEvent::PeerClosed => outcome = Some(Outcome::PeerClosed),
                 _ => {}
             }
+        }
+        if self.done {
+            // The last flight is repeated when the peer shows that it missed it, by repeating its own.
+            self.flight.repeat = None;
         }
         Ok(outcome)
     }
@@ -207,7 +263,6 @@ impl Dtls {
             .with_insecure_skip_verify(true)
             .with_verify_peer_certificate(Some(Arc::new(verify)))
             .with_extended_master_secret(ExtendedMasterSecretType::Require)
-            .with_flight_interval(FLIGHT_INTERVAL)
             .build(false, None)
             .map_err(|error| Error::Handshake(error.to_string()))?;
         Ok(Endpoint::new(ASSOCIATION, TransportProtocol::UDP, Some(Arc::new(config))))
@@ -215,29 +270,21 @@ impl Dtls {
 
     /// A datagram to send.
     pub fn poll_transmit(&mut self) -> Option<BytesMut> {
-        if self.outgoing.is_empty() { None } else { Some(self.outgoing.remove(0)) }
+        self.outgoing.pop_front()
     }
 
     /// When a flight is to be sent again.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.association.as_ref()?.0.poll_timeout(&ASSOCIATION)
+        self.flight.repeat.map(|(at, _)| at)
     }
 
-    /// Sends a lost flight again.
-    ///
-    /// # Errors
-    /// [`Error::Handshake`] when the peer has been given up.
-    pub fn handle_timeout(&mut self, now: Instant) -> Result<(), Error> {
-        let Some((endpoint, _)) = &mut self.association else { return Ok(()) };
-        if endpoint.poll_timeout(&ASSOCIATION).is_none_or(|at| at > now) {
-            return Ok(());
-        }
-        let result = endpoint.handle_timeout(ASSOCIATION, now);
-        while let Some(message) = endpoint.poll_transmit() {
-            self.outgoing.push(message.message);
-        }
-        result.map_err(|error| Error::Handshake(error.to_string()))
+    /// Sends a flight again that wasn't answered.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        let Some((_, interval)) = self.flight.repeat.filter(|&(at, _)| at <= now) else { return };
+        let next = (interval * 2).min(LAST_REPEAT);
+        self.flight.repeat = Some((now + next, next));
+        self.outgoing.extend(self.flight.datagrams.iter().cloned());
     }
 
     /// Says goodbye (close_notify).
@@ -246,7 +293,7 @@ impl Dtls {
             // The association is dropped either way; a goodbye that can't be written isn't sent.
             let _ = endpoint.close(now);
             while let Some(message) = endpoint.poll_transmit() {
-                self.outgoing.push(message.message);
+                self.outgoing.push_back(message.message);
             }
         }
     }
@@ -260,137 +307,9 @@ const fn code(profile: Profile) -> u16 {
     }
 }
 
-/// The first ClientHello, put together from its fragments (RFC 6347 §4.2.3).
-#[derive(Default)]
-struct Hello {
-    body: Vec<u8>,
-    have: Vec<bool>,
-}
-
-/// Octets before the fragment in a record that holds a handshake message: record header, handshake header.
-const RECORD_HEADER: usize = 13;
-const HANDSHAKE_HEADER: usize = 12;
-
-fn u24(bytes: &[u8]) -> usize {
-    usize::from(bytes[0]) << 16 | usize::from(bytes[1]) << 8 | usize::from(bytes[2])
-}
-
-fn u16_of(bytes: &[u8]) -> u16 {
-    u16::from_be_bytes([bytes[0], bytes[1]])
-}
-
-impl Hello {
-    /// Takes a datagram's records; the SRTP profiles that the hello offers, once it is whole.
-    fn take(&mut self, mut datagram: &[u8]) -> Result<Option<Vec<u16>>, Error> {
-        while datagram.len() >= RECORD_HEADER {
-            let length = usize::from(u16_of(&datagram[11..]));
-            let record = datagram.get(RECORD_HEADER..RECORD_HEADER + length).ok_or(Error::BadHello)?;
-            if datagram[0] == 22 {
-                self.fragment(record)?;
-            }
-            datagram = &datagram[RECORD_HEADER + length..];
-        }
-        if self.have.is_empty() || self.have.contains(&false) {
-            return Ok(None);
-        }
-        profiles(&self.body).map(Some).ok_or(Error::BadHello)
-    }
-
-    fn fragment(&mut self, record: &[u8]) -> Result<(), Error> {
-        let header = record.get(..HANDSHAKE_HEADER).ok_or(Error::BadHello)?;
-        let (total, offset, length) = (u24(&header[1..]), u24(&header[6..]), u24(&header[9..]));
-        let fragment = record.get(HANDSHAKE_HEADER..HANDSHAKE_HEADER + length).ok_or(Error::BadHello)?;
-        let first = self.have.is_empty();
-        if header[0] != 1
-            || total == 0
-            || total > MAX_HELLO
-            || offset + length > total
-            || !(first || total == self.body.len())
-        {
-            return Err(Error::BadHello);
-        }
-        self.body.resize(total, 0);
-        self.have.resize(total, false);
-        self.body[offset..offset + length].copy_from_slice(fragment);
-        self.have[offset..offset + length].fill(true);
-        Ok(())
-    }
-}
-
-/// The use_srtp extension of a ClientHello (RFC 5764 §4.1.1); empty if it has none.
-fn profiles(hello: &[u8]) -> Option<Vec<u16>> {
-    let skip = |rest: &'_ [u8], size: usize| -> Option<usize> {
-        let length = rest.get(..size)?.iter().fold(0, |sum, &byte| sum << 8 | usize::from(byte));
-        Some(size + length)
-    };
-    let mut rest = hello.get(2 + 32..)?;
-    for size in [1, 1, 2, 1] {
-        // Session id, cookie, cipher suites, compression methods.
-        rest = rest.get(skip(rest, size)?..)?;
-    }
-    if rest.is_empty() {
-        return Some(Vec::new());
-    }
-    rest = rest.get(2..2 + usize::from(u16_of(rest.get(..2)?)))?;
-    while let [t0, t1, l0, l1, after @ ..] = rest {
-        let value = after.get(..usize::from(u16::from_be_bytes([*l0, *l1])))?;
-        if [*t0, *t1] == [0, 14] {
-            let list = value.get(2..2 + usize::from(u16_of(value.get(..2)?)))?;
-            return Some(list.chunks_exact(2).map(u16_of).collect());
-        }
-        rest = &after[value.len()..];
-    }
-    Some(Vec::new())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use proptest::prelude::*;
-
-    fn hello_body(offered: &[u16]) -> Vec<u8> {
-        let mut body = vec![0xfe, 0xfd];
-        body.extend([7; 32]);
-        body.extend([0, 0, 0, 2, 0xc0, 0x2b, 1, 0]);
-        let list: Vec<u8> = offered.iter().flat_map(|profile| profile.to_be_bytes()).collect();
-        let mut extensions = vec![0, 23, 0, 0, 0, 14];
-        extensions.extend(((list.len() + 3) as u16).to_be_bytes());
-        extensions.extend((list.len() as u16).to_be_bytes());
-        extensions.extend(list);
-        extensions.push(0);
-        body.extend((extensions.len() as u16).to_be_bytes());
-        body.extend(extensions);
-        body
-    }
-
-    fn record(body: &[u8], from: usize, to: usize) -> Vec<u8> {
-        let size = |value: usize| [(value >> 16) as u8, (value >> 8) as u8, value as u8];
-        let mut fragment = vec![1];
-        fragment.extend(size(body.len()));
-        fragment.extend([0, 0]);
-        fragment.extend(size(from));
-        fragment.extend(size(to - from));
-        fragment.extend(&body[from..to]);
-        let mut record = vec![22, 0xfe, 0xff, 0, 0, 0, 0, 0, 0, 0, 0];
-        record.extend((fragment.len() as u16).to_be_bytes());
-        record.extend(fragment);
-        record
-    }
-
-    #[test]
-    fn the_profiles_of_a_hello_in_pieces_are_read_in_any_order() {
-        let body = hello_body(&[1, 7]);
-        let mut hello = Hello::default();
-        assert_eq!(hello.take(&record(&body, 20, body.len())), Ok(None));
-        assert_eq!(hello.take(&record(&body, 0, 20)), Ok(Some(vec![1, 7])));
-    }
-
-    #[test]
-    fn a_hello_without_srtp_has_no_profiles() {
-        let body = hello_body(&[]);
-        assert_eq!(Hello::default().take(&record(&body, 0, body.len())), Ok(Some(vec![])));
-        assert_eq!(Hello::default().take(&[22; 40]), Err(Error::BadHello));
-    }
 
     #[test]
     fn a_fingerprint_is_of_one_certificate() {
@@ -399,18 +318,5 @@ mod tests {
         assert!(fingerprint.matches(b"certificate"));
         assert!(!fingerprint.matches(b"another"));
         assert!(!Fingerprint { hash: "md5".into(), ..fingerprint }.matches(b"certificate"));
-    }
-
-    proptest! {
-        #[test]
-        fn mutated_hellos_never_panic(at in 0usize..120, value: u8, cut in 0usize..200) {
-            let body = hello_body(&[1, 7]);
-            let mut datagram = record(&body, 0, body.len());
-            if let Some(byte) = datagram.get_mut(at) {
-                *byte = value;
-            }
-            datagram.truncate(cut);
-            let _ = Hello::default().take(&datagram);
-        }
     }
 }

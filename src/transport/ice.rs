@@ -22,6 +22,9 @@ use rtc_stun::xoraddr::XorMappedAddress;
 /// A peer that sent no authenticated request for so long is gone (in the spirit of RFC 7675 §5.1). Browsers send one every
 /// two or three seconds, so this outlasts a short break of a school's line and still ends well within 30 s.
 pub const CONSENT_TIMEOUT: Duration = Duration::from_secs(20);
+/// A nominated address that was silent for so long, while the peer's checks come from another one, is not the peer's any
+/// more. Not every client nominates again when a router gives it another mapping: it doesn't notice.
+const MOVED_AFTER: Duration = Duration::from_secs(3);
 /// Addresses a peer may have shown itself from at a time.
 const MAX_ADDRESSES: usize = 8;
 const HEADER: usize = 20;
@@ -89,6 +92,8 @@ pub struct LiteAgent {
     provider: Arc<dyn RTCCryptoProvider>,
     addresses: Vec<SocketAddr>,
     nominated: Option<SocketAddr>,
+    /// When the last check came from there.
+    nominated_check: Option<Instant>,
     last_check: Option<Instant>,
 }
 
@@ -112,14 +117,24 @@ impl LiteAgent {
             provider,
             addresses: Vec::new(),
             nominated: None,
+            nominated_check: None,
             last_check: None,
         }
     }
 
-    /// New credentials on both sides (RFC 8445 §9). Media goes on over the old pair until the new session's first check.
+    /// New credentials on both sides (RFC 8445 §9). Media goes on over the old pair until the new session nominates one;
+    /// the old session is known until the new one's first check.
     pub fn restart(&mut self, local: Credentials, remote_ufrag: String) {
-        let old = std::mem::replace(&mut self.local, local);
-        self.before_restart = Some((old, std::mem::replace(&mut self.remote_ufrag, remote_ufrag)));
+        let local = std::mem::replace(&mut self.local, local);
+        let remote_ufrag = std::mem::replace(&mut self.remote_ufrag, remote_ufrag);
+        // Of several restarts in a row only the last is to come; the session in use is the one before them all.
+        self.before_restart.get_or_insert((local, remote_ufrag));
+    }
+
+    /// Whether checks that name this fragment of ours may be answered.
+    #[must_use]
+    pub fn answers_to(&self, ufrag: &str) -> bool {
+        self.local.ufrag == ufrag || self.before_restart.as_ref().is_some_and(|(local, _)| local.ufrag == ufrag)
     }
 
     /// Where the peer wants to be sent to: where its latest nomination came from.
@@ -143,7 +158,7 @@ impl LiteAgent {
     /// Takes a STUN datagram; an answer owed is appended to `out`. What isn't authenticated gets none, so that we never
     /// send to an address that a stranger made up.
     pub fn check(&mut self, now: Instant, from: SocketAddr, datagram: &[u8], out: &mut Vec<Vec<u8>>) -> Checked {
-        let Some(request) = self.authenticated(datagram) else { return Checked::Ignored };
+        let Some((request, password)) = self.authenticated(datagram) else { return Checked::Ignored };
         self.last_check = Some(now);
         if !self.knows(from) {
             if self.addresses.len() == MAX_ADDRESSES {
@@ -156,23 +171,32 @@ impl LiteAgent {
         let unknown: Vec<AttrType> =
             understood(&request).filter(|attribute| attribute.0 < 0x8000 && !known(*attribute)).collect();
         let answer = if !unknown.is_empty() {
-            self.refuse(&request, CODE_UNKNOWN_ATTRIBUTE, Some(UnknownAttributes(unknown)))
+            self.refuse(&request, password, CODE_UNKNOWN_ATTRIBUTE, Some(UnknownAttributes(unknown)))
         } else if understood(&request).any(|attribute| attribute == ATTR_ICE_CONTROLLED) {
             // A lite agent is always the controlled one (RFC 8445 §6.1.1): a peer that thinks itself so must change.
-            self.refuse(&request, CODE_ROLE_CONFLICT, None)
+            self.refuse(&request, password, CODE_ROLE_CONFLICT, None)
         } else {
-            if understood(&request).any(|attribute| attribute == ATTR_USE_CANDIDATE) {
+            let nominates = understood(&request).any(|attribute| attribute == ATTR_USE_CANDIDATE);
+            if nominates || self.has_moved(now) {
                 self.nominated = Some(from);
             }
+            if self.nominated == Some(from) {
+                self.nominated_check = Some(now);
+            }
             let mapped = XorMappedAddress { ip: from.ip(), port: from.port() };
-            self.answer(&[Box::new(request.clone()), Box::new(BINDING_SUCCESS), Box::new(mapped)])
+            self.answer(password, &[Box::new(request.clone()), Box::new(BINDING_SUCCESS), Box::new(mapped)])
         };
         out.extend(answer);
         Checked::Answered
     }
 
-    /// The request, if it is one of our peer's: well formed, with its user name and an integrity that verifies (RFC 8489 §9.1.3).
-    fn authenticated(&mut self, datagram: &[u8]) -> Option<Message> {
+    fn has_moved(&self, now: Instant) -> bool {
+        self.nominated_check.is_some_and(|last| now.saturating_duration_since(last) >= MOVED_AFTER)
+    }
+
+    /// The request, if it is one of our peer's: well formed, with its user name and an integrity that verifies
+    /// (RFC 8489 §9.1.3). With it the password that did so, which the answer's integrity needs too.
+    fn authenticated(&mut self, datagram: &[u8]) -> Option<(Message, String)> {
         let mut message = Message::new();
         message.unmarshal_binary(datagram).ok()?;
         // The crate computes from the declared length; a datagram that is longer is none of its making.
@@ -194,29 +218,32 @@ impl LiteAgent {
             if !verifies(&mut message, &self.local) {
                 return None;
             }
-            if self.before_restart.take().is_some() {
-                self.nominated = None;
-            }
-            return Some(message);
+            self.before_restart = None;
+            return Some((message, self.local.password.clone()));
         }
         let (local, remote) = self.before_restart.as_ref()?;
-        (names(local, remote) && verifies(&mut message, local)).then_some(message)
+        (names(local, remote) && verifies(&mut message, local)).then(|| (message, local.password.clone()))
     }
 
-    fn refuse(&self, request: &Message, code: ErrorCode, unknown: Option<UnknownAttributes>) -> Option<Vec<u8>> {
+    fn refuse(
+        &self,
+        request: &Message,
+        password: String,
+        code: ErrorCode,
+        unknown: Option<UnknownAttributes>,
+    ) -> Option<Vec<u8>> {
         let reason = ErrorCodeAttribute { code, reason: Vec::new() };
         let mut attributes: Vec<Box<dyn Setter>> =
             vec![Box::new(request.clone()), Box::new(BINDING_ERROR), Box::new(reason)];
         if let Some(unknown) = unknown {
             attributes.push(Box::new(unknown));
         }
-        self.answer(&attributes)
+        self.answer(password, &attributes)
     }
 
-    fn answer(&self, attributes: &[Box<dyn Setter + '_>]) -> Option<Vec<u8>> {
+    fn answer(&self, password: String, attributes: &[Box<dyn Setter + '_>]) -> Option<Vec<u8>> {
         let mut message = Message::new();
         message.build(attributes).ok()?;
-        let password = self.local.password.clone();
         let integrity = MessageIntegrity::new_short_term_integrity_with_provider(password, self.provider.crypto());
         integrity.add_to(&mut message).ok()?;
         FINGERPRINT.add_to(&mut message).ok()?;
@@ -355,6 +382,40 @@ mod tests {
         assert!(answer_to(&mut agent, "192.0.2.1:7", &nominate("new:fresh", "another")).is_some());
         assert_eq!(agent.nominated().map(|address| address.port()), Some(7));
         assert!(answer_to(&mut agent, "192.0.2.1:5", &nominate("ours:theirs", PASSWORD)).is_none());
+    }
+
+    #[test]
+    fn after_two_restarts_the_session_in_use_is_still_answered_in_its_own_words() {
+        let mut agent = agent();
+        let check = |username: &str, password: &str| request(username, password, vec![]);
+        answer_to(&mut agent, "192.0.2.1:5", &check("ours:theirs", PASSWORD));
+        for name in ["second", "third"] {
+            agent.restart(Credentials { ufrag: name.into(), password: name.into() }, "fresh".into());
+        }
+        let mut answer = answer_to(&mut agent, "192.0.2.1:5", &check("ours:theirs", PASSWORD)).expect("still in use");
+        PROVIDER.with(|provider| {
+            MessageIntegrity::check(&mut answer, PASSWORD.as_bytes(), provider.crypto()).expect("with its password");
+        });
+        assert_eq!(["ours", "second", "third"].map(|ufrag| agent.answers_to(ufrag)), [true, false, true]);
+        assert!(answer_to(&mut agent, "192.0.2.1:5", &check("third:fresh", "third")).is_some());
+        assert!(!agent.answers_to("ours"));
+    }
+
+    #[test]
+    fn a_peer_that_moved_without_saying_so_is_followed_once_its_old_address_is_silent() {
+        let mut agent = agent();
+        #[expect(clippy::disallowed_methods, reason = "a test needs some instant")]
+        let start = Instant::now();
+        let check = |agent: &mut LiteAgent, after: Duration, port: u16, extra: Vec<Raw>| {
+            let from = SocketAddr::from(([192, 0, 2, 1], port));
+            agent.check(start + after, from, &request("ours:theirs", PASSWORD, extra), &mut Vec::new());
+            agent.nominated().map(|address| address.port())
+        };
+        assert_eq!(check(&mut agent, Duration::ZERO, 5, vec![Raw(ATTR_USE_CANDIDATE, vec![])]), Some(5));
+        assert_eq!(check(&mut agent, Duration::from_secs(2), 9, vec![]), Some(5), "it may check another path");
+        assert_eq!(check(&mut agent, Duration::from_secs(4), 5, vec![]), Some(5));
+        assert_eq!(check(&mut agent, Duration::from_secs(6), 9, vec![]), Some(5));
+        assert_eq!(check(&mut agent, Duration::from_secs(8), 9, vec![]), Some(9));
     }
 
     #[test]

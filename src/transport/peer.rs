@@ -144,8 +144,8 @@ impl Peer {
             Ok(Some(Outcome::PeerClosed)) => self.end(Event::Closed),
             Ok(None) => {}
             Err(error) => {
-                // A record that can't be read after the handshake is somebody's noise, not the end.
-                if self.keys.is_none() {
+                // What is no hello, or can't be read after the handshake, is somebody's noise and not the end.
+                if self.keys.is_none() && error.is_final() {
                     self.end(Event::Closed);
                 }
                 return Err(error.into());
@@ -204,9 +204,7 @@ impl Peer {
         if self.over {
             return;
         }
-        if self.dtls.handle_timeout(now).is_err() && !self.connected {
-            self.end(Event::Closed);
-        }
+        self.dtls.handle_timeout(now);
         self.send_flights();
         let silent_since = self.ice.last_check().unwrap_or(self.created);
         if self.connected && now >= silent_since + CONSENT_TIMEOUT {
@@ -242,6 +240,12 @@ impl Peer {
     /// New ICE credentials on both sides; media goes on meanwhile.
     pub fn restart_ice(&mut self, local: Credentials, remote_ufrag: String) {
         self.ice.restart(local, remote_ufrag);
+    }
+
+    /// Whether a check that names this fragment of ours may be answered.
+    #[must_use]
+    pub fn answers_to(&self, ufrag: &str) -> bool {
+        self.ice.answers_to(ufrag)
     }
 
     /// Says goodbye; what is left to send is the last.

@@ -33,13 +33,23 @@ impl Demux {
         self.by_address.insert(address, key) != Some(key)
     }
 
+    /// The connection's peer isn't at this address any more, unless it is another connection's by now.
+    pub(super) fn remove_address(&mut self, address: SocketAddr, key: usize) {
+        if self.by_address.get(&address) == Some(&key) {
+            self.by_address.remove(&address);
+        }
+    }
+
+    /// The connection answers to those fragments only for which `answers` is true.
+    pub(super) fn retain_ufrags(&mut self, key: usize, answers: impl Fn(&str) -> bool) {
+        self.by_ufrag.retain(|ufrag, &mut other| other != key || answers(ufrag));
+    }
+
     /// Nothing leads to the connection any more.
     pub(super) fn remove(&mut self, key: usize, addresses: &[SocketAddr]) {
-        self.by_ufrag.retain(|_, &mut other| other != key);
-        for address in addresses {
-            if self.by_address.get(address) == Some(&key) {
-                self.by_address.remove(address);
-            }
+        self.retain_ufrags(key, |_| false);
+        for &address in addresses {
+            self.remove_address(address, key);
         }
     }
 }

@@ -96,6 +96,10 @@ impl Worker {
         let source = spec.source.clone();
         if end == End::Studio {
             self.take_over(lesson, &source, id, since);
+            // It may have turned out that a newer connection has the source: then this one's is not published.
+            if self.connections.get_mut(key)?.ingress()?.section_mut(section)?.replaced {
+                return None;
+            }
         }
         let publication = self.router.add_publication(spec.clone(), self.now);
         self.origins.insert(publication, (key, section));

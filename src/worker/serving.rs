@@ -90,6 +90,7 @@ impl Worker {
         self.demux.add_ufrag(local.ufrag.clone(), key);
         let etag = local.ufrag.clone();
         connection.peer.restart_ice(local, remote_ufrag);
+        self.demux.retain_ufrags(key, |ufrag| connection.peer.answers_to(ufrag));
         Ok(Patched::Restarted { fragment, etag })
     }
 

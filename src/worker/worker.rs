@@ -196,8 +196,13 @@ impl Worker {
         let Some(connection) = self.connections.get_mut(key) else { return };
         let received = connection.peer.receive(now, path.remote, datagram);
         if connection.peer.knows(path.remote) && self.demux.add_address(path.remote, key) {
-            connection.addresses.retain(|&address| address != path.remote);
-            connection.addresses.push(path.remote);
+            let Connection { addresses, peer, .. } = connection;
+            for forgotten in addresses.extract_if(.., |address| !peer.knows(*address) || *address == path.remote) {
+                if forgotten != path.remote {
+                    self.demux.remove_address(forgotten, key);
+                }
+            }
+            addresses.push(path.remote);
         }
         if connection.peer.remote() == Some(path.remote) {
             connection.local = path.local;

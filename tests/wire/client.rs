@@ -8,7 +8,9 @@ use std::time::{Duration, Instant};
 use bytes::{Bytes, BytesMut};
 use rtc::interceptor::{Interceptor, Packet as Intercepted, Registry, Slot, StreamInfo, TaggedPacket};
 use rtc::media_stream::MediaStreamTrack;
-use rtc::peer_connection::configuration::media_engine::{MIME_TYPE_OPUS, MIME_TYPE_RTX, MIME_TYPE_VP8, MediaEngine};
+use rtc::peer_connection::configuration::media_engine::{
+    MIME_TYPE_AV1, MIME_TYPE_H264, MIME_TYPE_OPUS, MIME_TYPE_RTX, MIME_TYPE_VP8, MediaEngine,
+};
 use rtc::peer_connection::configuration::setting_engine::SettingEngineBuilder;
 use rtc::peer_connection::event::RTCPeerConnectionEvent;
 use rtc::peer_connection::message::{RTCMessage, TaggedRTCMessage};
@@ -32,7 +34,11 @@ pub(crate) use rtc_dtls::extension::extension_use_srtp::SrtpProtectionProfile as
 
 pub(crate) const OPUS: u8 = 111;
 pub(crate) const VP8: u8 = 96;
-const VP8_RTX: u8 = 97;
+pub(crate) const VP8_RTX: u8 = 97;
+/// What publishers offer besides.
+pub(crate) const RED: u8 = 63;
+pub(crate) const H264: u8 = 102;
+pub(crate) const AV1: u8 = 45;
 /// As Chromium orders them.
 pub(crate) const CHROMIUM: [Offered; 2] = [Offered::Srtp_Aes128_Cm_Hmac_Sha1_80, Offered::Srtp_Aead_Aes_128_Gcm];
 
@@ -90,6 +96,8 @@ pub(crate) struct Client {
     pub(crate) state: RTCPeerConnectionState,
     /// Packets that arrived and belong to an m-line.
     pub(crate) received: Vec<Rtp>,
+    /// Requests for a keyframe that were met.
+    pub(crate) keyframes_asked: usize,
 }
 
 impl Client {
@@ -97,7 +105,7 @@ impl Client {
         let wire = Arc::new(Mutex::new(Wire::default()));
         let tap = Tap { wire: Arc::clone(&wire), inbound: VecDeque::new(), outbound: VecDeque::new() };
         let mut pc = RTCPeerConnectionBuilder::new()
-            .with_media_engine(media_engine())
+            .with_media_engine(media_engine(way))
             .with_setting_engine(setting_engine(profiles).build())
             .with_interceptor_registry(Registry::new().with(Slot::TwccSender, tap))
             .build(now)
@@ -113,7 +121,7 @@ impl Client {
         let candidate = CandidateHostConfig { base_config: candidate, ..Default::default() };
         let candidate = RTCIceCandidate::from(&candidate.new_candidate_host().expect("an address"));
         pc.add_local_candidate(candidate.to_json().expect("can be written")).expect("is taken");
-        Self { pc, local, tracks, wire, state: RTCPeerConnectionState::New, received: Vec::new() }
+        Self { pc, local, tracks, wire, state: RTCPeerConnectionState::New, received: Vec::new(), keyframes_asked: 0 }
     }
 
     /// An offer, for the first time or with `restart` for a new ICE session.
@@ -171,6 +179,14 @@ impl Client {
 
     pub(crate) fn is_connected(&self) -> bool {
         self.state == RTCPeerConnectionState::Connected
+    }
+
+    pub(crate) fn tracks(&self) -> usize {
+        self.tracks.len()
+    }
+
+    pub(crate) fn kind(&self, track: usize) -> Kind {
+        self.tracks[track].kind
     }
 
     /// The stream of a track that it sends.
@@ -257,19 +273,28 @@ fn codec(kind: Kind) -> RTCRtpCodec {
     RTCRtpCodec { mime_type: mime_type.to_owned(), clock_rate, channels, sdp_fmtp_line: String::new(), rtcp_feedback }
 }
 
-fn media_engine() -> MediaEngine {
+fn media_engine(way: Way) -> MediaEngine {
     let mut engine = MediaEngine::default();
-    let repair = RTCRtpCodec {
-        mime_type: MIME_TYPE_RTX.to_owned(),
-        clock_rate: 90_000,
-        sdp_fmtp_line: format!("apt={VP8}"),
+    let other = |mime_type: &str, clock_rate, channels, parameters: String| RTCRtpCodec {
+        mime_type: mime_type.to_owned(),
+        clock_rate,
+        channels,
+        sdp_fmtp_line: parameters,
         ..Default::default()
     };
-    let codecs = [
+    let baseline = "level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42e01f";
+    let mut codecs = vec![
         (codec(Kind::Voice), OPUS, RtpCodecKind::Audio),
         (codec(Kind::Video), VP8, RtpCodecKind::Video),
-        (repair, VP8_RTX, RtpCodecKind::Video),
+        (other(MIME_TYPE_RTX, 90_000, 0, format!("apt={VP8}")), VP8_RTX, RtpCodecKind::Video),
     ];
+    if way == Way::Publish {
+        codecs.extend([
+            (other("audio/red", 48_000, 2, format!("{OPUS}/{OPUS}")), RED, RtpCodecKind::Audio),
+            (other(MIME_TYPE_H264, 90_000, 0, baseline.into()), H264, RtpCodecKind::Video),
+            (other(MIME_TYPE_AV1, 90_000, 0, String::new()), AV1, RtpCodecKind::Video),
+        ]);
+    }
     for (rtp_codec, payload_type, kind) in codecs {
         engine.register_codec(RTCRtpCodecParameters { rtp_codec, payload_type }, kind).expect("a codec");
     }

@@ -62,7 +62,6 @@ pub(crate) enum Direction {
 
 pub(crate) struct Line {
     pub(crate) now: Instant,
-    pub(crate) start: Instant,
     pub(crate) client: Client,
     pub(crate) peer: Peer,
     pub(crate) agreed: Agreed,
@@ -124,7 +123,6 @@ impl Scene {
         client.answered(now, agreed.answer.clone());
         Line {
             now,
-            start: now,
             client,
             peer,
             agreed,

@@ -1,0 +1,134 @@
+//! The media threads on free ports of loopback, and what they report.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use mingshi::id::{ConnectionId, LessonId, ParticipantId, PublicationId, SourceName};
+use mingshi::worker::mailbox::{Closed, Connect, End, Purpose, Report, Workers};
+use mingshi::worker::{clock, pool};
+
+const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+/// What should be so within moments may take as long as this on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(8);
+pub(crate) const WORKERS: usize = 2;
+
+pub(crate) struct Server {
+    pub(crate) workers: Workers,
+    reports: Arc<Mutex<Vec<Report>>>,
+}
+
+impl Server {
+    pub(crate) fn start() -> Self {
+        Self::with_room_for(1_000)
+    }
+
+    /// Each thread takes so many connections.
+    pub(crate) fn with_room_for(connections: usize) -> Self {
+        let (sender, mut receiver) = tokio::sync::mpsc::channel(4_096);
+        let settings = pool::Settings {
+            workers: WORKERS,
+            udp_port: 0,
+            bind: Some(LOOPBACK),
+            public_addresses: vec![LOOPBACK],
+            max_connections_per_worker: connections,
+        };
+        let workers = pool::start(&settings, &sender).expect("loopback has free ports");
+        let reports = Arc::new(Mutex::new(Vec::new()));
+        let kept = Arc::clone(&reports);
+        tokio::spawn(async move {
+            while let Some(report) = receiver.recv().await {
+                kept.lock().unwrap_or_else(PoisonError::into_inner).push(report);
+            }
+        });
+        Self { workers, reports }
+    }
+
+    /// Everything that was reported so far.
+    pub(crate) fn reports(&self) -> Vec<Report> {
+        self.reports.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Waits for what `find` finds in the reports.
+    pub(crate) async fn reported<T>(&self, what: &str, find: impl Fn(&[Report]) -> Option<T>) -> T {
+        within(PATIENCE, what, || find(&self.reports())).await
+    }
+
+    /// Waits for the end of a connection, and tells why.
+    pub(crate) async fn down(&self, connection: ConnectionId) -> Closed {
+        self.reported("the connection's end", |reports| why_down(reports, connection)).await
+    }
+
+    pub(crate) fn is_down(&self, connection: ConnectionId) -> bool {
+        why_down(&self.reports(), connection).is_some()
+    }
+
+    /// Publications of a participant that began and have not ended.
+    pub(crate) fn publications(&self, of: ParticipantId) -> Vec<PublicationId> {
+        let mut live = Vec::new();
+        for report in self.reports() {
+            match report {
+                Report::Publication { publication, .. }
+                    if publication.participant == of && !live.contains(&publication.id) =>
+                {
+                    live.push(publication.id);
+                }
+                Report::PublicationEnded { publication, .. } => live.retain(|&one| one != publication),
+                _ => {}
+            }
+        }
+        live
+    }
+}
+
+pub(crate) fn why_down(reports: &[Report], of: ConnectionId) -> Option<Closed> {
+    reports.iter().find_map(|report| match report {
+        Report::Down { connection, why, .. } if *connection == of => Some(*why),
+        _ => None,
+    })
+}
+
+/// Waits until `find` finds something.
+pub(crate) async fn within<T>(patience: Duration, what: &str, mut find: impl FnMut() -> Option<T>) -> T {
+    let deadline = clock::now() + patience;
+    loop {
+        if let Some(found) = find() {
+            return found;
+        }
+        assert!(clock::now() < deadline, "not within {patience:?}: {what}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+/// Waits until `so` holds.
+pub(crate) async fn until(what: &str, mut so: impl FnMut() -> bool) {
+    within(PATIENCE, what, || so().then_some(())).await;
+}
+
+/// A school that lives on this worker.
+pub(crate) fn school_on(worker: usize) -> String {
+    let lives_there = |school: &String| {
+        let mut hasher = DefaultHasher::new();
+        school.hash(&mut hasher);
+        hasher.finish() % WORKERS as u64 == worker as u64
+    };
+    (0..).map(|number| format!("school-{number}")).find(lives_there).expect("there are endless ones")
+}
+
+/// A request of somebody new, whose offer is still to come.
+pub(crate) fn request(lesson: LessonId, end: End, worker: usize, purpose: Purpose) -> Connect {
+    Connect {
+        lesson,
+        participant: ParticipantId::random(),
+        end,
+        school: Some(school_on(worker)),
+        address: LOOPBACK,
+        purpose,
+        offer: String::new(),
+    }
+}
+
+pub(crate) fn source(name: &str) -> SourceName {
+    name.parse().expect("a source name")
+}
