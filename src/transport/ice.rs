@@ -406,7 +406,7 @@ mod tests {
         let mut agent = agent();
         #[expect(clippy::disallowed_methods, reason = "a test needs some instant")]
         let start = Instant::now();
-        let mut check = |agent: &mut LiteAgent, after: Duration, port: u16, extra: Vec<Raw>| {
+        let check = |agent: &mut LiteAgent, after: Duration, port: u16, extra: Vec<Raw>| {
             let from = SocketAddr::from(([192, 0, 2, 1], port));
             agent.check(start + after, from, &request("ours:theirs", PASSWORD, extra), &mut Vec::new());
             agent.nominated().map(|address| address.port())
