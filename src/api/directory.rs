@@ -111,6 +111,15 @@ impl Directory {
     /// Take in what a worker reported. Reports of a lesson that is over come too late and are let go.
     pub fn report(&self, report: Report) {
         let lesson = lesson_of(&report);
+        match &report {
+            Report::Up { participant, connection, .. } => {
+                tracing::info!(%lesson, %connection, %participant, "connection up")
+            }
+            Report::Down { participant, connection, why, .. } => {
+                tracing::info!(%lesson, %connection, %participant, ?why, "connection ended");
+            }
+            _ => {}
+        }
         if let Some(mut running) = self.running.get_mut(&lesson) {
             let notices = running.live.apply(report);
             running.tell(&notices);
@@ -221,6 +230,12 @@ impl Directory {
     #[must_use]
     pub fn has_picture(&self, lesson: LessonId) -> bool {
         self.running.get(&lesson).is_some_and(|running| running.live.has_picture())
+    }
+
+    /// Whether anybody at the studio's end of the lesson but `participant` sends pictures.
+    #[must_use]
+    pub fn has_other_studio(&self, lesson: LessonId, participant: ParticipantId) -> bool {
+        self.running.get(&lesson).is_some_and(|running| running.live.has_other_studio(participant))
     }
 
     /// Tell every page of a lesson something; the message is made per viewer, as some may know more.

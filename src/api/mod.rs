@@ -29,6 +29,7 @@ use axum::extract::{DefaultBodyLimit, Request};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, options};
+use tower::Layer;
 use utoipa::openapi::OpenApi as Description;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -62,14 +63,16 @@ pub fn app(state: ApiState) -> Router {
         .route("/whep/{lesson}/{source}", options(connection::endpoint_options))
         .route("/whip/{lesson}/c/{connection}", options(connection::connection_options))
         .route("/whep/{lesson}/c/{connection}", options(connection::connection_options));
-    api.merge(media_options)
+    let site = api
+        .merge(media_options)
         .route("/api/openapi.json", document)
         .method_not_allowed_fallback(|| async { Problem::plain(Kind::MethodNotAllowed) })
         .fallback(elsewhere)
-        .layer(from_fn(cors::cross_origin))
-        .layer(from_fn(headers::secure))
         .layer(from_fn_with_state(state.clock.clone(), headers::measure))
-        .with_state(state)
+        .with_state(state);
+    // Around the router and not in it: what a route allows is only written down when its answer leaves it.
+    let site = from_fn(headers::secure).layer(from_fn(cors::cross_origin).layer(site));
+    Router::new().fallback_service(site)
 }
 
 /// Any address that is none of the above: nothing, where programs ask; the web client, where people do.

@@ -161,7 +161,7 @@ pub(super) fn shown(field: &'static str, value: Option<String>) -> Result<Option
 pub fn page_url(base: &str, issued: &Issued) -> String {
     let page = match issued.claims.role {
         Role::Studio => "studio",
-        Role::Operator | Role::Classroom => "classroom",
+        Role::Operator | Role::Classroom => "c",
     };
     let lesson = issued.claims.lesson.map(|lesson| lesson.to_string()).unwrap_or_default();
     format!("{base}/#/{page}/{lesson}?token={}", issued.token)

@@ -48,7 +48,7 @@ pub(super) async fn subscribe_source(
 }
 
 /// Trickle candidates, or restart ICE.
-#[utoipa::path(patch, path = "/whep/{lesson}/c/{connection}", tag = "media",
+#[utoipa::path(patch, operation_id = "whep_patch", path = "/whep/{lesson}/c/{connection}", tag = "media",
     params(("lesson" = String, Path), ("connection" = String, Path), ("If-Match" = Option<String>, Header)),
     request_body(content = String, content_type = "application/trickle-ice-sdpfrag"),
     responses((status = 204, description = "Candidates taken note of"),
@@ -64,7 +64,7 @@ pub(super) async fn patch(
 }
 
 /// End the connection.
-#[utoipa::path(delete, path = "/whep/{lesson}/c/{connection}", tag = "media",
+#[utoipa::path(delete, operation_id = "whep_delete", path = "/whep/{lesson}/c/{connection}", tag = "media",
     params(("lesson" = String, Path), ("connection" = String, Path)),
     responses((status = 200), (status = "4XX", body = Document)), security(("token" = [])))]
 pub(super) async fn delete(

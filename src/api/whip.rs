@@ -67,7 +67,7 @@ pub(super) async fn publish_source(
 }
 
 /// Trickle candidates, or restart ICE.
-#[utoipa::path(patch, path = "/whip/{lesson}/c/{connection}", tag = "media",
+#[utoipa::path(patch, operation_id = "whip_patch", path = "/whip/{lesson}/c/{connection}", tag = "media",
     params(("lesson" = String, Path), ("connection" = String, Path), ("If-Match" = Option<String>, Header)),
     request_body(content = String, content_type = "application/trickle-ice-sdpfrag"),
     responses((status = 204, description = "Candidates taken note of"),
@@ -83,7 +83,7 @@ pub(super) async fn patch(
 }
 
 /// End the connection.
-#[utoipa::path(delete, path = "/whip/{lesson}/c/{connection}", tag = "media",
+#[utoipa::path(delete, operation_id = "whip_delete", path = "/whip/{lesson}/c/{connection}", tag = "media",
     params(("lesson" = String, Path), ("connection" = String, Path)),
     responses((status = 200), (status = "4XX", body = Document)), security(("token" = [])))]
 pub(super) async fn delete(

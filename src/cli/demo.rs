@@ -112,20 +112,42 @@ impl Demo {
         self.state.tokens.issue_for(claims, self.state.clock.now(), TOKEN_LIFE)
     }
 
-    /// Keep the publisher running, with growing pauses between its failures.
+    /// Keep the publisher running, with growing pauses between its failures. When a teacher goes on air in the
+    /// demonstration lesson it steps back, and is there again when the teacher has gone.
     async fn publish(&self, data: &Path) -> anyhow::Result<()> {
-        let token = self.token(Role::Studio, Publish::Any, TEACHER).token;
+        let issued = self.token(Role::Studio, Publish::Any, TEACHER);
+        let (token, own) = (issued.token, issued.claims.sub);
         let mut pause = FIRST_PAUSE;
         loop {
+            while self.teacher_is_there(own) {
+                tokio::time::sleep(PICTURE_POLL).await;
+            }
             let began = self.state.clock.instant();
             let mut child = self.spawn(&token, data)?;
             // Waiting would close it, and by its end the child knows that we are gone.
             let _input = child.stdin.take();
-            let status = child.wait().await.context("waiting for mingshi-media")?;
+            let status = tokio::select! {
+                status = child.wait() => status.context("waiting for mingshi-media")?,
+                () = self.until_a_teacher_comes(own) => {
+                    tracing::info!("a teacher is on air in the demonstration lesson; the demonstration steps back");
+                    child.kill().await.context("stopping mingshi-media")?;
+                    continue;
+                }
+            };
             let ran = self.state.clock.instant().saturating_duration_since(began);
             pause = if ran > WELL { FIRST_PAUSE } else { (pause * 2).min(LONGEST_PAUSE) };
             tracing::warn!(%status, pause_seconds = pause.as_secs_f32(), "the demonstration's publisher ended; it is started again");
             tokio::time::sleep(pause).await;
+        }
+    }
+
+    fn teacher_is_there(&self, own: ParticipantId) -> bool {
+        self.state.directory.has_other_studio(self.lesson.id, own)
+    }
+
+    async fn until_a_teacher_comes(&self, own: ParticipantId) {
+        while !self.teacher_is_there(own) {
+            tokio::time::sleep(PICTURE_POLL).await;
         }
     }
 

@@ -273,6 +273,13 @@ impl Live {
         studio.into_iter().any(|p| p.codec.is_some() && !p.silent)
     }
 
+    /// Whether anybody at the studio's end but `participant` sends pictures.
+    #[must_use]
+    pub fn has_other_studio(&self, participant: ParticipantId) -> bool {
+        let studio = self.publications.values().filter(|p| p.end == End::Studio && p.kind == MediaKind::Video);
+        studio.into_iter().any(|p| p.participant != participant)
+    }
+
     /// How many participants are there.
     #[must_use]
     pub fn present(&self) -> usize {

@@ -125,8 +125,8 @@ impl Lesson {
             subject: optional("subject", draft.subject)?,
             grade: optional("grade", draft.grade)?,
             state: State::Scheduled,
-            starts_at: draft.starts_at,
-            created_at: now,
+            starts_at: draft.starts_at.map(kept),
+            created_at: kept(now),
             started_at: None,
             ended_at: None,
             join_code,
@@ -141,7 +141,7 @@ impl Lesson {
         match self.state {
             State::Scheduled => {
                 self.state = State::Live;
-                self.started_at = Some(now);
+                self.started_at = Some(kept(now));
                 Ok(Moved::Changed)
             }
             State::Live => Ok(Moved::Unchanged),
@@ -158,13 +158,19 @@ impl Lesson {
             return Err(self.over());
         }
         self.state = State::Ended;
-        self.ended_at = Some(now);
+        self.ended_at = Some(kept(now));
         Ok(Moved::Changed)
     }
 
     fn over(&self) -> StateError {
         StateError::Ended(self.ended_at.unwrap_or(self.created_at))
     }
+}
+
+/// A time as it is kept: in UTC, to the millisecond.
+fn kept(time: OffsetDateTime) -> OffsetDateTime {
+    let time = time.to_offset(time::UtcOffset::UTC);
+    time.replace_millisecond(time.millisecond()).unwrap_or(time)
 }
 
 /// A text without the space around it; nothing left is no text.

@@ -66,6 +66,8 @@ pub struct Reception {
 /// Arrival of a run of transport-wide sequence numbers.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct TransportFeedback {
+    /// One of the streams whose packets are told of. libwebrtc ignores feedback that names none of its own.
+    pub ssrc: u32,
     /// First transport-wide sequence number.
     pub base: u16,
     /// Counter of feedback packets.

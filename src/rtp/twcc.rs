@@ -16,6 +16,7 @@ const MAX_RUN: u64 = 400;
 pub struct Arrivals {
     origin: Instant,
     extender: Extender,
+    ssrc: u32,
     arrivals: VecDeque<(u64, Instant)>,
     next_base: Option<u64>,
     count: u8,
@@ -29,6 +30,7 @@ impl Arrivals {
         Self {
             origin: now,
             extender: Extender::default(),
+            ssrc: 0,
             arrivals: VecDeque::new(),
             next_base: None,
             count: 0,
@@ -36,8 +38,9 @@ impl Arrivals {
         }
     }
 
-    /// Takes note of a packet with this transport-wide number.
-    pub fn arrived(&mut self, sequence: u16, now: Instant) {
+    /// Takes note of a packet of the stream `ssrc` with this transport-wide number.
+    pub fn arrived(&mut self, ssrc: u32, sequence: u16, now: Instant) {
+        self.ssrc = ssrc;
         let sequence = self.extender.extend(sequence);
         if self.next_base.is_some_and(|base| sequence < base) {
             return;
@@ -81,7 +84,8 @@ impl Arrivals {
         self.next_base = Some(last + 1);
         let count = self.count;
         self.count = self.count.wrapping_add(1);
-        Some(TransportFeedback { base: base as u16, count, reference_time: (reference & 0xff_ffff) as u32, deltas })
+        let reference_time = (reference & 0xff_ffff) as u32;
+        Some(TransportFeedback { ssrc: self.ssrc, base: base as u16, count, reference_time, deltas })
     }
 }
 
@@ -95,18 +99,18 @@ mod tests {
         let start = Instant::now();
         let mut arrivals = Arrivals::new(start);
         let at = |millis| start + Duration::from_millis(millis);
-        arrivals.arrived(65_535, at(70));
-        arrivals.arrived(1, at(72));
-        arrivals.arrived(0, at(71));
-        arrivals.arrived(3, at(75));
+        arrivals.arrived(11, 65_535, at(70));
+        arrivals.arrived(11, 1, at(72));
+        arrivals.arrived(11, 0, at(71));
+        arrivals.arrived(11, 3, at(75));
         assert_eq!(arrivals.feedback(at(80)), None);
         let feedback = arrivals.feedback(at(120)).expect("due");
         assert_eq!((feedback.base, feedback.count, feedback.reference_time), (65_535, 0, 1));
         assert_eq!(feedback.deltas, [Some(24), Some(4), Some(4), None, Some(12)]);
-        arrivals.arrived(2, at(121));
+        arrivals.arrived(11, 2, at(121));
         assert_eq!(arrivals.feedback(at(300)), None, "what was reported lost stays so");
-        arrivals.arrived(6, at(301));
+        arrivals.arrived(22, 6, at(301));
         let next = arrivals.feedback(at(360)).expect("due");
-        assert_eq!((next.base, next.count, next.deltas.len()), (4, 1, 3));
+        assert_eq!((next.ssrc, next.base, next.count, next.deltas.len()), (22, 4, 1, 3));
     }
 }

@@ -199,6 +199,8 @@ impl Router {
             }
         }
         self.changed.retain(|&changed| changed != key);
+        // What was decided for it must not reach whoever gets its connection's key next.
+        self.forwards.retain(|forward| forward.connection != subscriber.spec.connection);
         if let Some(lesson) = self.lessons.get_mut(&subscriber.spec.lesson) {
             lesson.subscribers.retain(|&other| other != key);
         }
@@ -484,6 +486,7 @@ impl Router {
         for entry in (next..upto).filter_map(|sequence| cache.get(sequence)) {
             self.forwards.extend(sending.forward(connection, entry));
         }
+        sending.live_from = upto;
         sending.replay = (upto < end).then_some(upto);
         if sending.replay.is_some() {
             self.replaying.push((subscriber, slot));
@@ -529,7 +532,13 @@ fn forward_pending(
     }
     if let Some(source) = slot.current {
         let layer = &publication.layers[usize::from(source.layer)];
-        for entry in layer.pending.iter().filter_map(|&sequence| layer.cache.get(sequence)) {
+        let live_from = slot.live_from;
+        for entry in layer
+            .pending
+            .iter()
+            .filter(|&&sequence| sequence >= live_from)
+            .filter_map(|&sequence| layer.cache.get(sequence))
+        {
             forwards.extend(slot.forward(connection, entry));
         }
     }

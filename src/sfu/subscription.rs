@@ -29,6 +29,9 @@ pub struct Slot {
     pub(super) current: Option<Source>,
     /// The next packet of a replay; `None` when the slot is live.
     pub(super) replay: Option<u64>,
+    /// A replay sent everything before this number as far as it was there: what comes late of that is only retransmitted,
+    /// because to send it twice would use a nonce twice.
+    pub(super) live_from: u64,
     paused: Option<Paused>,
     rewriter: Rewriter<Source>,
     codec: Option<SlotCodec>,
@@ -55,6 +58,7 @@ impl Slot {
             target: None,
             current: None,
             replay: None,
+            live_from: 0,
             paused: Some(Paused::NoSource),
             rewriter,
             codec: None,
@@ -74,7 +78,10 @@ impl Slot {
             index: self.spec.index,
             mid: self.spec.mid.clone(),
             publication: publication.map(|publication| publication.spec.id),
-            layer: self.current.map(|source| source.layer),
+            layer: self
+                .current
+                .zip(publication)
+                .and_then(|(source, publication)| publication.ladder.rank(source.layer)),
             paused: self.paused,
         }
     }
@@ -161,6 +168,7 @@ impl Slot {
         self.rewriter.begin(source, start, gap_nanos);
         self.current = Some(source);
         self.replay = replay.then_some(entry.sequence);
+        self.live_from = entry.sequence;
         self.paused = None;
     }
 

@@ -48,6 +48,15 @@ fn describe() {
     describe_counter!("mingshi_tls_handshakes_failed_total", "TLS handshakes that came to nothing");
     describe_gauge!("mingshi_tls_certificate_expiry_seconds", Unit::Seconds, "When the certificate expires, Unix time");
     describe_counter!("mingshi_connections_asked_total", "WHIP and WHEP offers, by way and outcome");
+    describe_gauge!("mingshi_connections", "WebRTC connections of a media thread");
+    describe_counter!("mingshi_datagrams_received_total", "UDP datagrams received by a media thread");
+    describe_counter!("mingshi_datagrams_sent_total", "Media datagrams sent by a media thread");
+    describe_counter!("mingshi_send_calls_total", "Calls that sent them; datagrams over calls is the mean batch");
+    describe_counter!("mingshi_sent_bytes_total", Unit::Bytes, "Octets of media datagrams sent");
+    describe_counter!("mingshi_padding_bytes_total", Unit::Bytes, "Padding in them that makes batches possible");
+    describe_counter!("mingshi_retransmissions_total", "Packets sent again on request");
+    describe_counter!("mingshi_keyframe_requests_total", "Keyframes asked of publishers");
+    describe_counter!("mingshi_dropped_total", "What a media thread let go, by reason");
     describe_gauge!("mingshi_participants", "Participants present in lessons");
     describe_gauge!("mingshi_lesson_pages", "Lesson websockets open");
     describe_counter!("mingshi_lesson_pages_refused_total", "Lesson websockets not let in, by code");

@@ -160,7 +160,7 @@ impl Ingress {
     pub(super) fn receive<'a>(&mut self, packet: &Packet<'a>, now: Instant) -> Result<Arrived<'a>, Unused> {
         let transport_cc = self.sections.iter().find_map(|section| section.media.extensions.transport_cc);
         if let Some(&[high, low, ..]) = transport_cc.and_then(|id| packet.extension(id)) {
-            self.arrivals.arrived(u16::from_be_bytes([high, low]), now);
+            self.arrivals.arrived(packet.ssrc, u16::from_be_bytes([high, low]), now);
         }
         self.octets += packet.payload.len() as u64;
         let restarted = if self.streams.contains_key(&packet.ssrc) { false } else { self.identify(packet)? };

@@ -50,6 +50,7 @@ pub(super) fn read(packet: &TransportLayerCc) -> Result<TransportFeedback, Malfo
         });
     }
     Ok(TransportFeedback {
+        ssrc: packet.media_ssrc,
         base: packet.base_sequence_number,
         count: packet.fb_pkt_count,
         reference_time: packet.reference_time,
@@ -57,8 +58,8 @@ pub(super) fn read(packet: &TransportLayerCc) -> Result<TransportFeedback, Malfo
     })
 }
 
-/// The packet that tells of `feedback`; its media source is 0, for it is about all of them. `None` where nothing was
-/// received: nobody learns from it, and some receivers turn it away. Numbers beyond the 32,768th are left out.
+/// The packet that tells of `feedback`. `None` where nothing was received: nobody learns from it, and some receivers turn
+/// it away. Numbers beyond the 32,768th are left out.
 pub(super) fn packet(feedback: &TransportFeedback, sender: u32) -> Option<TransportLayerCc> {
     let told = &feedback.deltas[..feedback.deltas.len().min(MAX_STATUSES)];
     let recv_deltas: Vec<RecvDelta> = told
@@ -75,7 +76,7 @@ pub(super) fn packet(feedback: &TransportFeedback, sender: u32) -> Option<Transp
     let symbols: Vec<SymbolTypeTcc> = told.iter().map(|delta| symbol(*delta)).collect();
     Some(TransportLayerCc {
         sender_ssrc: sender,
-        media_ssrc: 0,
+        media_ssrc: feedback.ssrc,
         base_sequence_number: feedback.base,
         packet_status_count: told.len() as u16,
         reference_time: feedback.reference_time & 0xff_ffff,

@@ -219,9 +219,11 @@ fn deltas() -> impl Strategy<Value = Vec<Option<i16>>> {
 
 proptest! {
     #[test]
-    fn transport_feedback_comes_back(base: u16, count: u8, reference_time in 0..0x100_0000_u32, deltas in deltas()) {
+    fn transport_feedback_comes_back(
+        ssrc: u32, base: u16, count: u8, reference_time in 0..0x100_0000_u32, deltas in deltas(),
+    ) {
         prop_assume!(deltas.iter().any(Option::is_some));
-        let told = TransportFeedback { base, count, reference_time, deltas };
+        let told = TransportFeedback { ssrc, base, count, reference_time, deltas };
         let compound = written(&[Sent::TransportFeedback(told.clone())], true);
         prop_assert_eq!(read(&compound), Ok(vec![Received::TransportFeedback(told)]));
     }

@@ -15,7 +15,7 @@ const FLAGS = [
   '--disable-features=WebRtcHideLocalIpsWithMdns',
   '--allow-loopback-in-peer-connection',
   '--use-fake-ui-for-media-stream',
-  '--use-fake-device-for-media-stream=device-count=2,fps=25',
+  '--use-fake-device-for-media-stream=device-count=3,fps=25',
 ];
 
 const SHOWN = {

@@ -25,14 +25,14 @@ export async function watch(page, base, code) {
   await reaches(page, ['live', 'weak']);
 }
 
-/** Opens the studio, picks the second camera as slides, and goes on air. */
+/** Opens the studio, picks another camera as slides, and goes on air. */
 export async function goOnAir(page, address, { slides = true } = {}) {
   await page.goto(address);
   await reaches(page, ['preparing']);
   if (slides) {
-    const second = page.getByTestId('choose-slides').locator('option').filter({ hasText: /fake_device_1/ });
-    await until('the second camera is offered', 10, () => second.count());
-    await page.getByTestId('choose-slides').selectOption(await second.first().getAttribute('value'));
+    const other = page.getByTestId('choose-slides').locator('option').filter({ hasText: /fake_device_2/ });
+    await until('the other camera is offered', 10, () => other.count());
+    await page.getByTestId('choose-slides').selectOption(await other.first().getAttribute('value'));
   }
   await until('the button can be pressed', 15, () => page.getByTestId('go-on-air').isEnabled());
   await page.getByTestId('go-on-air').click();

@@ -1,142 +1,36 @@
-/** The shapes of docs/signalling.md: what the server and these pages say to each other. */
+/** What the server and these pages say to each other, as the server's own document describes it (`npm run api`). */
+import type { components } from './schema';
 
-export type Role = 'operator' | 'studio' | 'classroom';
+type Schemas = components['schemas'];
 
-export interface Lesson {
-  id: string;
-  title: string;
-  teacher: string | null;
-  subject: string | null;
-  grade: string | null;
-  state: 'scheduled' | 'live' | 'ended';
-  starts_at: string | null;
-  created_at: string;
-  started_at: string | null;
-  ended_at: string | null;
-  join_code?: string | null;
-}
+/**
+ * The document marks fields that may be null as optional too; the server always writes them,
+ * all but `join_code`, which only operator and studio get.
+ */
+type Whole<T> = T extends readonly (infer Item)[]
+  ? Whole<Item>[]
+  : T extends object
+    ? { [Field in keyof T]-?: Whole<T[Field]> }
+    : T;
 
-export interface NewLesson {
-  title: string;
-  teacher?: string;
-  subject?: string;
-  grade?: string;
-  starts_at?: string;
-}
+export type Role = Schemas['Role'];
+export type Lesson = Omit<Whole<Schemas['Lesson']>, 'join_code'> & { join_code?: string | null };
+export type NewLesson = Schemas['NewLesson'];
+export type Participant = Whole<Schemas['Participant']>;
+export type Publication = Whole<Schemas['Publication']>;
+export type SlotKind = Schemas['SlotName'];
+export type PauseReason = Schemas['PausedReason'];
+export type SlotState = Whole<Schemas['SlotState']>;
+export type Line = Whole<Schemas['Line']>;
+export type Problem = Schemas['Problem'];
+export type Token = Schemas['OperatorToken'];
+export type ParticipantToken = Schemas['Renewed'];
+export type Joined = Omit<Schemas['Joined'], 'lesson'> & { lesson: Lesson };
+export type Invitation = Schemas['HandedOut'];
 
-export interface Participant {
-  id: string;
-  role: Role;
-  name: string | null;
-  school: string | null;
-  /** Whether a media connection of it is up; its page may be there without one. */
-  connected: boolean;
-  publishing: string[];
-  hand_raised: boolean;
-  on_stage: boolean;
-  joined_at: string;
-}
+/** The first message, and the one about the lesson, whose `type` the document doesn't mention. */
+export type Welcome = { type: 'welcome'; lesson: Lesson } & Omit<Whole<Schemas['Welcome']>, 'type' | 'lesson'>;
+export type LessonChanged = { type: 'lesson'; lesson: Lesson };
 
-export interface Layer {
-  rid: string | null;
-  width?: number | null;
-  height?: number | null;
-  bitrate: number;
-}
-
-export interface Publication {
-  id: string;
-  participant: string;
-  source: string;
-  kind: 'voice' | 'video';
-  /** null until its first packet came. */
-  codec: 'opus' | 'vp8' | 'h264' | 'av1' | null;
-  layers: Layer[];
-  muted: boolean;
-}
-
-export type SlotKind = 'voice' | 'slides' | 'camera' | 'stage';
-
-export type PauseReason =
-  | 'no_source'
-  | 'unsupported_codec'
-  | 'waiting_for_keyframe'
-  | 'source_silent'
-  | 'capped';
-
-export interface SlotState {
-  connection: string;
-  slot: SlotKind;
-  index: number;
-  mid: string;
-  publication: string | null;
-  source: string | null;
-  participant: string | null;
-  layer: number | null;
-  paused: PauseReason | null;
-}
-
-export interface Line {
-  participant: string;
-  connection: string;
-  direction: 'up' | 'down';
-  loss: number;
-  round_trip_ms: number | null;
-  jitter_ms: number | null;
-  bitrate: number;
-}
-
-/** RFC 9457, in two languages; `code` is the stable word to act on. */
-export interface Problem {
-  type: string;
-  title: string;
-  status: number;
-  detail?: string | null;
-  title_zh?: string | null;
-  detail_zh?: string | null;
-  code: string;
-}
-
-export interface Token {
-  token: string;
-  expires_at: string;
-}
-
-export interface ParticipantToken extends Token {
-  participant: string;
-}
-
-export interface Joined extends ParticipantToken {
-  lesson: Lesson;
-}
-
-export interface Invitation extends ParticipantToken {
-  url: string;
-}
-
-export type ServerMessage =
-  | {
-      type: 'welcome';
-      participant: string;
-      lesson: Lesson;
-      participants: Participant[];
-      publications: Publication[];
-      slots: SlotState[];
-      server_time: string;
-    }
-  | { type: 'lesson'; lesson: Lesson }
-  | { type: 'participant'; participant: Participant }
-  | { type: 'participant_left'; id: string }
-  | { type: 'publication'; publication: Publication }
-  | { type: 'publication_ended'; id: string; reason: string }
-  | { type: 'slots'; connection: string; slots: SlotState[] }
-  | { type: 'line'; lines: Line[] }
-  | { type: 'replaced'; source: string; connection: string }
-  | ({ type: 'token' } & Token)
-  | { type: 'problem'; problem: Problem }
-  | { type: 'pong'; server_time: string };
-
-export type ClientMessage =
-  | { type: 'ping' }
-  | { type: 'layer_cap'; slot: SlotKind; index: number; max_spatial: number | null }
-  | { type: 'hand'; raised: boolean };
+export type ServerMessage = Welcome | LessonChanged | Whole<Schemas['LessonMessage']> | Whole<Schemas['Reply']>;
+export type ClientMessage = Schemas['ClientMessage'];

@@ -1,4 +1,4 @@
-import { onScopeDispose, ref, shallowRef, triggerRef } from 'vue';
+import { onScopeDispose, ref, shallowRef, triggerRef, watch as follow } from 'vue';
 import { endLesson, startLesson } from '../api/rest';
 import { LessonSocket } from '../api/socket';
 import { Studio, type StudioEffect, type StudioEvent } from '../lesson/studio';
@@ -148,10 +148,13 @@ export function useStudio(lesson: string, urlToken: string | null) {
     }
     sampling = false;
     if (senders.size === 0) watch.reset();
-    else watch.sound(capture.state.muted ? null : capture.state.level, clock());
+    else listen();
     warning.value = watch.warning(clock());
     send({ type: 'tick' });
   }
+
+  const listen = (): void => watch.sound(capture.state.muted ? null : capture.state.level, clock());
+  follow(() => capture.state.level, listen);
 
   const sampler = window.setInterval(() => void sample(), SAMPLE_EVERY_MS);
   const online = (): void => send({ type: 'online' });

@@ -8,7 +8,8 @@ export class Meter {
   constructor() {
     this.context = new AudioContext();
     this.analyser = this.context.createAnalyser();
-    this.analyser.fftSize = 1024;
+    // 170 ms at 48 kHz, longer than the time between two readings: no word falls between them.
+    this.analyser.fftSize = 8192;
     this.samples = new Float32Array(this.analyser.fftSize);
   }
 
@@ -21,7 +22,7 @@ export class Meter {
     void this.context.resume().catch(() => undefined);
   }
 
-  /** The root mean square of the last 20 ms or so, 0 to 1; null while the browser doesn't let it run. */
+  /** The root mean square of the last 170 ms or so, 0 to 1; null while the browser doesn't let it run. */
   level(): number | null {
     if (!this.source || this.context.state !== 'running') return null;
     this.analyser.getFloatTimeDomainData(this.samples);

@@ -36,6 +36,8 @@ export class Sender {
 
   /** Gives the server's id of the connection. */
   async connect(lesson: string, token: () => string): Promise<string> {
+    // The offer shall say of every layer whether it is sent.
+    await this.changes;
     const resource = await Resource.create(this.peer, `/whip/${lesson}`, token);
     if (this.closed) resource.remove();
     this.resource = resource;

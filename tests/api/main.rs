@@ -1,0 +1,8 @@
+//! The server from outside: HTTP, the lesson websocket, TLS, with a media side that only takes notes.
+
+mod access;
+mod events;
+mod lessons;
+mod media;
+mod operation;
+mod support;
