@@ -245,11 +245,11 @@ async fn the_end_of_a_lesson_closes_its_connections_and_no_others() {
 
 #[tokio::test]
 async fn no_end_is_lost_on_a_server_that_is_slow_to_listen() {
-    let server = Server::with(100, 2, SECOND / 50);
+    let server = Server::with(100, 2, SECOND / 100);
     let lesson = LessonId::random();
     let teacher = teacher(&server, lesson).await;
     let mut comers = Vec::new();
-    for number in 0..40 {
+    for number in 0..20 {
         let request = request(lesson, End::Classroom, number % WORKERS, Purpose::SubscribeLesson);
         comers.push(Participant::join(&server, request, PAGE, 0).await.expect("there is room"));
     }
