@@ -9,7 +9,7 @@ use mingshi::sfu::{Inbound, PublicationSpec, Router, SubscriberSpec};
 use mingshi::transport::srtp::{Profile, Sealer};
 use mingshi::units::ServerClock;
 use mingshi::worker::clock;
-use mingshi::worker::egress::{Egress, Receiver};
+use mingshi::worker::egress::{Egress, Receiver, Sent};
 use mingshi::worker::socket::Path;
 
 /// Octets of payload of one packet, so that a sealed packet is about as long as browsers make them.
@@ -89,7 +89,7 @@ impl Lesson {
     }
 
     /// One picture from the publisher to all subscribers.
-    pub fn picture(&mut self, mut send: impl FnMut(&Path, &[u8], usize) -> std::io::Result<()>) {
+    pub fn picture(&mut self, send: impl FnMut(&Path, &[u8], usize) -> std::io::Result<()>) {
         self.timestamp = self.timestamp.wrapping_add(3_000);
         self.now += Duration::from_millis(33);
         let last = self.payloads.len() - 1;
@@ -104,6 +104,11 @@ impl Lesson {
             self.sequence += 1;
             self.router.ingest(self.publication, 0, &packet, self.now).expect("every packet is new");
         }
+        self.forward(send);
+    }
+
+    /// What a worker does with what the router decided.
+    fn forward(&mut self, mut send: impl FnMut(&Path, &[u8], usize) -> std::io::Result<()>) {
         while self.router.flush() {
             for run in self.router.forwards().chunk_by(|one, next| one.connection == next.connection) {
                 let client = &mut self.clients[run[0].connection];
@@ -122,6 +127,41 @@ impl Lesson {
         }
         self.egress.flush(&mut send);
         while self.router.poll_output().is_some() {}
+    }
+}
+
+/// A recorded stream to one subscriber.
+#[derive(Debug)]
+pub struct Stream(Lesson);
+
+impl Stream {
+    /// A stream that begins at `now`.
+    #[must_use]
+    pub fn new(profile: Profile, to: impl Fn(usize) -> Path, now: Instant) -> Self {
+        let mut lesson = Lesson::new(1, 1, profile, to);
+        // The lesson's own first picture is not part of the recording.
+        lesson.egress = Egress::new(64);
+        lesson.sequence = 1 << 20;
+        lesson.now = now;
+        Self(lesson)
+    }
+
+    /// Packets that came together: sequence number, media time, marker, octets of payload.
+    pub fn batch(&mut self, packets: impl Iterator<Item = (u64, u32, bool, usize)>, now: Instant) {
+        for (sequence, timestamp, marker, length) in packets {
+            let payload = vec![0x10 | 1; length.max(2)];
+            let sequence = (1 << 20) + sequence;
+            let packet = Inbound { codec: Codec::Vp8, sequence, timestamp, marker, payload: &payload };
+            // A retransmission in the recording may be there already.
+            let _ = self.0.router.ingest(self.0.publication, 0, &packet, now);
+        }
+        self.0.forward(|_, _, _| Ok(()));
+    }
+
+    /// What left.
+    #[must_use]
+    pub const fn counts(&self) -> Sent {
+        self.0.egress.counts()
     }
 }
 
