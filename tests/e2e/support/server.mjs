@@ -115,6 +115,13 @@ export class Server {
     await this.exited;
   }
 
+  /** Lets nothing in or out for `seconds`, as a cable that is pulled and put back. */
+  async fallSilent(seconds) {
+    this.process.kill('SIGSTOP');
+    await sleep(1000 * seconds);
+    this.process.kill('SIGCONT');
+  }
+
   /** Ends the process and removes its folder. */
   async stop() {
     this.process.kill('SIGTERM');
