@@ -1,4 +1,4 @@
-"""The server under test, a process of its own, and the lessons of the scenarios."""
+"""The server under test, a process of its own on loopback, and the lessons of the scenarios."""
 
 import asyncio
 import inspect
@@ -9,16 +9,13 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import aioice.ice
 import pytest
-from aiortc.mediastreams import MediaStreamTrack
 
-from whip import Answer, Client, play, publish, request
+from lesson import Lesson
+from whip import request
 
 BINARY = Path(os.environ.get("MINGSHI_BIN") or Path(__file__).parents[2] / "target/debug/mingshi").resolve()
 WORKERS = 2
@@ -38,61 +35,6 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     scenario = pyfuncitem.obj(**{name: pyfuncitem.funcargs[name] for name in parameters})
     asyncio.run(asyncio.wait_for(scenario, SCENARIO_SECONDS))
     return True
-
-
-@dataclass
-class Lesson:
-    """A lesson on the server, with the tokens of its studio and of a classroom."""
-
-    base: str
-    operator: str
-    id: str = ""
-    tokens: dict[str, str] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        created = self.api("POST", "/api/v1/lessons", {"title": "五年级英语"})
-        assert created.status == 201, created
-        self.id = created.json["id"]
-        self.tokens = {role: self.join(role)["token"] for role in ("studio", "classroom")}
-
-    def api(self, method: str, path: str, body: Any = None) -> Answer:
-        """A call of the operator's."""
-        return request(self.base, method, path, self.operator, body)
-
-    def join(self, role: str) -> dict[str, str]:
-        """Another participant: its `token` and its id, `participant`."""
-        answer = self.api("POST", f"/api/v1/lessons/{self.id}/tokens", {"role": role})
-        assert answer.status == 201, answer
-        return answer.json
-
-    def start(self) -> None:
-        """The lesson begins."""
-        assert self.api("POST", f"/api/v1/lessons/{self.id}/start").status == 200
-
-    def end(self) -> None:
-        """The lesson is over."""
-        assert self.api("POST", f"/api/v1/lessons/{self.id}/end").status == 200
-
-    def put_on_stage(self, *participants: str) -> None:
-        """These classrooms, and no others, are on stage."""
-        answer = self.api("PUT", f"/api/v1/lessons/{self.id}/stage", {"participants": participants})
-        assert answer.status == 200, answer
-
-    def publish(
-        self, source: str | None, *tracks: MediaStreamTrack, token: str | None = None, codec: str | None = None
-    ) -> AbstractAsyncContextManager[Client]:
-        """A publisher, by default the studio; without a source, the studio page's one connection."""
-        return publish(self.base, self.path("whip", source), token or self.tokens["studio"], tracks, codec)
-
-    def play(
-        self, source: str | None, token: str | None = None, audios: int = 1, videos: int = 1
-    ) -> AbstractAsyncContextManager[Client]:
-        """A player, by default the classroom; without a source, of the whole lesson."""
-        return play(self.base, self.path("whep", source), token or self.tokens["classroom"], audios, videos)
-
-    def path(self, way: str, source: str | None = None) -> str:
-        """The endpoint of the lesson or of one source of it."""
-        return f"/{way}/{self.id}" + (f"/{source}" if source else "")
 
 
 @pytest.fixture(scope="session")
@@ -117,8 +59,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]
         yield f"http://{address}", answer.json["token"]
         assert process.poll() is None, f"the server has stopped by itself:\n{log.read_text()}"
     finally:
-        process.terminate()
-        stopped = process.wait(START_SECONDS)
+        stopped = stop(process)
     assert stopped == 0, f"the server ended with {stopped}:\n{log.read_text()}"
     assert "panicked" not in log.read_text(), log.read_text()
 
@@ -145,6 +86,16 @@ def operator_key(process: subprocess.Popen[bytes], log: Path) -> str:
             return found[1]
         time.sleep(0.02)
     raise AssertionError(f"no operator link:\n{log.read_text()}")
+
+
+def stop(process: subprocess.Popen[bytes]) -> int:
+    """Tells the server to stop; its exit code."""
+    process.terminate()
+    try:
+        return process.wait(START_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        return process.wait()
 
 
 def free_tcp_port() -> int:

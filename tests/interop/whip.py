@@ -11,10 +11,10 @@ from typing import Any, Self
 from urllib.parse import urlsplit
 
 from aiortc import (
+    RTCBundlePolicy,
     RTCConfiguration,
     RTCPeerConnection,
     RTCRtpReceiver,
-    RTCRtpSender,
     RTCRtpTransceiver,
     RTCSessionDescription,
 )
@@ -88,11 +88,11 @@ class Refused(Exception):
 class Client:
     """One WHIP or WHEP connection: a peer connection and its place on the server."""
 
-    def __init__(self, base: str, token: str) -> None:
+    def __init__(self, base: str, token: str | None) -> None:
         self.base = base
         self.token = token
-        # Without a configuration, aiortc asks a STUN server on the internet.
-        self.peer = RTCPeerConnection(RTCConfiguration(iceServers=[]))
+        # By default aiortc asks a STUN server on the internet, and of several videos bundles only the first.
+        self.peer = RTCPeerConnection(RTCConfiguration(iceServers=[], bundlePolicy=RTCBundlePolicy.MAX_BUNDLE))
         self.asked_at = 0.0
         self.answer: Answer
         self.screens: list[Screen] = []
@@ -101,18 +101,16 @@ class Client:
         self._watching: list[asyncio.Task[None]] = []
 
     def send(self, track: MediaStreamTrack, codec: str | None = None) -> None:
-        """Offers a track, with this codec alone if one is given."""
-        transceiver = self.peer.addTransceiver(track, direction="sendonly")
-        if codec:
-            only(transceiver, codec)
+        """Offers a track, if it is of the kind that has this codec, with it alone."""
+        _only(self.peer.addTransceiver(track, direction="sendonly"), codec)
 
-    def receive(self, kind: str) -> RTCRtpTransceiver:
-        """Offers to receive, on a screen or a speaker of its own."""
+    def receive(self, kind: str, codec: str | None = None) -> None:
+        """Offers to receive, on a screen or a speaker of its own; `codec` as in `send`."""
         transceiver = self.peer.addTransceiver(kind, direction="recvonly")
+        _only(transceiver, codec)
         watched: Screen | Speaker = Screen() if kind == "video" else Speaker()
         (self.screens if isinstance(watched, Screen) else self.speakers).append(watched)
         self._received.append((transceiver, watched))
-        return transceiver
 
     async def open(self, path: str) -> Self:
         """Makes the offer and takes the answer; raises Refused without one."""
@@ -162,21 +160,21 @@ async def _watch(track: MediaStreamTrack, watched: Screen | Speaker) -> None:
         return
 
 
-def only(transceiver: RTCRtpTransceiver, codec: str) -> None:
-    """Has a transceiver offer one codec alone, by the name after the slash of its MIME type."""
-    ours = RTCRtpSender if transceiver.direction == "sendonly" else RTCRtpReceiver
-    known = ours.getCapabilities(transceiver.kind).codecs
-    transceiver.setCodecPreferences([one for one in known if one.mimeType.lower() == f"{transceiver.kind}/{codec}".lower()])
+def _only(transceiver: RTCRtpTransceiver, codec: str | None) -> None:
+    mime_type = f"{transceiver.kind}/{codec}".lower()
+    known = RTCRtpReceiver.getCapabilities(transceiver.kind).codecs
+    # No preference at all stands for every codec.
+    transceiver.setCodecPreferences([one for one in known if one.mimeType.lower() == mime_type])
 
 
 @asynccontextmanager
 async def publish(
     base: str, path: str, token: str, tracks: Sequence[MediaStreamTrack], codec: str | None = None
 ) -> AsyncIterator[Client]:
-    """A WHIP publisher of these tracks; `codec` is the video's."""
+    """A WHIP publisher of these tracks."""
     client = Client(base, token)
     for track in tracks:
-        client.send(track, codec if track.kind == "video" else None)
+        client.send(track, codec)
     try:
         yield await client.open(path)
     finally:
@@ -184,11 +182,13 @@ async def publish(
 
 
 @asynccontextmanager
-async def play(base: str, path: str, token: str, audios: int = 1, videos: int = 1) -> AsyncIterator[Client]:
+async def play(
+    base: str, path: str, token: str, audios: int, videos: int, codec: str | None = None
+) -> AsyncIterator[Client]:
     """A WHEP player with so many speakers and screens."""
     client = Client(base, token)
     for kind in ["audio"] * audios + ["video"] * videos:
-        client.receive(kind)
+        client.receive(kind, codec)
     try:
         yield await client.open(path)
     finally:
