@@ -23,8 +23,8 @@ check: setup ## the quick part of test: format, lints, unit and simulation tests
 	@scripts/test.sh quick
 
 .PHONY: bench
-bench: setup web ## the benchmarks of the forwarding path
-	cargo bench --locked --package mingshi-bench
+bench: setup web ## the benchmarks of the forwarding path, into bench/results
+	@bench/run.sh
 
 .PHONY: clean
 clean: ## remove what was built; what was installed into .tools stays

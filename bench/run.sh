@@ -13,7 +13,7 @@ table() { cargo bench --quiet --locked --package mingshi-bench --bench "$1" | gr
 
 load=$(cut -d' ' -f1-3 </proc/loadavg)
 forwarding=$(table forwarding)
-batching=$(table batching)
+batching=$(table batches)
 {
   echo "# Forwarding path, $(date +%F)"
   echo

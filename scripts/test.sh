@@ -33,11 +33,11 @@ add_up() {
   sed -E 's/\x1b\[[0-9;]*m//g' "$log" >"$log.plain"
   step_passed=$((
     $(count '^test result: .* ([0-9]+) passed;.*' "$log.plain") + $(count '^. pass ([0-9]+)$' "$log.plain") +
-    $(count '^ *Tests .* ([0-9]+) passed.*' "$log.plain") + $(count '^=+ .*\b([0-9]+) passed.* in .*' "$log.plain")
+    $(count '^ *Tests .* ([0-9]+) passed.*' "$log.plain") + $(count '^([0-9]+) passed.* in .*' "$log.plain")
   ))
   step_failed=$((
     $(count '^test result: .* ([0-9]+) failed;.*' "$log.plain") + $(count '^. fail ([0-9]+)$' "$log.plain") +
-    $(count '^ *Tests +([0-9]+) failed.*' "$log.plain") + $(count '^=+ .*\b([0-9]+) failed.* in .*' "$log.plain")
+    $(count '^ *Tests +([0-9]+) failed.*' "$log.plain") + $(count '^([0-9]+) failed.* in .*' "$log.plain")
   ))
   rm "$log.plain"
   tests_passed=$((tests_passed + step_passed))

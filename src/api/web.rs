@@ -63,7 +63,9 @@ fn file(path: &str, asked: &HeaderMap) -> Option<Response> {
         StatusCode::NOT_MODIFIED.into_response()
     } else {
         let mime = mime_guess::from_path(path).first_or_octet_stream();
-        ([(header::CONTENT_TYPE, mime.as_ref())], file.data).into_response()
+        // Everything of ours that is text is UTF-8; a browser that guesses may guess GBK.
+        let charset = if mime.type_() == "text" { "; charset=utf-8" } else { "" };
+        ([(header::CONTENT_TYPE, format!("{mime}{charset}"))], file.data).into_response()
     };
     let headers = response.headers_mut();
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(caching(path)));

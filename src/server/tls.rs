@@ -194,3 +194,57 @@ fn certified(certificate: &Path, key: &Path, provider: &CryptoProvider) -> Resul
         Err(error) => Err(file(key, error.to_string())),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::time::Duration;
+
+    use time::macros::datetime;
+
+    use super::*;
+
+    const NOW: OffsetDateTime = datetime!(2026-11-24 08:00 UTC);
+
+    fn certificate(folder: &Path) -> config::CertificateFiles {
+        let own = authority::ensure(folder, &BTreeSet::from(["ke.example.cn".to_owned()]), NOW).expect("made");
+        config::CertificateFiles { certificate: own.certificate, key: own.key }
+    }
+
+    fn replace(old: &Path, new: &Path, changed: SystemTime) {
+        fs::copy(new, old).expect("copied");
+        fs::File::options().append(true).open(old).and_then(|file| file.set_modified(changed)).expect("dated");
+    }
+
+    #[test]
+    fn new_files_are_taken_up_and_broken_ones_leave_the_old_certificate_in_use() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (first, second) = (certificate(&folder.path().join("a")), certificate(&folder.path().join("b")));
+        let tls = config::Tls { files: Some(first.clone()), names: Vec::new() };
+        let certificates = Certificates::load(&tls, folder.path(), NOW).expect("files in order");
+        let shown = || certificates.current.read().expect("nobody panics").0.cert.clone();
+        let before = shown();
+        assert!(!certificates.refresh(NOW).expect("looked at"), "nothing has changed");
+
+        let soon = SystemTime::UNIX_EPOCH + Duration::from_secs(2_000_000_000);
+        replace(&first.certificate, &second.certificate, soon);
+        assert!(matches!(certificates.refresh(NOW), Err(TlsError::Mismatch { .. })), "its key isn't there yet");
+        assert_eq!(shown(), before);
+        replace(&first.key, &second.key, soon);
+        assert!(certificates.refresh(NOW).expect("a pair"));
+        assert_ne!(shown(), before);
+        assert!(certificates.server_config().is_ok());
+    }
+
+    #[test]
+    fn what_is_no_certificate_is_named() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut files = certificate(&folder.path().join("a"));
+        files.certificate = folder.path().join("none.pem");
+        let said = certificate_files(&files).expect_err("no such file").to_string();
+        assert!(said.starts_with(&files.certificate.display().to_string()), "{said}");
+        fs::write(&files.certificate, "hello").expect("written");
+        let said = certificate_files(&files).expect_err("no certificate in it").to_string();
+        assert!(said.ends_with("no PEM certificate in it"), "{said}");
+    }
+}

@@ -3,6 +3,7 @@
 //! Pure: told the time, fed packets and requests, drained of [`Forward`]s and [`Output`]s. It knows lessons and
 //! participants only as names by which publications and subscribers find each other.
 
+mod forwarding;
 pub mod input;
 pub mod keyframe;
 pub mod output;

@@ -145,7 +145,8 @@ pub enum Closed {
     Stopping,
 }
 
-/// What workers report unasked. Reports are states, not steps: one that is missed is made good by the next.
+/// What workers report unasked. Most are states, and one that is missed is made good by the next; beginnings and ends are
+/// not, and are kept until there is room for them.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Report {
     /// A connection is up: ICE and DTLS done.

@@ -11,6 +11,7 @@ pub mod mailbox;
 mod meters;
 pub mod pool;
 mod publishing;
+mod reporting;
 mod serving;
 pub mod socket;
 #[expect(clippy::module_inception, reason = "the thread is what the module is named for")]

@@ -24,6 +24,7 @@ use super::demux::Demux;
 use super::egress::{Egress, Receiver, over};
 use super::mailbox::{Closed, Report, Request};
 use super::meters::Meters;
+use super::reporting::Reporter;
 use super::socket::{Inbox, Path, WorkerSocket};
 
 const SOCKET: Token = Token(0);
@@ -63,8 +64,7 @@ pub(super) struct Worker {
     requests: Channel<Request>,
     crossings: Channel<Crossing>,
     pub(super) ways: Vec<(Way, Arc<Waker>)>,
-    reports: tokio::sync::mpsc::Sender<Report>,
-    reports_lost: bool,
+    reporter: Reporter,
     pub(super) max_connections: usize,
     pub(super) router: Router,
     pub(super) connections: Slab<Connection>,
@@ -101,8 +101,7 @@ impl Worker {
             requests: setup.requests,
             crossings: setup.crossings,
             ways: setup.ways,
-            reports: setup.reports,
-            reports_lost: false,
+            reporter: Reporter::new(setup.reports),
             max_connections: setup.max_connections,
             router: Router::new(setup.clock),
             connections: Slab::new(),
@@ -236,11 +235,12 @@ impl Worker {
             self.look_after(key);
         }
         self.router.tick(self.now);
+        self.reporter.catch_up();
         if self.ticks.is_multiple_of(MEASURE_EVERY) {
             self.router.measure(self.now);
         }
         if turn == 0 {
-            if std::mem::take(&mut self.reports_lost) {
+            if self.reporter.states_lost() {
                 self.router.retell(self.now);
             }
             self.meters.publish(self.connections.len(), self.egress.counts());
@@ -330,10 +330,9 @@ impl Worker {
         egress.flush(over(socket));
     }
 
-    /// Tells the rest of the server; if it can't keep up, everything is told anew later.
+    /// Tells the rest of the server; if it can't keep up, states are told anew later, and the rest is told later.
     pub(super) fn report(&mut self, report: Report) {
-        if self.reports.try_send(report).is_err() {
-            self.reports_lost = true;
+        if !self.reporter.tell(report) {
             self.meters.drop("report", 1);
         }
     }

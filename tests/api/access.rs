@@ -90,10 +90,7 @@ async fn a_token_is_renewed_while_it_is_good_and_keeps_its_participant() {
     let lesson = site.lesson(&operator, true).await;
     let body = json!({ "role": "classroom", "name": " 舒城三小 ", "school": "舒城三小", "publish": [] });
     let first = site.post(&path(&lesson, "/tokens"), &operator, body).await.expect(201);
-    assert_eq!(
-        word(&first, "url"),
-        site.url(&format!("/#/classroom/{}?token={}", word(&lesson, "id"), word(&first, "token")))
-    );
+    assert_eq!(word(&first, "url"), site.url(&format!("/#/c/{}?token={}", word(&lesson, "id"), word(&first, "token"))));
     site.later(Duration::minutes(14));
     let second = site.post("/api/v1/token", &word(&first, "token"), json!({})).await.expect(200);
     assert_eq!(second["participant"], first["participant"]);

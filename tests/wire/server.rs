@@ -26,7 +26,12 @@ impl Server {
 
     /// Each thread takes so many connections.
     pub(crate) fn with_room_for(connections: usize) -> Self {
-        let (sender, mut receiver) = tokio::sync::mpsc::channel(4_096);
+        Self::with(connections, 4_096, Duration::ZERO)
+    }
+
+    /// The rest of the server takes only so many reports at a time, and one in each `pace`.
+    pub(crate) fn with(connections: usize, waiting: usize, pace: Duration) -> Self {
+        let (sender, mut receiver) = tokio::sync::mpsc::channel(waiting);
         let settings = pool::Settings {
             workers: WORKERS,
             udp_port: 0,
@@ -40,6 +45,9 @@ impl Server {
         tokio::spawn(async move {
             while let Some(report) = receiver.recv().await {
                 kept.lock().unwrap_or_else(PoisonError::into_inner).push(report);
+                if !pace.is_zero() {
+                    tokio::time::sleep(pace).await;
+                }
             }
         });
         Self { workers, reports }
@@ -69,10 +77,10 @@ impl Server {
         let mut live = Vec::new();
         for report in self.reports() {
             match report {
-                Report::Publication { publication, .. } if publication.participant == of => {
-                    if !live.contains(&publication.id) {
-                        live.push(publication.id);
-                    }
+                Report::Publication { publication, .. }
+                    if publication.participant == of && !live.contains(&publication.id) =>
+                {
+                    live.push(publication.id);
                 }
                 Report::PublicationEnded { publication, .. } => live.retain(|&one| one != publication),
                 _ => {}

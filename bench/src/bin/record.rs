@@ -82,7 +82,8 @@ fn answer(pages: &TcpListener) -> anyhow::Result<(TcpStream, String)> {
 }
 
 fn respond(stream: &mut TcpStream, body: &str) -> anyhow::Result<()> {
-    let head = format!("HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nConnection: close\r\nContent-Length: {}", body.len());
+    let head =
+        format!("HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nConnection: close\r\nContent-Length: {}", body.len());
     write!(stream, "{head}\r\n\r\n{body}")?;
     Ok(())
 }

@@ -1,5 +1,5 @@
 // What a teacher and a classroom do with the pages, and what they can tell about them.
-import { until } from './figures.mjs';
+import { longestGap, until } from './figures.mjs';
 
 const LONGEST_WAIT = 20;
 
@@ -47,6 +47,11 @@ export async function movesAgain(page, name, since, seconds = LONGEST_WAIT) {
   const isNew = (frame) => frame.moved && frame.at > since && (frame.age === null || frame.at - frame.age > since);
   const frame = await until(`${name} moves again`, seconds, async () => (await frames(page, name)).find(isNew));
   return frame.at - since;
+}
+
+/** How long, in ms, `name` stood still at most since `since` (Unix ms). */
+export async function stoodStill(page, name, since) {
+  return longestGap((await frames(page, name)).filter(({ at }) => at > since - 500));
 }
 
 /** All entries of getStats of the page's connections. */

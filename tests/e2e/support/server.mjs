@@ -97,7 +97,8 @@ export class Server {
     const outcome = await until('the server is ready', 30, isReady).catch((error) => this.#fail(error.message));
     if (outcome === 'exited') this.#fail(`the server ended with ${this.process.exitCode}`);
     if (this.command[0] === 'demo') this.demo = JSON.parse(firstLine);
-    this.operatorKey ??= this.#operatorKey();
+    // The link is printed once, at the first start, and may be read a moment after the server answers.
+    this.operatorKey ??= await until('the operator’s link is printed', 10, () => this.#operatorKey());
   }
 
   #fail(what) {
@@ -113,6 +114,13 @@ export class Server {
   async kill() {
     this.process.kill('SIGKILL');
     await this.exited;
+  }
+
+  /** Lets nothing in or out for `seconds`, as a cable that is pulled and put back. */
+  async fallSilent(seconds) {
+    this.process.kill('SIGSTOP');
+    await sleep(1000 * seconds);
+    this.process.kill('SIGCONT');
   }
 
   /** Ends the process and removes its folder. */
