@@ -31,8 +31,13 @@ fn streams() -> BTreeMap<u32, Vec<Packet>> {
         let mut fields = row.split(',').map(|field| field.parse::<u64>().expect("a number in every field"));
         let mut field = || fields.next().expect("six fields");
         let (at, stream) = (Duration::from_micros(field()), field() as u32);
-        let packet =
-            Packet { at, sequence: field(), timestamp: field() as u32, marker: field() == 1, payload: field() as usize };
+        let packet = Packet {
+            at,
+            sequence: field(),
+            timestamp: field() as u32,
+            marker: field() == 1,
+            payload: field() as usize,
+        };
         streams.entry(stream).or_default().push(packet);
     }
     streams
@@ -68,7 +73,9 @@ fn sends_as_encoded(batch: &[Packet]) -> usize {
 #[expect(clippy::print_stdout, reason = "a benchmark prints its table")]
 fn main() {
     let origin: Instant = clock::now();
-    println!("| stream | packets | packets a frame | wake | packets a batch | a send as encoded | a send evened out | padding |");
+    println!(
+        "| stream | packets | packets a frame | wake | packets a batch | a send as encoded | a send evened out | padding |"
+    );
     println!("|---|---|---|---|---|---|---|---|");
     for (stream, packets) in streams() {
         let frames = packets.iter().filter(|packet| packet.marker).count().max(1);
@@ -78,7 +85,8 @@ fn main() {
             let to = |_| Path { remote: ([192, 0, 2, 1], 9).into(), local: None };
             let mut lesson = Stream::new(Profile::AeadAes128Gcm, to, origin);
             for batch in &batches {
-                let batch = batch.iter().map(|packet| (packet.sequence, packet.timestamp, packet.marker, packet.payload));
+                let batch =
+                    batch.iter().map(|packet| (packet.sequence, packet.timestamp, packet.marker, packet.payload));
                 lesson.batch(batch, origin + batches[0][0].at);
             }
             let counts = lesson.counts();

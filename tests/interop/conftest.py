@@ -51,7 +51,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]
         "MINGSHI_MEDIA_BIND_ADDRESS": "127.0.0.1",
     }
     with log.open("wb") as output:
-        process = subprocess.Popen([BINARY, "serve"], env=os.environ | settings, stdout=output, stderr=subprocess.STDOUT)
+        environment = os.environ | settings
+        process = subprocess.Popen([BINARY, "serve"], env=environment, stdout=output, stderr=subprocess.STDOUT)
     try:
         key = operator_key(process, log)
         answer = request(f"http://{address}", "POST", "/api/v1/operator", body={"key": key})

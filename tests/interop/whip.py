@@ -1,4 +1,4 @@
-"""A small WHIP (RFC 9725) and WHEP (draft-ietf-wish-whep) client, as another project might have written it over aiortc."""
+"""A small WHIP (RFC 9725) and WHEP (draft-ietf-wish-whep) client over aiortc, as another project might have one."""
 
 import asyncio
 import http.client
@@ -136,7 +136,9 @@ class Client:
         """Asks the server to end the connection, and leaves the peer connection as it is."""
         return await self.call("DELETE", self.answer.headers["Location"])
 
-    async def call(self, method: str, path: str, body: str | None = None, headers: dict[str, str] | None = None) -> Answer:
+    async def call(
+        self, method: str, path: str, body: str | None = None, headers: dict[str, str] | None = None
+    ) -> Answer:
         """One HTTP exchange with this client's token."""
         return await asyncio.to_thread(request, self.base, method, path, self.token, body, headers)
 
