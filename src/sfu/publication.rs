@@ -254,11 +254,6 @@ impl Publication {
         })
     }
 
-    /// Everything is news again.
-    pub(super) fn forget_told(&mut self) {
-        self.told = None;
-    }
-
     /// Brings the ladder up to date.
     pub(super) fn measure(&mut self, now: Instant) {
         let rungs = self.layers.iter().zip(0u8..).map(|(layer, number)| Rung {

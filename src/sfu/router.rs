@@ -162,19 +162,6 @@ impl Router {
         })
     }
 
-    /// Everything is told anew: reports were lost on their way.
-    pub fn retell(&mut self, now: Instant) {
-        for (key, subscriber) in &mut self.subscribers {
-            subscriber.told.clear();
-            self.changed.push(key);
-        }
-        let keys: Vec<usize> = self.publications.iter().map(|(key, _)| key).collect();
-        for key in keys {
-            self.publications[key].forget_told();
-            self.tell_publication(key, now);
-        }
-    }
-
     /// The publisher began the stream of this encoding anew.
     pub fn restart_layer(&mut self, key: usize, layer: u8) {
         let Some(publication) =

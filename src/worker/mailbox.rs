@@ -145,8 +145,8 @@ pub enum Closed {
     Stopping,
 }
 
-/// What workers report unasked. Most are states, and one that is missed is made good by the next; beginnings and ends are
-/// not, and are kept until there is room for them.
+/// What workers report unasked. Most are states: to who is slow to listen only the latest of each is told. Beginnings and
+/// ends are told one and all.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Report {
     /// A connection is up: ICE and DTLS done.

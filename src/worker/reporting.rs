@@ -1,68 +1,84 @@
 //! What a worker tells the rest of the server unasked, when that is slow to listen.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, HashMap};
 
 use tokio::sync::mpsc::Sender;
 
 use super::mailbox::Report;
+use crate::id::{ConnectionId, PublicationId};
 
-/// Beginnings and ends that wait for the listener. A worker with as many connections has other troubles.
-const MAX_UNTOLD: usize = 65_536;
+/// Reports that wait for the listener. A worker of which so many are unheard has other troubles.
+const MAX_WAITING: usize = 65_536;
 
-/// The way to the rest of the server.
+/// What a state is of: the next state of the same makes it worthless.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Subject {
+    Publication(PublicationId),
+    Slots(ConnectionId),
+    Line(ConnectionId),
+}
+
+impl Subject {
+    /// `None` for what happens once: connections come up and end, and publications end.
+    const fn of(report: &Report) -> Option<Self> {
+        match report {
+            Report::Publication { publication, .. } => Some(Self::Publication(publication.id)),
+            Report::Slots { connection, .. } => Some(Self::Slots(*connection)),
+            Report::Line { connection, .. } => Some(Self::Line(*connection)),
+            Report::Up { .. } | Report::Down { .. } | Report::PublicationEnded { .. } => None,
+        }
+    }
+}
+
+/// The way to the rest of the server. What finds no room waits in order; of a state only the latest does.
 #[derive(Debug)]
 pub(super) struct Reporter {
     sender: Sender<Report>,
-    untold: VecDeque<Report>,
-    states_lost: bool,
+    waiting: BTreeMap<u64, Report>,
+    states: HashMap<Subject, u64>,
+    next: u64,
 }
 
 impl Reporter {
     /// Over this channel.
-    pub(super) const fn new(sender: Sender<Report>) -> Self {
-        Self { sender, untold: VecDeque::new(), states_lost: false }
+    pub(super) fn new(sender: Sender<Report>) -> Self {
+        Self { sender, waiting: BTreeMap::new(), states: HashMap::new(), next: 0 }
     }
 
-    /// Tells a report. States that can't be told are dropped, and [`states_lost`](Self::states_lost) says so; what
-    /// happens once only is kept for [`catch_up`](Self::catch_up). Returns whether the report was told or kept.
+    /// Tells a report, or keeps it for [`catch_up`](Self::catch_up). Returns whether it could be kept.
     pub(super) fn tell(&mut self, report: Report) -> bool {
-        let once = happens_once(&report);
-        if once && (!self.catch_up() || self.sender.capacity() == 0) {
-            self.untold.push_back(report);
-            let whole = self.untold.len() <= MAX_UNTOLD;
-            if !whole {
-                self.untold.pop_front();
-            }
-            return whole;
+        if self.catch_up()
+            && let Ok(place) = self.sender.try_reserve()
+        {
+            place.send(report);
+            return true;
         }
-        let told = self.sender.try_send(report).is_ok();
-        self.states_lost |= !told && !once;
-        told
-    }
-
-    /// Tells what was kept. Returns whether nothing is left of it.
-    pub(super) fn catch_up(&mut self) -> bool {
-        while let Some(report) = self.untold.pop_front() {
-            match self.sender.try_reserve() {
-                Ok(place) => place.send(report),
-                Err(_) => {
-                    self.untold.push_front(report);
-                    return false;
-                }
-            }
+        let subject = Subject::of(&report);
+        if let Some(&place) = subject.and_then(|subject| self.states.get(&subject)) {
+            self.waiting.insert(place, report);
+            return true;
         }
+        if self.waiting.len() == MAX_WAITING {
+            return false;
+        }
+        self.states.extend(subject.map(|subject| (subject, self.next)));
+        self.waiting.insert(self.next, report);
+        self.next += 1;
         true
     }
 
-    /// Whether states were dropped since this was last asked, so that all of them are to be told anew.
-    pub(super) const fn states_lost(&mut self) -> bool {
-        std::mem::replace(&mut self.states_lost, false)
+    /// Tells what waits, as far as there is room. Returns whether nothing waits any more.
+    pub(super) fn catch_up(&mut self) -> bool {
+        while let Some(entry) = self.waiting.first_entry() {
+            let Ok(place) = self.sender.try_reserve() else { return false };
+            let report = entry.remove();
+            if let Some(subject) = Subject::of(&report) {
+                self.states.remove(&subject);
+            }
+            place.send(report);
+        }
+        true
     }
-}
-
-/// Connections come up and end, and publications end, without anything later that says so again.
-const fn happens_once(report: &Report) -> bool {
-    matches!(report, Report::Up { .. } | Report::Down { .. } | Report::PublicationEnded { .. })
 }
 
 #[cfg(test)]
@@ -80,28 +96,37 @@ mod tests {
         }
     }
 
-    fn slots() -> Report {
+    fn slots(participant: u64) -> Report {
         Report::Slots {
             lesson: LessonId::from_u64(1),
-            participant: ParticipantId::from_u64(1),
+            participant: ParticipantId::from_u64(participant),
             connection: ConnectionId::from_u64(1),
             slots: Vec::new(),
         }
     }
 
     #[test]
-    fn ends_are_told_in_their_order_and_states_are_dropped() {
+    fn a_slow_listener_hears_all_that_happened_and_the_latest_of_every_state() {
         let (sender, mut receiver) = tokio::sync::mpsc::channel(2);
         let mut reporter = Reporter::new(sender);
-        assert!(reporter.tell(slots()) && reporter.tell(down(0)));
-        assert!(!reporter.tell(slots()));
-        assert!((1..5).all(|number| reporter.tell(down(number))));
-        assert!(reporter.states_lost() && !reporter.states_lost());
-        let mut told = Vec::new();
-        for _ in 0..6 {
-            reporter.catch_up();
-            told.extend(receiver.try_recv());
+        for report in [slots(1), down(0), slots(2), down(1), slots(3), down(2)] {
+            assert!(reporter.tell(report));
         }
-        assert_eq!(told, [vec![slots()], (0..5).map(down).collect()].concat());
+        let mut told = Vec::new();
+        while let Ok(report) = receiver.try_recv() {
+            told.push(report);
+            reporter.catch_up();
+        }
+        assert_eq!(told, [slots(1), down(0), slots(3), down(1), down(2)]);
+        assert!(reporter.waiting.is_empty() && reporter.states.is_empty());
+    }
+
+    #[test]
+    fn a_listener_that_is_gone_is_not_waited_for_without_bounds() {
+        let (sender, receiver) = tokio::sync::mpsc::channel(1);
+        drop(receiver);
+        let mut reporter = Reporter::new(sender);
+        let kept = (0..MAX_WAITING as u64 + 5).filter(|&number| reporter.tell(down(number))).count();
+        assert_eq!(kept, MAX_WAITING);
     }
 }

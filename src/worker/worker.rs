@@ -240,9 +240,6 @@ impl Worker {
             self.router.measure(self.now);
         }
         if turn == 0 {
-            if self.reporter.states_lost() {
-                self.router.retell(self.now);
-            }
             self.meters.publish(self.connections.len(), self.egress.counts());
         }
     }
@@ -330,7 +327,7 @@ impl Worker {
         egress.flush(over(socket));
     }
 
-    /// Tells the rest of the server; if it can't keep up, states are told anew later, and the rest is told later.
+    /// Tells the rest of the server, as soon as it listens.
     pub(super) fn report(&mut self, report: Report) {
         if !self.reporter.tell(report) {
             self.meters.drop("report", 1);
