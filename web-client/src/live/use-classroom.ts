@@ -1,10 +1,10 @@
 import { onScopeDispose, shallowRef, triggerRef } from 'vue';
-import { LessonSocket } from '../api/socket';
 import { Classroom, type ClassroomEffect, type ClassroomEvent } from '../lesson/classroom';
 import { Receiver } from '../media/receiver';
 import { classroomObstacle, enterClassroom, offerRefusal } from './credentials';
 import { memory } from './memory';
 import { expose } from './hooks';
+import { SocketPlace } from './socket-place';
 
 const SAMPLE_EVERY_MS = 250;
 
@@ -14,7 +14,7 @@ export function useClassroom(code: string | null, urlToken: string | null) {
   const model = shallowRef(logic);
   const receivers = shallowRef(new Map<number, Receiver>());
   const clock = (): number => performance.now();
-  let socket: LessonSocket | null = null;
+  const socket = new SocketPlace(send, renewed);
   let admission = { lesson: '', token: '' };
   let timer = 0;
   let stopped = false;
@@ -40,16 +40,16 @@ export function useClassroom(code: string | null, urlToken: string | null) {
         void enter();
         break;
       case 'open_socket':
-        openSocket();
+        socket.open(admission.lesson, admission.token);
         break;
       case 'close_socket':
-        dropSocket();
+        socket.close();
         break;
       case 'ping':
-        socket?.send({ type: 'ping' });
+        socket.send({ type: 'ping' });
         break;
       case 'send':
-        socket?.send(effect.message);
+        socket.send(effect.message);
         break;
       case 'build_connection':
         void build(effect.key);
@@ -71,25 +71,6 @@ export function useClassroom(code: string | null, urlToken: string | null) {
     } catch (error) {
       send({ type: 'join_failed', reason: classroomObstacle(error, urlToken === null, knownBefore) });
     }
-  }
-
-  function openSocket(): void {
-    const opened: LessonSocket = new LessonSocket(admission.lesson, admission.token, {
-      opened: () => socket === opened && send({ type: 'socket_opened' }),
-      message: (message) => {
-        if (socket !== opened) return;
-        if (message.type === 'token') renewed(message.token);
-        send({ type: 'message', message });
-      },
-      closed: (closeCode) => socket === opened && send({ type: 'socket_closed', code: closeCode }),
-    });
-    socket = opened;
-  }
-
-  function dropSocket(): void {
-    const old = socket;
-    socket = null;
-    old?.close();
   }
 
   function renewed(token: string): void {
@@ -136,7 +117,7 @@ export function useClassroom(code: string | null, urlToken: string | null) {
     clearInterval(sampler);
     window.removeEventListener('online', online);
     window.removeEventListener('pagehide', leave);
-    dropSocket();
+    socket.close();
     leave();
     unexpose();
   });

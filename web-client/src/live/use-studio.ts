@@ -1,12 +1,12 @@
 import { onScopeDispose, ref, shallowRef, triggerRef, watch as follow } from 'vue';
 import { endLesson, startLesson } from '../api/rest';
-import { LessonSocket } from '../api/socket';
 import { Studio, type StudioEffect, type StudioEvent } from '../lesson/studio';
 import { type UplinkWarning, UplinkWatch } from '../lesson/uplink';
 import { Sender } from '../media/sender';
 import { enterStudio, offerRefusal, studioObstacle } from './credentials';
 import { expose } from './hooks';
 import { memory } from './memory';
+import { SocketPlace } from './socket-place';
 import { useCapture } from './use-capture';
 
 const SAMPLE_EVERY_MS = 500;
@@ -21,7 +21,10 @@ export function useStudio(lesson: string, urlToken: string | null) {
   const watch = new UplinkWatch();
   const senders = new Map<number, Sender>();
   const clock = (): number => performance.now();
-  let socket: LessonSocket | null = null;
+  const socket = new SocketPlace(send, (renewed) => {
+    token = renewed;
+    memory.rememberStudioToken(lesson, renewed);
+  });
   let token = '';
   let timer = 0;
   let stopped = false;
@@ -57,16 +60,16 @@ export function useStudio(lesson: string, urlToken: string | null) {
         void call(effect.type === 'start_lesson' ? 'start' : 'end');
         break;
       case 'open_socket':
-        openSocket();
+        socket.open(lesson, token);
         break;
       case 'close_socket':
-        dropSocket();
+        socket.close();
         break;
       case 'ping':
-        socket?.send({ type: 'ping' });
+        socket.send({ type: 'ping' });
         break;
       case 'send':
-        socket?.send(effect.message);
+        socket.send(effect.message);
         break;
       case 'build_connection':
         void build(effect.key);
@@ -100,28 +103,6 @@ export function useStudio(lesson: string, urlToken: string | null) {
       endFailed.value = what === 'end';
       send({ type: 'call_failed', call: what });
     }
-  }
-
-  function openSocket(): void {
-    const opened: LessonSocket = new LessonSocket(lesson, token, {
-      opened: () => socket === opened && send({ type: 'socket_opened' }),
-      message: (message) => {
-        if (socket !== opened) return;
-        if (message.type === 'token') {
-          token = message.token;
-          memory.rememberStudioToken(lesson, token);
-        }
-        send({ type: 'message', message });
-      },
-      closed: (code) => socket === opened && send({ type: 'socket_closed', code }),
-    });
-    socket = opened;
-  }
-
-  function dropSocket(): void {
-    const old = socket;
-    socket = null;
-    old?.close();
   }
 
   async function build(key: number): Promise<void> {
@@ -177,7 +158,7 @@ export function useStudio(lesson: string, urlToken: string | null) {
     clearInterval(sampler);
     window.removeEventListener('online', online);
     window.removeEventListener('pagehide', leave);
-    dropSocket();
+    socket.close();
     leave();
     unexpose();
   });
