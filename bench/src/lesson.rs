@@ -57,7 +57,7 @@ impl Lesson {
             })
             .collect();
         for number in 0..subscribers {
-            router.add_subscriber(subscriber(lesson, number), now);
+            router.add_subscriber(subscriber(lesson, number));
         }
         let payloads = (0..burst).map(|number| payload(number == 0)).collect();
         let mut ready = Self {

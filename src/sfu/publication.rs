@@ -215,10 +215,12 @@ impl Publication {
         }
     }
 
-    /// Measures rates, and notices what has fallen silent or woken. Returns whether receivers must be looked at anew.
-    pub(super) fn meter(&mut self, now: Instant) -> bool {
+    /// Measures rates, and notices what has fallen silent or woken. Returns whether the rates are new, and whether
+    /// receivers must be looked at anew.
+    pub(super) fn meter(&mut self, now: Instant) -> (bool, bool) {
         let span = now.saturating_duration_since(self.metered_since);
-        if span >= METER {
+        let metered = span >= METER;
+        if metered {
             self.metered_since = now;
             for layer in &mut self.layers {
                 layer.bitrate = Bitrate::of(std::mem::take(&mut layer.metered), span);
@@ -226,7 +228,7 @@ impl Publication {
         }
         let flowed: Vec<bool> = self.ladder.rungs().iter().map(|rung| rung.flows).collect();
         self.measure(now);
-        self.ladder.rungs().iter().map(|rung| rung.flows).ne(flowed)
+        (metered, self.ladder.rungs().iter().map(|rung| rung.flows).ne(flowed))
     }
 
     /// What others may see, if it differs from what was told last by more than rates' usual wavering.

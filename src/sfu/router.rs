@@ -88,12 +88,12 @@ impl Router {
         self.by_id.insert(id, key);
         self.lessons.entry(lesson).or_default().publications.push(key);
         self.tell_publication(key, now);
-        self.assign(lesson, now);
+        self.assign(lesson);
         key
     }
 
     /// The publication is over; its slots go to others or pause.
-    pub fn remove_publication(&mut self, key: usize, now: Instant) {
+    pub fn remove_publication(&mut self, key: usize) {
         let Some(publication) = self.publications.get_mut(key) else { return };
         let lesson = publication.spec.lesson;
         for (subscriber, slot) in std::mem::take(&mut publication.receivers) {
@@ -107,7 +107,7 @@ impl Router {
         if let Some(entry) = self.lessons.get_mut(&lesson) {
             entry.publications.retain(|&other| other != key);
         }
-        self.assign(lesson, now);
+        self.assign(lesson);
         self.forget_if_empty(lesson);
     }
 
@@ -181,13 +181,13 @@ impl Router {
     }
 
     /// A new subscriber; returns its key. What there is begins to flow at once.
-    pub fn add_subscriber(&mut self, spec: SubscriberSpec, now: Instant) -> usize {
+    pub fn add_subscriber(&mut self, spec: SubscriberSpec) -> usize {
         let lesson = spec.lesson;
         let slots = spec.slots.iter().cloned().map(Slot::new).collect();
         let key = self.subscribers.insert(Subscriber { spec, slots, told: Vec::new() });
         self.lessons.entry(lesson).or_default().subscribers.push(key);
         self.changed.push(key);
-        self.assign_one(key, now);
+        self.assign_one(key);
         key
     }
 
@@ -218,9 +218,9 @@ impl Router {
     }
 
     /// Who is on stage, in the order of the stage slots.
-    pub fn set_stage(&mut self, lesson: LessonId, stage: Vec<ParticipantId>, now: Instant) {
+    pub fn set_stage(&mut self, lesson: LessonId, stage: Vec<ParticipantId>) {
         self.lessons.entry(lesson).or_default().stage = stage;
-        self.assign(lesson, now);
+        self.assign(lesson);
         self.forget_if_empty(lesson);
     }
 
@@ -348,14 +348,15 @@ impl Router {
 
     /// Measures what flows and decides anew where that changed. To be called every hundred milliseconds or so.
     pub fn measure(&mut self, now: Instant) {
-        let changed: Vec<usize> = self
-            .publications
-            .iter_mut()
-            .filter_map(|(key, publication)| publication.meter(now).then_some(key))
-            .collect();
-        for key in changed {
-            self.tell_publication(key, now);
-            self.retarget_all(key);
+        let metered: Vec<(usize, (bool, bool))> =
+            self.publications.iter_mut().map(|(key, publication)| (key, publication.meter(now))).collect();
+        for (key, (new_rates, changed)) in metered {
+            if new_rates || changed {
+                self.tell_publication(key, now);
+            }
+            if changed {
+                self.retarget_all(key);
+            }
         }
     }
 
@@ -417,14 +418,14 @@ impl Router {
     }
 
     /// Maps publications to slots anew for everybody in the lesson.
-    fn assign(&mut self, lesson: LessonId, now: Instant) {
+    fn assign(&mut self, lesson: LessonId) {
         let subscribers = self.lessons.get(&lesson).map(|lesson| lesson.subscribers.clone()).unwrap_or_default();
         for subscriber in subscribers {
-            self.assign_one(subscriber, now);
+            self.assign_one(subscriber);
         }
     }
 
-    fn assign_one(&mut self, key: usize, now: Instant) {
+    fn assign_one(&mut self, key: usize) {
         let Some(subscriber) = self.subscribers.get(key) else { return };
         let Some(lesson) = self.lessons.get(&subscriber.spec.lesson) else { return };
         let specs: Vec<_> =
@@ -444,7 +445,6 @@ impl Router {
             if let Some(publication) = publication {
                 self.subscribers[key].slots[slot].publication = Some(publication);
                 self.publications[publication].receivers.push((key, slot));
-                self.publications[publication].measure(now);
                 self.retarget(key, slot);
             }
         }
@@ -508,5 +508,52 @@ impl Router {
         if sending.replay.is_some() {
             self.replays.push((subscriber, slot));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::id::{ConnectionId, SourceName};
+    use crate::rtp::codec::Codec;
+    use crate::sfu::input::{End, MediaKind};
+
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "a test needs some instant to begin with")]
+    fn a_steady_publication_tells_its_rate() {
+        let start = Instant::now();
+        let mut router = Router::new(ServerClock::new(start, 0));
+        let spec = PublicationSpec {
+            id: PublicationId::random(),
+            lesson: LessonId::random(),
+            participant: ParticipantId::random(),
+            connection: ConnectionId::random_on(0),
+            end: End::Studio,
+            source: SourceName::camera(),
+            kind: MediaKind::Voice,
+            rids: Vec::new(),
+            since: start,
+        };
+        let key = router.add_publication(spec, start);
+        let mut told = 0;
+        for step in 0..400u32 {
+            let now = start + Duration::from_millis(20) * step;
+            let payload = &[0; 100];
+            let (sequence, timestamp) = (70_000 + u64::from(step), step * 960);
+            let packet = Inbound { codec: Codec::Opus, sequence, timestamp, marker: false, payload };
+            router.ingest(key, 0, &packet, now).expect("every packet is new");
+            while router.flush() {
+                router.sent();
+            }
+            router.measure(now);
+            while let Some(output) = router.poll_output() {
+                if let Output::Publication { report, .. } = output {
+                    told = report.layers[0].bitrate;
+                }
+            }
+        }
+        assert!((38_000..42_000).contains(&told), "100 octets every 20 ms are 40 kbit/s: {told}");
     }
 }

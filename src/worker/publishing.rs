@@ -165,7 +165,7 @@ impl Worker {
         let Some((id, lesson)) = self.router.spec(publication).map(|spec| (spec.id, spec.lesson)) else { return };
         self.origins.remove(&publication);
         self.leaving.remove(&id);
-        self.router.remove_publication(publication, self.now);
+        self.router.remove_publication(publication);
         self.tell_interested(lesson, &Crossing::Unpublished(id));
         self.report(Report::PublicationEnded { lesson, publication: id, why });
     }
@@ -292,7 +292,7 @@ impl Worker {
             }
             Crossing::Unpublished(id) => {
                 if let Some(publication) = self.router.publication(id) {
-                    self.router.remove_publication(publication, self.now);
+                    self.router.remove_publication(publication);
                 }
             }
             Crossing::Replaces { lesson, source, connection, since } => {

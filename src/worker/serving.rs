@@ -29,9 +29,9 @@ impl Worker {
                 for key in of_lesson.map(|(key, _)| key).collect::<Vec<_>>() {
                     self.close(key, Closed::LessonEnded);
                 }
-                self.router.set_stage(lesson, Vec::new(), self.now);
+                self.router.set_stage(lesson, Vec::new());
             }
-            Request::SetStage(lesson, participants) => self.router.set_stage(lesson, participants, self.now),
+            Request::SetStage(lesson, participants) => self.router.set_stage(lesson, participants),
             Request::CapLayer { lesson, participant, slot, cap } => {
                 self.router.cap_layer(lesson, participant, slot, cap)
             }
@@ -111,7 +111,6 @@ impl Worker {
 
     /// A connection is up: a subscriber's slots begin to fill.
     pub(super) fn up(&mut self, key: usize) {
-        let now = self.now;
         let Some(connection) = self.connections.get_mut(key) else { return };
         let (lesson, participant, id) = (connection.lesson, connection.participant, connection.id);
         let spec = match &connection.side {
@@ -121,7 +120,7 @@ impl Worker {
         if let Some(spec) = spec {
             self.busy.remove(&key);
             let first = !self.router.has_subscribers(lesson);
-            let subscriber = self.router.add_subscriber(spec, now);
+            let subscriber = self.router.add_subscriber(spec);
             if let Some(Side::Subscriber { key, .. }) =
                 self.connections.get_mut(key).map(|connection| &mut connection.side)
             {
@@ -170,7 +169,7 @@ impl Worker {
         let local: HashSet<usize> = self.origins.keys().copied().collect();
         let replicas: Vec<usize> = self.router.publications_of(lesson).filter(|key| !local.contains(key)).collect();
         for publication in replicas {
-            self.router.remove_publication(publication, self.now);
+            self.router.remove_publication(publication);
         }
         self.tell_all(&Crossing::Interest { lesson, worker: self.host.index, wanted: false });
     }

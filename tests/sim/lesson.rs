@@ -91,7 +91,7 @@ impl Lesson {
         let publisher = &mut self.publishers[publisher];
         publisher.gone = true;
         for publication in publisher.publications.iter_mut().filter_map(Option::take) {
-            self.router.remove_publication(publication, self.now);
+            self.router.remove_publication(publication);
         }
     }
 
@@ -118,7 +118,7 @@ impl Lesson {
 
     pub fn set_stage(&mut self, publishers: &[usize]) {
         let participants = publishers.iter().map(|&publisher| self.publishers[publisher].participant).collect();
-        self.router.set_stage(self.id, participants, self.now);
+        self.router.set_stage(self.id, participants);
     }
 
     pub fn cap(&mut self, room: Room, kind: SlotKind, cap: Option<u8>) {
@@ -185,7 +185,7 @@ impl Lesson {
                 let spec =
                     SubscriberSpec { lesson: self.id, participant: room.participant, connection, source: None, slots };
                 room.joined = self.now;
-                room.key = Some(self.router.add_subscriber(spec, self.now));
+                room.key = Some(self.router.add_subscriber(spec));
             }
         }
     }
