@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 
 use super::clock::Clock;
 use crate::id::{ConnectionId, LessonId, ParticipantId, SourceName};
-use crate::lesson::{Identity, Live, Notice, Participant, Publication, Role, Slot, StageError, Viewer};
+use crate::lesson::{Identity, Live, Notice, Participant, Publication, Replaced, Role, Slot, StageError, Viewer};
 use crate::worker::mailbox::Report;
 
 /// How many messages a page may lag behind before it is sent away (close code 4008).
@@ -49,6 +49,8 @@ pub struct Seat {
     pub publications: Vec<Publication>,
     /// What is in the participant's own slots.
     pub slots: Vec<Slot>,
+    /// What others took over from the participant lately.
+    pub replaced: Vec<Replaced>,
     /// What follows. Its end without [`Outgoing::Close`] means that the page was too slow.
     pub queue: mpsc::Receiver<Outgoing>,
 }
@@ -173,6 +175,7 @@ impl Directory {
             participants: running.live.participants(viewer),
             publications: running.live.publications(viewer),
             slots: running.live.slots(viewer.participant),
+            replaced: running.live.replaced(viewer.participant),
             queue: receiver,
         }
     }
@@ -206,6 +209,25 @@ impl Directory {
         let notices = running.live.set_stage(participants)?;
         running.tell(&notices);
         Ok(running.live.stage().to_vec())
+    }
+
+    /// Who is on stage, as they would be put there again.
+    #[must_use]
+    pub fn on_stage(&self, lesson: LessonId) -> Vec<Identity> {
+        self.running.get(&lesson).map(|running| running.live.on_stage()).unwrap_or_default()
+    }
+
+    /// Put those on stage again who were there before the server was restarted.
+    pub fn restore_stage(&self, lesson: LessonId, classrooms: Vec<Identity>) -> Vec<ParticipantId> {
+        let mut running = self.running.entry(lesson).or_default();
+        running.live.restore_stage(classrooms, self.clock.now());
+        running.live.stage().to_vec()
+    }
+
+    /// In how many lessons the studio sends anything.
+    #[must_use]
+    pub fn lessons_on_air(&self) -> usize {
+        self.running.iter().filter(|running| running.live.is_on_air()).count()
     }
 
     /// Whose connection this is, where it is known.

@@ -21,6 +21,7 @@ pub(super) struct Server {
     pub(super) public_url: String,
     pub(super) trusted_proxies: Vec<String>,
     pub(super) max_connections: u32,
+    pub(super) drain_seconds: u32,
 }
 
 impl Default for Server {
@@ -32,6 +33,7 @@ impl Default for Server {
             public_url: String::new(),
             trusted_proxies: Vec::new(),
             max_connections: 4096,
+            drain_seconds: 0,
         }
     }
 }

@@ -322,14 +322,18 @@ pub enum Message {
         lines: Vec<Line>,
     },
     /// Another publisher took over a source that this participant sent on `connection`.
-    Replaced {
-        /// The source.
-        #[schema(value_type = String)]
-        source: SourceName,
-        /// The connection that was closed: a page that has reloaded knows by it that its *old* one is meant.
-        #[schema(value_type = String)]
-        connection: ConnectionId,
-    },
+    Replaced(Replaced),
+}
+
+/// A source that another publisher took over.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Replaced {
+    /// The source.
+    #[schema(value_type = String)]
+    pub source: SourceName,
+    /// The connection that was closed: a page that has reloaded knows by it that its *old* one is meant.
+    #[schema(value_type = String)]
+    pub connection: ConnectionId,
 }
 
 /// Who is told.

@@ -9,6 +9,6 @@ pub use join_code::{JoinCode, NotACode};
 pub use live::{Identity, Live, MAX_ON_STAGE, StageError, Viewer};
 pub use message::{
     Audience, Codec, Direction, EndReason, Layer, Line, Message, Notice, Participant, PausedReason, Publication,
-    PublicationKind, Role, Slot, SlotName,
+    PublicationKind, Replaced, Role, Slot, SlotName,
 };
 pub use state::{Draft, DraftError, Lesson, Moved, State, StateError};

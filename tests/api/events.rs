@@ -19,10 +19,10 @@ use crate::support::{Asked, Site, id, path, word};
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// One page.
-struct Page(WebSocketStream<MaybeTlsStream<TcpStream>>);
+pub(crate) struct Page(WebSocketStream<MaybeTlsStream<TcpStream>>);
 
 impl Page {
-    async fn open(site: &Site, lesson: &Value, token: &str) -> Self {
+    pub(crate) async fn open(site: &Site, lesson: &Value, token: &str) -> Self {
         let url = site.url(&path(lesson, "/events")).replacen("http", "ws", 1);
         let mut request = url.into_client_request().expect("an address");
         let protocols = format!("mingshi.v1, bearer.{token}");
@@ -50,13 +50,13 @@ impl Page {
     }
 
     /// The next message, which has to be of this type.
-    async fn expect(&mut self, kind: &str) -> Value {
+    pub(crate) async fn expect(&mut self, kind: &str) -> Value {
         let message = self.hear().await;
         assert_eq!(message["type"], kind, "{message}");
         message
     }
 
-    async fn say(&mut self, message: Value) {
+    pub(crate) async fn say(&mut self, message: Value) {
         self.0.send(Message::text(message.to_string())).await.expect("the websocket is open");
     }
 
