@@ -6,3 +6,4 @@ mod lessons;
 mod media;
 mod operation;
 mod support;
+mod telemetry;
