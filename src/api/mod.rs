@@ -110,7 +110,7 @@ fn documented() -> OpenApiRouter<ApiState> {
         .routes(routes!(tokens::hand_out))
         .routes(routes!(tokens::renew))
         .routes(routes!(stage::set))
-        .routes(routes!(participants::list))
+        .routes(routes!(participants::everybody))
         .routes(routes!(join::join))
         .routes(routes!(join::operator))
         .routes(routes!(health::healthz))

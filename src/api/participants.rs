@@ -32,7 +32,7 @@ pub(crate) struct Attendances {
 /// See who is there and how it reaches them, for an operator or the lesson's studio.
 #[utoipa::path(get, path = "/api/v1/lessons/{lesson}/participants", tag = "lessons", params(("lesson" = String, Path)),
     responses((status = 200, body = Attendances), (status = "4XX", body = Document)), security(("token" = [])))]
-pub(super) async fn list(
+pub(super) async fn everybody(
     Shared(state): Shared<ApiState>,
     LessonPath(id): LessonPath,
     holder: Holder,
