@@ -10,9 +10,10 @@ use serde::Serialize;
 use tokio::sync::mpsc;
 
 use super::clock::Clock;
+use super::participants::Attendance;
 use super::story::Story;
 use crate::id::{ConnectionId, LessonId, ParticipantId, SourceName};
-use crate::lesson::{Identity, Line, Live, Notice, Participant, Publication, Role, Slot, StageError, Stats, Viewer};
+use crate::lesson::{Identity, Live, Notice, Participant, Publication, Role, Slot, StageError, Stats, Viewer};
 use crate::telemetry::Exposition;
 use crate::worker::mailbox::Report;
 
@@ -210,11 +211,11 @@ impl Directory {
 
     /// Everybody who is in a lesson: who, by which lines, with what in its slots, and what its page measured last.
     #[must_use]
-    pub(crate) fn everybody(&self, lesson: LessonId) -> Vec<(Participant, Vec<Line>, Vec<Slot>, Option<Stats>)> {
+    pub(super) fn everybody(&self, lesson: LessonId) -> Vec<Attendance> {
         let Some(running) = self.running.get(&lesson) else { return Vec::new() };
         let everybody = running.live.everybody().map(|(participant, stats)| {
             let (lines, slots) = running.live.lines_of(participant.id);
-            (participant, lines, slots, stats.cloned())
+            Attendance { participant, lines, slots, stats: stats.cloned() }
         });
         everybody.collect()
     }

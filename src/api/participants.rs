@@ -39,7 +39,5 @@ pub(super) async fn everybody(
 ) -> Result<axum::Json<Attendances>, Problem> {
     holder.staff(id)?;
     state.lesson(id).await?;
-    let attendance = |(participant, lines, slots, stats)| Attendance { participant, lines, slots, stats };
-    let participants = state.directory.everybody(id).into_iter().map(attendance).collect();
-    Ok(axum::Json(Attendances { participants }))
+    Ok(axum::Json(Attendances { participants: state.directory.everybody(id) }))
 }

@@ -102,7 +102,7 @@ export interface paths {
             cookie?: never;
         };
         /** See who is there and how it reaches them, for an operator or the lesson's studio. */
-        get: operations["list"];
+        get: operations["everybody"];
         put?: never;
         post?: never;
         delete?: never;
@@ -1190,7 +1190,7 @@ export interface operations {
             };
         };
     };
-    list: {
+    everybody: {
         parameters: {
             query?: never;
             header?: never;
