@@ -34,7 +34,7 @@ use crate::worker;
 
 /// How often certificates are looked after.
 const CERTIFICATE_INTERVAL: Duration = Duration::from_secs(30);
-/// How often the metrics recorder tidies up.
+/// How often the metrics recorder tidies up, and the database is asked for a sign of life.
 const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
 /// How long pages get to hear that the server restarts. They come back to the next process; a long goodbye is silence.
 const PAGES_LEAVE: Duration = Duration::from_secs(1);
@@ -147,6 +147,7 @@ pub async fn start_with(config: &Config, data: DataFolder, media: MediaSide, clo
         join_attempts_per_minute: config.auth.join_attempts_per_minute,
         public_url: config.server.public_url.clone(),
         metrics: Some(metrics.clone()),
+        series: config.metrics,
         ca_certificate: certificates.as_ref().and_then(|certificates| certificates.ca_certificate()),
     });
     let (stop, stopping) = watch::channel(false);
@@ -163,7 +164,7 @@ pub async fn start_with(config: &Config, data: DataFolder, media: MediaSide, clo
     }
     let mut tasks = vec![
         tokio::spawn(directory.run(reports)),
-        tokio::spawn(upkeep(metrics)),
+        tokio::spawn(upkeep(metrics, state.clone())),
         tokio::spawn(state.clone().look_after_database()),
     ];
     data.announce(&bound(&addresses), now);
@@ -283,11 +284,19 @@ async fn first_key(store: &Store, clock: &Clock) -> Result<Option<OperatorKey>, 
     Ok(Some(key))
 }
 
-async fn upkeep(metrics: metrics_exporter_prometheus::PrometheusHandle) {
+async fn upkeep(metrics: metrics_exporter_prometheus::PrometheusHandle, state: ApiState) {
     let mut tick = tokio::time::interval(UPKEEP_INTERVAL);
     loop {
         tick.tick().await;
         metrics.run_upkeep();
+        let began = state.clock.instant();
+        match state.store.ping().await {
+            Ok(()) => {
+                let took = state.clock.instant().saturating_duration_since(began);
+                metrics::histogram!("mingshi_database_duration_seconds").record(took.as_secs_f64());
+            }
+            Err(error) => tracing::warn!(%error, "the database doesn't answer"),
+        }
     }
 }
 

@@ -91,7 +91,10 @@ mod tests {
         passed.store(60, Ordering::Relaxed);
         for jump in [0, 3600, -3600] {
             jumped.store(jump, Ordering::Relaxed);
-            assert!(clock.earliest() - START <= time::Duration::minutes(1), "a minute has passed, whatever the clock says");
+            assert!(
+                clock.earliest() - START <= time::Duration::minutes(1),
+                "a minute has passed, whatever the clock says"
+            );
         }
     }
 }

@@ -65,7 +65,10 @@ impl Custody {
         let saved = tokio::time::timeout(LAST_TRY, self.save_all(store)).await;
         if !matches!(saved, Ok(Ok(()))) {
             let lessons = self.unsaved.lock().unwrap_or_else(PoisonError::into_inner).len();
-            tracing::error!(lessons, "who is on stage could not be saved; the restarted server begins with the stage before");
+            tracing::error!(
+                lessons,
+                "who is on stage could not be saved; the restarted server begins with the stage before"
+            );
         }
     }
 

@@ -115,9 +115,12 @@ impl Kind {
             Self::Internal => (S::INTERNAL_SERVER_ERROR, "internal", "Something went wrong here", "服务器内部错误"),
             Self::Busy => (S::SERVICE_UNAVAILABLE, "busy", "The server is full at the moment", "服务器繁忙，请稍候"),
             Self::Stopping => (S::SERVICE_UNAVAILABLE, "stopping", "The server is restarting", "服务器正在重启"),
-            Self::DatabaseBusy => {
-                (S::SERVICE_UNAVAILABLE, "database_busy", "The database is busy at the moment", "数据库繁忙，请稍候重试")
-            }
+            Self::DatabaseBusy => (
+                S::SERVICE_UNAVAILABLE,
+                "database_busy",
+                "The database is busy at the moment",
+                "数据库繁忙，请稍候重试",
+            ),
             Self::DiskFull => (
                 S::INSUFFICIENT_STORAGE,
                 "disk_full",

@@ -2,6 +2,9 @@
 //! who is on stage. Fed with the workers' reports and the pages' requests, it says what changed and
 //! who is to be told; a page that comes later reads the same state whole.
 
+#[path = "live_measured.rs"]
+mod measured;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
 use time::OffsetDateTime;
@@ -10,8 +13,11 @@ use super::EndReason;
 use super::message::{
     Audience, Codec, Direction, Layer, Line, Message, Notice, Participant, Publication, Replaced, Role, Slot,
 };
+use super::stats::Measured;
 use crate::id::{ConnectionId, ParticipantId, PublicationId, SourceName};
 use crate::worker::mailbox::{Closed, End, LayerReport, LineReport, MediaKind, PublicationReport, Report, SlotState};
+
+pub use measured::{Flow, Seen};
 
 /// How many classrooms may be on stage at a time.
 pub const MAX_ON_STAGE: usize = 6;
@@ -77,11 +83,20 @@ struct Person {
     connections_up: u32,
     hand_raised: bool,
     replaced: VecDeque<Replaced>,
+    measured: Measured,
 }
 
 impl Person {
     fn new(identity: Identity, joined_at: OffsetDateTime) -> Self {
-        Self { identity, joined_at, pages: 0, connections_up: 0, hand_raised: false, replaced: VecDeque::new() }
+        Self {
+            identity,
+            joined_at,
+            pages: 0,
+            connections_up: 0,
+            hand_raised: false,
+            replaced: VecDeque::new(),
+            measured: Measured::default(),
+        }
     }
 
     fn is_present(&self) -> bool {
@@ -96,11 +111,21 @@ struct Connection {
     up: bool,
     slots: Vec<SlotState>,
     line: Option<LineReport>,
+    last: Option<LineReport>,
+    flow: Flow,
 }
 
 impl Connection {
     fn of(participant: ParticipantId) -> Self {
-        Self { participant, sources: Vec::new(), up: false, slots: Vec::new(), line: None }
+        Self {
+            participant,
+            sources: Vec::new(),
+            up: false,
+            slots: Vec::new(),
+            line: None,
+            last: None,
+            flow: Flow::default(),
+        }
     }
 }
 
@@ -111,6 +136,9 @@ pub struct Live {
     connections: HashMap<ConnectionId, Connection>,
     publications: BTreeMap<PublicationId, PublicationReport>,
     stage: Vec<ParticipantId>,
+    up: Flow,
+    down: Flow,
+    frozen_seconds: f64,
 }
 
 impl Live {
@@ -164,7 +192,7 @@ impl Live {
             Report::PublicationEnded { publication, why, .. } => self.publication_ended(publication, why.into()),
             Report::Slots { participant, connection, slots, .. } => self.slots_changed(participant, connection, slots),
             Report::Line { participant, connection, line, .. } => {
-                self.connection(connection, participant).line = Some(line);
+                self.line_measured(participant, connection, line);
                 Vec::new()
             }
         }
@@ -359,6 +387,9 @@ impl Live {
         if connection.up {
             notices.extend(self.presence(participant, |person| {
                 person.connections_up = person.connections_up.saturating_sub(1);
+                if person.connections_up == 0 {
+                    person.measured.forget();
+                }
             }));
         }
         notices
@@ -456,6 +487,7 @@ impl Live {
             publishing: self.sources(id).into_iter().collect(),
             hand_raised: person.hand_raised,
             on_stage: self.stage.contains(&id),
+            line: if person.connections_up > 0 { person.measured.line() } else { None },
             joined_at: person.joined_at,
         }
     }

@@ -92,7 +92,7 @@ impl Worker {
         let now = clock::now();
         let egress = Egress::new(setup.socket.max_segments());
         Self {
-            meters: Meters::new(setup.host.index),
+            meters: Meters::new(setup.host.index, now),
             host: setup.host,
             clock: setup.clock,
             now,
@@ -149,6 +149,7 @@ impl Worker {
             self.forward();
             self.drain_outputs();
             self.send_crossings();
+            self.meters.busy += clock::now().saturating_duration_since(self.now);
         }
         Ok(())
     }
@@ -240,7 +241,8 @@ impl Worker {
             self.router.measure(self.now);
         }
         if turn == 0 {
-            self.meters.publish(self.connections.len(), self.egress.counts());
+            self.meters.waiting = [self.requests.len(), self.crossings.len()];
+            self.meters.publish(self.connections.len(), self.egress.counts(), self.now);
         }
     }
 
@@ -263,7 +265,13 @@ impl Worker {
                 for block in ingress.feedback(now, &mut feedback).into_iter().flatten() {
                     connection.line.reception(&block, 90_000, clock.ntp(now));
                 }
-                connection.line.carried(ingress.take_octets());
+                let (octets, packets) = ingress.take_carried();
+                connection.line.carried(octets, packets);
+                for message in &feedback {
+                    if let Sent::Nack { sequence_numbers, .. } = message {
+                        connection.line.asked_again(sequence_numbers.len());
+                    }
+                }
             }
             Side::Subscriber { key: Some(subscriber), .. } => {
                 for report in self.router.reports(*subscriber) {
@@ -316,10 +324,12 @@ impl Worker {
                         meters.drop("gone_from_cache", 1);
                         continue;
                     };
-                    meters.retransmitted += u64::from(forward.original.is_some());
+                    let again = forward.original.is_some();
+                    meters.retransmitted += u64::from(again);
+                    line.retransmitted(u32::from(again));
                     let mut receiver = Receiver { sealer, path, transport_cc: *transport_cc, transport_sequence };
                     let written = egress.write(forward, cache, entry, &mut receiver, over(socket));
-                    line.carried(written.unwrap_or(0) as u64);
+                    line.carried(written.unwrap_or(0) as u64, 1);
                 }
             }
             router.sent();

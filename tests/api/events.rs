@@ -32,7 +32,7 @@ impl Page {
         Self(websocket)
     }
 
-    async fn frame(&mut self) -> Message {
+    pub(crate) async fn frame(&mut self) -> Message {
         loop {
             let frame = tokio::time::timeout(PATIENCE, self.0.next()).await.expect("something is heard in time");
             match frame.expect("the websocket is open").expect("the websocket works") {
@@ -42,7 +42,7 @@ impl Page {
         }
     }
 
-    async fn hear(&mut self) -> Value {
+    pub(crate) async fn hear(&mut self) -> Value {
         match self.frame().await {
             Message::Text(text) => serde_json::from_str(&text).expect("messages are JSON"),
             other => panic!("expected a message, got {other:?}"),
@@ -61,12 +61,12 @@ impl Page {
     }
 
     /// Nothing more is on its way: the answer to a ping comes next.
-    async fn expect_nothing(&mut self) {
+    pub(crate) async fn expect_nothing(&mut self) {
         self.say(json!({ "type": "ping" })).await;
         self.expect("pong").await;
     }
 
-    async fn closed(&mut self) -> u16 {
+    pub(crate) async fn closed(&mut self) -> u16 {
         match self.frame().await {
             Message::Close(Some(frame)) => frame.code.into(),
             other => panic!("expected a close, got {other:?}"),
@@ -158,8 +158,14 @@ async fn slots_and_lines_are_told_to_whom_they_concern() {
     );
     studio.expect_nothing().await;
 
-    let line =
-        LineReport { up: false, loss: 0.25, round_trip: None, jitter: Duration::from_millis(3), bitrate: 800_000 };
+    let line = LineReport {
+        up: false,
+        loss: 0.25,
+        round_trip: None,
+        jitter: Duration::from_millis(3),
+        bitrate: 800_000,
+        ..LineReport::default()
+    };
     site.reports
         .send(Report::Line { lesson: lesson_id, participant, connection, line })
         .await

@@ -52,7 +52,10 @@ async fn who_is_on_stage_is_there_again_after_a_restart() {
     assert_eq!(site.media.asked(), [Asked::Stage(vec![pupil])], "the media side is told before anybody is back");
     let mut page = Page::open(&site, &lesson, &token).await;
     let welcome = page.expect("welcome").await;
-    assert_eq!((&welcome["participants"][0]["id"], &welcome["participants"][0]["on_stage"]), (&json!(pupil), &json!(true)));
+    assert_eq!(
+        (&welcome["participants"][0]["id"], &welcome["participants"][0]["on_stage"]),
+        (&json!(pupil), &json!(true))
+    );
     let nobody = json!({ "participants": [] });
     site.send(site.ask(reqwest::Method::PUT, &path(&lesson, "/stage"), &operator).json(&nobody)).await.expect(200);
     assert_eq!(site.restart().await.media.asked(), []);
@@ -113,8 +116,10 @@ async fn while_another_process_holds_the_database_lessons_go_on_and_writers_are_
     for answer in refused {
         assert!(!answer.problem(503, "database_busy").header("retry-after").is_empty());
     }
-    let ready = async |status: u16| while site.get("/readyz", "").await.status != status {
-        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    let ready = async |status: u16| {
+        while site.get("/readyz", "").await.status != status {
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
     };
     ready(503).await;
     site.get("/readyz", "").await.problem(503, "database_busy");
@@ -122,7 +127,10 @@ async fn while_another_process_holds_the_database_lessons_go_on_and_writers_are_
     sqlx::query("ROLLBACK").execute(&mut intruder).await.expect("it lets go");
     ready(200).await;
     let again = site.restart().await;
-    assert!(matches!(again.media.asked()[..], [Asked::Stage(ref stage)] if stage.len() == 1), "the stage was saved at last");
+    assert!(
+        matches!(again.media.asked()[..], [Asked::Stage(ref stage)] if stage.len() == 1),
+        "the stage was saved at last"
+    );
 }
 
 #[tokio::test]
@@ -136,7 +144,8 @@ async fn a_studio_that_was_away_is_told_what_was_taken_over_meanwhile() {
     assert_eq!(welcome["replaced"], json!([]));
     let studio: ParticipantId = id(&welcome, "participant");
     let answer = site.offer(&format!("/whip/{}", word(&lesson, "id")), &token).await;
-    let connection: ConnectionId = answer.header("location").rsplit('/').next().and_then(|id| id.parse().ok()).expect("an id");
+    let connection: ConnectionId =
+        answer.header("location").rsplit('/').next().and_then(|id| id.parse().ok()).expect("an id");
     drop(page);
 
     let down = Report::Down { lesson: id(&lesson, "id"), participant: studio, connection, why: Closed::Replaced };

@@ -7,3 +7,4 @@ mod lessons;
 mod media;
 mod operation;
 mod support;
+mod telemetry;
