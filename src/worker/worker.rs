@@ -305,7 +305,8 @@ impl Worker {
         let Self { router, connections, egress, socket, meters, .. } = self;
         while router.flush() {
             for run in router.forwards().chunk_by(|one, next| one.connection == next.connection) {
-                let Some(connection) = run.first().and_then(|first| connections.get_mut(first.connection)) else {
+                let Some(connection) = run.first().and_then(|first| connections.get_mut(first.connection as usize))
+                else {
                     continue;
                 };
                 let Some(path) = connection.path() else { continue };
