@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use crate::id::{ConnectionId, LessonId, ParticipantId};
+use crate::transport::Credentials;
 use crate::transport::sdp::{self, Local};
 
 use super::admission::{admit, credentials};
@@ -24,6 +25,7 @@ impl Worker {
             Request::Disconnect(lesson, participant, connection, answer) => {
                 let _ = answer.send(self.disconnect(lesson, participant, connection));
             }
+            Request::Adopt(stream, remote, first) => self.adopt(stream, remote, &first),
             Request::EndLesson(lesson) => {
                 let of_lesson = self.connections.iter().filter(|(_, connection)| connection.lesson == lesson);
                 for key in of_lesson.map(|(key, _)| key).collect::<Vec<_>>() {
@@ -71,7 +73,7 @@ impl Worker {
                 Err(Refused::StaleEtag)
             };
         }
-        let (remote_ufrag, _) = fragment
+        let (remote_ufrag, remote_password) = fragment
             .credentials
             .filter(|(ufrag, _)| *ufrag != connection.remote_ufrag)
             .ok_or_else(|| Refused::BadFragment("an ICE restart brings a new ice-ufrag and ice-pwd".into()))?;
@@ -89,7 +91,8 @@ impl Worker {
         connection.remote_ufrag.clone_from(&remote_ufrag);
         self.demux.add_ufrag(local.ufrag.clone(), key);
         let etag = local.ufrag.clone();
-        connection.peer.restart_ice(local, remote_ufrag);
+        let remote = Credentials { ufrag: remote_ufrag, password: remote_password };
+        connection.peer.restart_ice(local, remote);
         self.demux.retain_ufrags(key, |ufrag| connection.peer.answers_to(ufrag));
         Ok(Patched::Restarted { fragment, etag })
     }
@@ -143,7 +146,10 @@ impl Worker {
         let connection = self.connections.remove(key);
         self.by_id.remove(&connection.id);
         self.busy.remove(&key);
-        self.demux.remove(key, &connection.addresses);
+        self.demux.remove(key, &connection.endpoints);
+        for stream in connection.endpoints.iter().filter_map(|endpoint| endpoint.stream) {
+            self.links.tcp.close(stream);
+        }
         match connection.side {
             Side::Publisher(ingress) => {
                 let publications: Vec<usize> =

@@ -37,6 +37,7 @@ impl Server {
             udp_port: 0,
             bind: Some(LOOPBACK),
             public_addresses: vec![LOOPBACK],
+            tcp_candidates: Vec::new(),
             max_connections_per_worker: connections,
         };
         let workers = pool::start(&settings, &sender).expect("loopback has free ports");
