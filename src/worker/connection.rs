@@ -48,10 +48,12 @@ pub(super) struct Connection {
     pub(super) peer: Peer,
     /// Our user name fragment; it is the entity tag of the ICE session too.
     pub(super) ufrag: String,
-    /// The peer's.
-    pub(super) remote_ufrag: String,
+    /// Those under which the peer may trickle; another is an ICE restart.
+    pub(super) remote_ufrags: Vec<String>,
     /// The m-lines' identification tags.
     pub(super) mids: Vec<String>,
+    /// Trickling was agreed on; an ICE restart says so again.
+    pub(super) trickle: bool,
     /// Feedback may go alone (RFC 5506).
     pub(super) reduced_size: bool,
     /// Negotiated id of transport-wide sequence numbers towards a subscriber.

@@ -136,6 +136,8 @@ impl Writer<'_> {
             self.line(format_args!("a=msid:{} {}", send.stream, send.track));
         }
         self.line(format_args!("a=rtcp-mux"));
+        // RFC 9725 §4.4.1 wants it in answers too; RFC 8858 §3, which it cites, doesn't, and who knows only that one skips it.
+        self.line(format_args!("a=rtcp-mux-only"));
         if offered.reduced_size {
             self.line(format_args!("a=rtcp-rsize"));
         }

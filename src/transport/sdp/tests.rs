@@ -483,10 +483,12 @@ fn fragments_are_read_and_written() {
         cname: "",
         candidates: &candidates,
     };
-    let written = write_fragment(&local, &["0".into(), "1".into()]);
+    let written = write_fragment(&local, &["0".into(), "1".into()], true);
     let credentials = Some(("abcd".to_owned(), "0123456789abcdefghijklmn".to_owned()));
     assert_eq!(parse_fragment(&written), Ok(Fragment { credentials, candidates: 3 }));
     assert!(written.contains("a=group:BUNDLE 0 1\r\n") && written.contains("a=mid:0\r\n"));
+    assert!(written.contains("a=ice-options:trickle\r\n"));
+    assert!(!write_fragment(&local, &[], false).contains("ice-options"));
 }
 
 /// One change to the lines of an offer.
