@@ -24,7 +24,7 @@ use listen::Pages;
 
 pub use authority::{AuthorityError, local_addresses};
 pub use lock::{DataFolder, LockError};
-pub use media::{MediaSide, tcp_candidates};
+pub use media::{MediaSide, tcp_candidates, udp_candidates};
 pub use tls::{Certificates, TlsError, certificate_files};
 pub use validity::Validity;
 

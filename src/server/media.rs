@@ -9,7 +9,7 @@ use super::{Error, local_addresses};
 use crate::api::Media;
 use crate::config::{self, Config};
 use crate::worker::mailbox::Report;
-use crate::worker::pool::{self, MAX_WORKERS, Settings};
+use crate::worker::pool::{self, MAX_WORKERS, Settings, is_acceptable};
 
 /// How many reports may wait for the directory. What finds no room waits at its worker.
 const REPORTS: usize = 4096;
@@ -48,7 +48,7 @@ pub(super) fn start(whole: &Config) -> Result<MediaSide, Error> {
 
 /// What browsers are told: as configured, else where we listen, else every address of this machine. Loopback comes
 /// last: only pages of this machine can use it, and they alone may have nothing else.
-pub(super) fn public_addresses(config: &config::Media) -> Vec<IpAddr> {
+fn public_addresses(config: &config::Media) -> Vec<IpAddr> {
     if !config.public_addresses.is_empty() {
         return config.public_addresses.clone();
     }
@@ -58,6 +58,13 @@ pub(super) fn public_addresses(config: &config::Media) -> Vec<IpAddr> {
     let mut addresses = local_addresses();
     addresses.push(IpAddr::from([127, 0, 0, 1]));
     addresses
+}
+
+/// Where browsers are told to send media over UDP, to the first media thread.
+#[must_use]
+pub fn udp_candidates(config: &config::Media) -> Vec<SocketAddr> {
+    let all = public_addresses(config).into_iter().map(|ip| SocketAddr::new(ip, config.udp_port));
+    all.filter(|address| is_acceptable(*address)).collect()
 }
 
 /// Where media over TCP is accepted, as browsers are told: at every address that a listener can be reached at, the ports
@@ -70,7 +77,7 @@ pub fn tcp_candidates(config: &Config) -> Vec<SocketAddr> {
     for listener in listeners.into_iter().flatten().filter(|listener| listener.port() != 0) {
         let told = addresses.iter().filter(|address| leads_to(**address, listener.ip(), &config.media));
         for candidate in told.map(|&address| SocketAddr::new(address, listener.port())) {
-            if !candidates.contains(&candidate) {
+            if is_acceptable(candidate) && !candidates.contains(&candidate) {
                 candidates.push(candidate);
             }
         }
@@ -107,6 +114,7 @@ mod tests {
         let one = "[server]\nhttp = \"\"\nhttps = \"10.0.0.5:443\"\n";
         assert_eq!(at("\"203.0.113.9\"", one), ["203.0.113.9:443"], "a router forwards it");
         assert_eq!(at("\"127.0.0.1\"", ""), ["127.0.0.1:8443", "127.0.0.1:8080"]);
+        assert_eq!(at("\"10.0.0.5\"", dual), Vec::<String>::new(), "browsers take no 443 at a private address");
         let more = format!("[media]\ntcp_port = 20000\npublic_addresses = [{both}]\n");
         assert_eq!(told(&more), ["203.0.113.9:8443", "203.0.113.9:20000", "[2001:db8::9]:20000"]);
     }

@@ -57,6 +57,11 @@ fn describe() {
     describe_counter!("mingshi_retransmissions_total", "Packets sent again on request");
     describe_counter!("mingshi_keyframe_requests_total", "Keyframes asked of publishers");
     describe_counter!("mingshi_dropped_total", "What a media thread let go, by reason");
+    describe_gauge!("mingshi_tcp_streams", "TCP streams of a media thread");
+    describe_counter!(
+        "mingshi_tcp_streams_accepted_total",
+        "TCP connections that began as media, by what became of them"
+    );
     describe_gauge!("mingshi_participants", "Participants present in lessons");
     describe_gauge!("mingshi_lesson_pages", "Lesson websockets open");
     describe_counter!("mingshi_lesson_pages_refused_total", "Lesson websockets not let in, by code");

@@ -77,7 +77,7 @@ pub fn start(settings: &Settings, reports: &tokio::sync::mpsc::Sender<Report>) -
         let port = socket.local().port();
         let udp = settings.public_addresses.iter().map(|&ip| Candidate::udp(SocketAddr::new(ip, port)));
         let tcp = settings.tcp_candidates.iter().copied().map(Candidate::tcp);
-        let candidates = udp.chain(tcp).filter(is_acceptable).collect();
+        let candidates = udp.chain(tcp).filter(|candidate| is_acceptable(candidate.address)).collect();
         let host = Host { index, identity: identity.clone(), candidates };
         setups.push((host, socket, poll, requests, crossings));
     }
@@ -103,15 +103,15 @@ pub fn start(settings: &Settings, reports: &tokio::sync::mpsc::Sender<Report>) -
 /// Browsers refuse an answer as a whole for one candidate with a port below 1024, unless it is 80 or 443 at a public
 /// address (libwebrtc, `VerifyCandidate`).
 #[must_use]
-pub fn is_acceptable(candidate: &Candidate) -> bool {
-    let is_private = match candidate.address.ip().to_canonical() {
+pub fn is_acceptable(address: SocketAddr) -> bool {
+    let is_private = match address.ip().to_canonical() {
         IpAddr::V4(ip) => {
             let shared = ip.octets()[0] == 100 && ip.octets()[1] & 0xc0 == 64;
             ip.is_private() || ip.is_loopback() || ip.is_link_local() || shared
         }
         IpAddr::V6(ip) => ip.is_unique_local() || ip.is_loopback() || ip.is_unicast_link_local(),
     };
-    match candidate.address.port() {
+    match address.port() {
         80 | 443 => !is_private,
         port => port >= 1_024,
     }
@@ -148,7 +148,7 @@ mod tests {
 
     #[test]
     fn a_candidate_that_browsers_would_refuse_an_answer_for_is_left_out() {
-        let acceptable = |text: &str| is_acceptable(&Candidate::tcp(text.parse().expect("an address")));
+        let acceptable = |text: &str| is_acceptable(text.parse().expect("an address"));
         for text in ["203.0.113.9:443", "[2001:db8::1]:80", "10.1.2.3:8443", "127.0.0.1:20000", "[fd00::1]:8443"] {
             assert!(acceptable(text), "{text}");
         }

@@ -5,4 +5,5 @@ mod events;
 mod lessons;
 mod media;
 mod operation;
+mod streams;
 mod support;

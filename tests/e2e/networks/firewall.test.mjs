@@ -64,8 +64,8 @@ test('an open network: UDP', options, (t) =>
 test('UDP blocked: joins within 3 s over TCP', options, (t) =>
   joins(t, SERVER.ipv4, 'UDP blocked', ['meta l4proto tcp'], { protocol: 'tcp' }));
 
-test('everything but TCP 443 blocked: joins within 3 s', options, (t) =>
-  joins(t, SERVER.ipv4, 'only TCP 443', ['tcp dport 443'], { protocol: 'tcp', port: 443 }));
+test('everything but TCP 443 blocked, on IPv4: joins within 3 s', options, (t) =>
+  joins(t, SERVER.ipv4, 'only TCP 443, IPv4 only', ['meta nfproto ipv4 tcp dport 443'], { protocol: 'tcp', port: 443 }));
 
 test('everything but TCP 443 blocked, on IPv6: joins within 3 s', options, (t) =>
   joins(t, `[${SERVER.ipv6}]`, 'only TCP 443, IPv6 only', ['meta nfproto ipv6 tcp dport 443'], { protocol: 'tcp', port: 443 }));

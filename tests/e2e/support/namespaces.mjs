@@ -56,6 +56,12 @@ export class Line {
         ${conditions.map((condition) => `iifname "line" ${condition} accept`).join('\n')}
         iifname "line" drop
       }
+      chain out_of {
+        type filter hook output priority 0; policy accept;
+        oifname "line" meta l4proto ipv6-icmp accept
+        ${conditions.map((condition) => `oifname "line" ${condition.replace('dport', 'sport')} accept`).join('\n')}
+        oifname "line" drop
+      }
     }`);
   }
 
