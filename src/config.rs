@@ -77,6 +77,17 @@ pub struct Config {
     pub auth: Auth,
     /// The log.
     pub log: Log,
+    /// Series of lessons and connections.
+    pub metrics: Metrics,
+}
+
+/// Which series of their own lessons and connections have in `/metrics`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Metrics {
+    /// So many lessons at most have series of their own.
+    pub lessons: usize,
+    /// Whether each of their connections has.
+    pub per_connection: bool,
 }
 
 /// The web server.
@@ -188,7 +199,7 @@ impl Config {
     }
 
     fn valid(file: File) -> Result<Self, Error> {
-        let File { server, media, tls, auth, log } = file;
+        let File { server, media, tls, auth, log, metrics } = file;
         let workers = usize::from(in_range("media.workers", media.workers, 0, crate::id::MAX_WORKERS as u16)?);
         if usize::from(media.udp_port) + workers.max(1) > 1 + usize::from(u16::MAX) || media.udp_port == 0 {
             return Err(value("media.udp_port", format!("{} leaves no port for {workers} workers", media.udp_port)));
@@ -239,6 +250,10 @@ impl Config {
                 )?,
             },
             log: Log { filter: log_filter(log.filter)?, json: log.json },
+            metrics: Metrics {
+                lessons: in_range("metrics.lessons", metrics.lessons, 0, 100_000)? as usize,
+                per_connection: metrics.per_connection,
+            },
         })
     }
 }

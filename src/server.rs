@@ -37,7 +37,7 @@ use crate::worker;
 
 /// How often certificates are looked after.
 const CERTIFICATE_INTERVAL: Duration = Duration::from_secs(30);
-/// How often the metrics recorder tidies up.
+/// How often the metrics recorder tidies up, and the database is asked for a sign of life.
 const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
 /// How long pages get to go away after they were told that the server restarts.
 const PAGES_LEAVE: Duration = Duration::from_secs(2);
@@ -146,6 +146,7 @@ pub async fn start_with(config: &Config, data: DataFolder, media: MediaSide, clo
         join_attempts_per_minute: config.auth.join_attempts_per_minute,
         public_url: config.server.public_url.clone(),
         metrics: Some(metrics.clone()),
+        series: config.metrics,
         ca_certificate: certificates.as_ref().and_then(|certificates| certificates.ca_certificate()),
     });
     let (stop, stopping) = watch::channel(false);
@@ -169,7 +170,7 @@ pub async fn start_with(config: &Config, data: DataFolder, media: MediaSide, clo
     if let Some(listener) = tcp {
         listeners.push(tokio::spawn(listen::accept(listener, Pages::None, shared)));
     }
-    let mut tasks = vec![tokio::spawn(directory.run(reports)), tokio::spawn(upkeep(metrics))];
+    let mut tasks = vec![tokio::spawn(directory.run(reports)), tokio::spawn(upkeep(metrics, state.clone()))];
     tasks.extend(certificates.map(|certificates| tokio::spawn(look_after(certificates, clock))));
     let [http, https] = addresses;
     tracing::info!(?http, ?https, data = %data.path().display(), "server started");
@@ -250,11 +251,19 @@ async fn first_key(store: &Store, clock: &Clock) -> Result<Option<OperatorKey>, 
     Ok(Some(key))
 }
 
-async fn upkeep(metrics: metrics_exporter_prometheus::PrometheusHandle) {
+async fn upkeep(metrics: metrics_exporter_prometheus::PrometheusHandle, state: ApiState) {
     let mut tick = tokio::time::interval(UPKEEP_INTERVAL);
     loop {
         tick.tick().await;
         metrics.run_upkeep();
+        let began = state.clock.instant();
+        match state.store.ping().await {
+            Ok(()) => {
+                let took = state.clock.instant().saturating_duration_since(began);
+                metrics::histogram!("mingshi_database_duration_seconds").record(took.as_secs_f64());
+            }
+            Err(error) => tracing::warn!(%error, "the database doesn't answer"),
+        }
     }
 }
 

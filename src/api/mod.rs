@@ -13,10 +13,13 @@ mod join;
 mod lessons;
 mod media;
 mod openapi;
+mod participants;
 mod problem;
+mod series;
 mod sources;
 mod stage;
 mod state;
+mod story;
 mod tokens;
 mod web;
 mod whep;
@@ -107,6 +110,7 @@ fn documented() -> OpenApiRouter<ApiState> {
         .routes(routes!(tokens::hand_out))
         .routes(routes!(tokens::renew))
         .routes(routes!(stage::set))
+        .routes(routes!(participants::everybody))
         .routes(routes!(join::join))
         .routes(routes!(join::operator))
         .routes(routes!(health::healthz))

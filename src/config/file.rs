@@ -10,6 +10,7 @@ pub(super) struct File {
     pub(super) tls: Tls,
     pub(super) auth: Auth,
     pub(super) log: Log,
+    pub(super) metrics: Metrics,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -92,5 +93,18 @@ pub(super) struct Log {
 impl Default for Log {
     fn default() -> Self {
         Self { filter: "info".into(), json: false }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Metrics {
+    pub(super) lessons: u32,
+    pub(super) per_connection: bool,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self { lessons: 200, per_connection: false }
     }
 }

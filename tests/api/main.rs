@@ -7,3 +7,4 @@ mod media;
 mod operation;
 mod streams;
 mod support;
+mod telemetry;
