@@ -72,7 +72,13 @@ networks() {
     node --test --test-concurrency=1 --test-reporter=spec tests/e2e/networks/*.test.mjs
 }
 
+rules() {
+  if command -v promtool >/dev/null; then promtool check rules config/prometheus/*.yml
+  else echo 'skipped: promtool is not installed (Debian: prometheus)'; fi
+}
+
 step web web_tests
+step rules rules
 step format cargo fmt --all --check
 step lints cargo clippy --quiet --locked --workspace --all-targets -- -D warnings
 step rust cargo test --quiet --locked --workspace --no-fail-fast
