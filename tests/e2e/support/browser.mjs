@@ -32,7 +32,7 @@ export function probeScript() {
   })();`;
 }
 
-function executable() {
+export function executable() {
   if (process.env.CHROMIUM) return process.env.CHROMIUM;
   for (const name of NAMES) {
     try {
@@ -44,11 +44,11 @@ function executable() {
   throw new Error(`none of ${NAMES.join(', ')} is installed; name a Chromium in CHROMIUM`);
 }
 
-/** A browser. `touchFirst` leaves the rule on that sound needs a touch. */
-export function launch({ touchFirst = false, flags = [] } = {}) {
+/** A browser; `touchFirst` leaves the rule on that sound needs a touch, `program` is what is run for it. */
+export function launch({ touchFirst = false, flags = [], program = executable() } = {}) {
   const autoplay = touchFirst ? 'document-user-activation-required' : 'no-user-gesture-required';
   return chromium.launch({
-    executablePath: executable(),
+    executablePath: program,
     ignoreDefaultArgs: ['--mute-audio'],
     args: [...FLAGS, `--autoplay-policy=${autoplay}`, ...flags],
   });
