@@ -5,7 +5,7 @@
 mod file;
 mod keys;
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use time::Duration;
@@ -116,6 +116,8 @@ pub struct Media {
     pub workers: Option<usize>,
     /// UDP port of the first.
     pub udp_port: u16,
+    /// TCP port for media alone, besides those of pages; `None` = no other.
+    pub tcp_port: Option<u16>,
     /// Local address to listen on; `None` = all.
     pub bind_address: Option<IpAddr>,
     /// Addresses that browsers are told; none = those of the local interfaces.
@@ -158,6 +160,15 @@ pub struct Log {
     pub filter: String,
     /// Whether as lines of JSON.
     pub json: bool,
+}
+
+impl Media {
+    /// Where the port for media alone is listened on.
+    #[must_use]
+    pub fn tcp_listening(&self) -> Option<SocketAddr> {
+        let ip = self.bind_address.unwrap_or(IpAddr::V6(Ipv6Addr::UNSPECIFIED));
+        self.tcp_port.map(|port| SocketAddr::new(ip, port))
+    }
 }
 
 impl Default for Config {
@@ -216,6 +227,7 @@ impl Config {
             media: Media {
                 workers: (workers > 0).then_some(workers),
                 udp_port: media.udp_port,
+                tcp_port: (media.tcp_port > 0).then_some(media.tcp_port),
                 bind_address: each("media.bind_address", &present(media.bind_address))?.pop(),
                 public_addresses: each("media.public_addresses", &media.public_addresses)?,
                 max_connections_per_worker: in_range(

@@ -1,6 +1,7 @@
 //! The one file that knows every part: assemble, start, stop in order.
 
 mod authority;
+mod first_bytes;
 mod listen;
 mod lock;
 mod media;
@@ -19,9 +20,11 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
 
+use listen::Pages;
+
 pub use authority::{AuthorityError, local_addresses};
 pub use lock::{DataFolder, Holder, LockError};
-pub use media::MediaSide;
+pub use media::{MediaSide, tcp_candidates, udp_candidates};
 pub use tls::{Certificates, TlsError, certificate_files};
 pub use validity::Validity;
 
@@ -100,7 +103,7 @@ pub struct Running {
 /// [`Error`] says in words what is in the way.
 pub async fn start(config: &Config) -> Result<Running, Error> {
     let data = DataFolder::take(&config.server.data)?;
-    let media = media::start(&config.media)?;
+    let media = media::start(config)?;
     start_with(config, data, media, clock()).await
 }
 
@@ -122,6 +125,7 @@ pub async fn start_with(config: &Config, data: DataFolder, media: MediaSide, clo
     // Ports first: a second server must not touch what the first one uses.
     let http = bind("server.http", config.server.http).await?;
     let https = bind("server.https", config.server.https).await?;
+    let tcp = bind("media.tcp_port", config.media.tcp_listening()).await?;
     let now = clock.now();
     let store = Store::open(data.path()).await?;
     let first_key = first_key(&store, &clock).await?;
@@ -137,6 +141,7 @@ pub async fn start_with(config: &Config, data: DataFolder, media: MediaSide, clo
         let participants = directory.restore_stage(lesson, classrooms);
         media.set_stage(lesson, participants).await;
     }
+    let streams = media.clone();
     let state = ApiState::new(Parts {
         store,
         tokens: Tokens::new(&secret, config.auth.lifetimes),
@@ -152,15 +157,24 @@ pub async fn start_with(config: &Config, data: DataFolder, media: MediaSide, clo
     });
     let (stop, stopping) = watch::channel(false);
     let connections = Arc::new(Semaphore::new(config.server.max_connections));
-    let shared = listen::Shared { app: api::app(state.clone()), connections, stopping };
+    let shared = listen::Shared {
+        app: api::app(state.clone()),
+        media: streams,
+        newcomers: Arc::default(),
+        connections,
+        stopping,
+    };
     let addresses = [&http, &https].map(|listener| listener.as_ref().and_then(|listener| listener.local_addr().ok()));
     let mut listeners = Vec::new();
     if let Some(listener) = http {
-        listeners.push(tokio::spawn(listen::accept(listener, None, shared.clone())));
+        listeners.push(tokio::spawn(listen::accept(listener, Pages::Plain, shared.clone())));
     }
     if let (Some(listener), Some(certificates)) = (https, &certificates) {
         let tls = TlsAcceptor::from(Arc::new(certificates.server_config()?));
-        listeners.push(tokio::spawn(listen::accept(listener, Some(tls), shared)));
+        listeners.push(tokio::spawn(listen::accept(listener, Pages::Tls(tls), shared.clone())));
+    }
+    if let Some(listener) = tcp {
+        listeners.push(tokio::spawn(listen::accept(listener, Pages::None, shared)));
     }
     let mut tasks = vec![
         tokio::spawn(directory.run(reports)),

@@ -1,7 +1,11 @@
 //! Publishers and subscribers of another make on real sockets, through two media threads.
 
+#[expect(dead_code, reason = "tests/networks.rs uses the rest")]
+#[path = "wire/carrier.rs"]
+mod carrier;
 #[path = "wire/client.rs"]
 mod client;
+#[expect(dead_code, reason = "tests/networks.rs uses the rest")]
 #[path = "wire/participant.rs"]
 mod participant;
 #[path = "wire/server.rs"]

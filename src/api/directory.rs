@@ -146,7 +146,7 @@ impl Directory {
         let participant = identity.participant;
         let now = self.clock.now();
         let mut running = self.running.entry(lesson).or_default();
-        running.story.accepted(connection, self.clock.instant());
+        running.story.accepted(participant, connection, self.clock.instant());
         running.change(lesson, Some(participant), self.clock.instant(), |live| {
             let notices = live.introduce(identity, now);
             live.connecting(connection, participant, sources);
@@ -311,6 +311,7 @@ impl Directory {
     /// A lesson is over: its pages are closed after what was told them, and it is forgotten.
     pub fn end_lesson(&self, lesson: LessonId) {
         if let Some((_, mut running)) = self.running.remove(&lesson) {
+            running.story.lesson_over(lesson, self.clock.instant());
             running.send(|_| Some(Outgoing::Close(Closing::LessonEnded)));
         }
     }

@@ -21,6 +21,7 @@ const STORM_EVERY: Duration = Duration::from_secs(60);
 
 #[derive(Debug)]
 struct Told {
+    participant: ParticipantId,
     since: Instant,
     line: Option<LineReport>,
     storm_at: Option<Instant>,
@@ -39,15 +40,16 @@ struct Share {
 #[derive(Debug, Default)]
 pub(super) struct Story {
     connections: HashMap<ConnectionId, Told>,
-    publications: HashMap<PublicationId, (ParticipantId, bool)>,
+    /// Of each whose it is and, once it has begun, whether it is silent.
+    publications: HashMap<PublicationId, (ParticipantId, Option<bool>)>,
     present: HashMap<ParticipantId, Instant>,
     shares: HashMap<ParticipantId, Share>,
 }
 
 impl Story {
     /// An offer was accepted.
-    pub(super) fn accepted(&mut self, connection: ConnectionId, now: Instant) {
-        self.told(connection, now);
+    pub(super) fn accepted(&mut self, participant: ParticipantId, connection: ConnectionId, now: Instant) {
+        self.told(participant, connection, now);
     }
 
     /// A page opened its websocket.
@@ -108,6 +110,18 @@ impl Story {
         }
     }
 
+    /// The lesson is over, and with it whatever goes on in it: what the workers still report of it comes too late.
+    pub(super) fn lesson_over(&mut self, lesson: LessonId, now: Instant) {
+        let ended: Vec<(ConnectionId, ParticipantId)> =
+            self.connections.iter().map(|(&connection, told)| (connection, told.participant)).collect();
+        for (connection, participant) in ended {
+            self.down(lesson, participant, connection, Closed::LessonEnded, now);
+        }
+        for participant in self.present.keys().copied().collect::<Vec<_>>() {
+            self.presence(lesson, participant, false, None, now);
+        }
+    }
+
     /// A page told what it measured.
     pub(super) fn measured(
         &mut self,
@@ -138,7 +152,7 @@ impl Story {
     }
 
     fn up(&mut self, lesson: LessonId, participant: ParticipantId, connection: ConnectionId, now: Instant) {
-        let seconds = now.saturating_duration_since(self.told(connection, now).since).as_secs_f64();
+        let seconds = now.saturating_duration_since(self.told(participant, connection, now).since).as_secs_f64();
         if self.may_say(lesson, participant, now) {
             info!(%lesson, %participant, %connection, seconds, "connection up");
         }
@@ -153,6 +167,7 @@ impl Story {
         now: Instant,
     ) {
         let told = self.connections.remove(&connection);
+        metrics::counter!("mingshi_connections_ended_total", "why" => closed(why)).increment(1);
         if !self.may_say(lesson, participant, now) {
             return;
         }
@@ -166,14 +181,16 @@ impl Story {
 
     fn publication(&mut self, lesson: LessonId, report: &PublicationReport, now: Instant) {
         let PublicationReport { id: publication, participant, source, silent, .. } = report;
-        let before = self.publications.insert(*publication, (*participant, *silent));
-        let before = before.map(|(_, silent)| silent);
-        if before == Some(*silent) || !self.may_say(lesson, *participant, now) {
+        let before = self.publications.get(publication).and_then(|&(_, silent)| silent);
+        // It is reported from its first packet on, and has begun when that told the codec.
+        let state = if before.is_none() && report.codec.is_none() { None } else { Some(*silent) };
+        self.publications.insert(*publication, (*participant, state));
+        if before == state || !self.may_say(lesson, *participant, now) {
             return;
         }
         match before {
             None => {
-                let (kind, codec) = (format!("{:?}", report.kind).to_lowercase(), report.codec.unwrap_or("unknown"));
+                let (kind, codec) = (format!("{:?}", report.kind).to_lowercase(), report.codec.unwrap_or_default());
                 info!(%lesson, %participant, %publication, %source, kind, codec, "publication begins");
             }
             Some(_) if *silent => warn!(%lesson, %participant, %publication, %source, "publication silent"),
@@ -198,7 +215,7 @@ impl Story {
     ) {
         for state in slots {
             let place = (state.slot, state.index);
-            let before = self.told(connection, now).slots.insert(place, state.paused);
+            let before = self.told(participant, connection, now).slots.insert(place, state.paused);
             // A slot that never had anything to carry is no news.
             let news = before.map_or(state.paused != Some(Paused::NoSource), |before| before != state.paused);
             if !news || !self.may_say(lesson, participant, now) {
@@ -225,7 +242,7 @@ impl Story {
         line: LineReport,
         now: Instant,
     ) {
-        let told = self.told(connection, now);
+        let told = self.told(participant, connection, now);
         told.line = Some(line);
         told.keyframe_requests += u64::from(line.keyframe_requests);
         let lately = told.storm_at.is_some_and(|at| now.saturating_duration_since(at) < STORM_EVERY);
@@ -240,8 +257,9 @@ impl Story {
         }
     }
 
-    fn told(&mut self, connection: ConnectionId, now: Instant) -> &mut Told {
+    fn told(&mut self, participant: ParticipantId, connection: ConnectionId, now: Instant) -> &mut Told {
         self.connections.entry(connection).or_insert_with(|| Told {
+            participant,
             since: now,
             line: None,
             storm_at: None,
@@ -332,13 +350,18 @@ mod tests {
         let (now, lesson) = (Instant::now(), LessonId::from_u64(1));
         let (participant, connection) = (ParticipantId::from_u64(1), ConnectionId::from_u64(64));
         let mut story = Story::default();
-        story.accepted(connection, now);
+        story.accepted(participant, connection, now);
         story.presence(lesson, participant, true, Some(Role::Classroom), now);
         story.report(lesson, &Report::Up { lesson, participant, connection }, now);
         let line = LineReport { keyframe_requests: STORM, ..LineReport::default() };
         story.report(lesson, &Report::Line { lesson, participant, connection, line }, now);
         story.report(lesson, &Report::Down { lesson, participant, connection, why: Closed::Expired }, now);
         story.presence(lesson, participant, false, Some(Role::Classroom), now);
+        assert!(story.connections.is_empty() && story.present.is_empty());
+
+        story.accepted(participant, connection, now);
+        story.presence(lesson, participant, true, Some(Role::Classroom), now);
+        story.lesson_over(lesson, now);
         assert!(story.connections.is_empty() && story.present.is_empty());
     }
 }

@@ -44,6 +44,7 @@ impl Default for Server {
 pub(super) struct Media {
     pub(super) workers: u16,
     pub(super) udp_port: u16,
+    pub(super) tcp_port: u16,
     pub(super) bind_address: String,
     pub(super) public_addresses: Vec<String>,
     pub(super) max_connections_per_worker: u32,
@@ -54,6 +55,7 @@ impl Default for Media {
         Self {
             workers: 0,
             udp_port: 20_000,
+            tcp_port: 0,
             bind_address: String::new(),
             public_addresses: Vec::new(),
             max_connections_per_worker: 2000,

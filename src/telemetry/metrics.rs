@@ -59,6 +59,7 @@ fn describe() {
     describe_gauge!("mingshi_worker_waiting", "Messages that wait for a media thread, by queue");
     describe_histogram!("mingshi_database_duration_seconds", Unit::Seconds, "How long the database took to answer");
     describe_histogram!("mingshi_voice_concealed_ratio", "Part of the voice that a classroom had to make up");
+    describe_counter!("mingshi_connections_ended_total", "Connections that ended, by why");
     describe_counter!("mingshi_page_stats_total", "Measurements that pages told");
     describe_counter!("mingshi_page_stats_refused_total", "Measurements of pages not taken, by reason");
     describe_counter!("mingshi_log_lines_left_out_total", "Log lines left out: too many of one participant");
@@ -86,6 +87,11 @@ fn describe() {
     describe_counter!("mingshi_database_failures_total", "Statements of the database that failed");
     describe_gauge!("mingshi_stages_unsaved", "Lessons whose stage waits to be saved");
     describe_gauge!("mingshi_draining", "1 from the first signal to stop on");
+    describe_gauge!("mingshi_tcp_streams", "TCP streams of a media thread");
+    describe_counter!(
+        "mingshi_tcp_streams_accepted_total",
+        "TCP connections that began as media, by what became of them"
+    );
     describe_gauge!("mingshi_participants", "Participants present in lessons");
     describe_gauge!("mingshi_lesson_pages", "Lesson websockets open");
     describe_counter!("mingshi_lesson_pages_refused_total", "Lesson websockets not let in, by code");

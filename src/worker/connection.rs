@@ -1,14 +1,13 @@
 //! One connection: its peer, and which side of the lesson it is on.
 
 use std::net::IpAddr;
-use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use crate::id::{ConnectionId, LessonId, ParticipantId};
 use crate::rtp::rtcp::Reception;
 use crate::sfu::SubscriberSpec;
-use crate::sfu::input::End;
-use crate::transport::Peer;
+use crate::sfu::input::{End, SlotKind};
+use crate::transport::{Endpoint, Peer};
 use crate::units::{Bitrate, NtpTime};
 
 use super::ingress::Ingress;
@@ -63,8 +62,8 @@ pub(super) struct Connection {
     pub(super) transport_sequence: u16,
     /// Our stream for what is said without media.
     pub(super) feedback_ssrc: u32,
-    /// Addresses under which the demultiplexer knows the peer.
-    pub(super) addresses: Vec<SocketAddr>,
+    /// Where the demultiplexer knows the peer to be.
+    pub(super) endpoints: Vec<Endpoint>,
     /// Our address that the peer last used.
     pub(super) local: Option<IpAddr>,
     /// What it does.
@@ -78,6 +77,17 @@ impl Connection {
     #[must_use]
     pub(super) fn path(&self) -> Option<Path> {
         self.peer.remote().map(|remote| Path { remote, local: self.local })
+    }
+
+    /// The pictures that we send: on a stream that is too slow they are what is dropped.
+    pub(super) fn video_ssrcs(&self) -> Vec<u32> {
+        match &self.side {
+            Side::Publisher(_) => Vec::new(),
+            Side::Subscriber { spec, .. } => {
+                let videos = spec.slots.iter().filter(|slot| slot.kind != SlotKind::Voice);
+                videos.flat_map(|slot| [Some(slot.ssrc), slot.rtx_ssrc]).flatten().collect()
+            }
+        }
     }
 
     /// The receiving side, of a publisher.

@@ -8,6 +8,7 @@ use metrics::{counter, gauge};
 use crate::transport::peer::Error;
 
 use super::egress::Sent;
+use super::stream::Dropped;
 
 /// Counts of one worker.
 #[derive(Debug)]
@@ -26,6 +27,7 @@ pub(super) struct Meters {
     since: Instant,
     dropped: HashMap<&'static str, u64>,
     published: Sent,
+    published_streams: Dropped,
 }
 
 impl Meters {
@@ -42,6 +44,7 @@ impl Meters {
             since: now,
             dropped: HashMap::new(),
             published: Sent::default(),
+            published_streams: Dropped::default(),
         }
     }
 
@@ -55,12 +58,21 @@ impl Meters {
         let why = match error {
             Error::UnknownProtocol => "unknown_protocol",
             Error::Unauthenticated => "stun_unauthenticated",
+            Error::Replayed => "stun_replayed",
             Error::Unchecked => "unchecked_address",
             Error::NoKeys => "media_before_keys",
             Error::Srtp(_) => "srtp",
             Error::Dtls(_) => "dtls",
         };
         self.drop(why, 1);
+    }
+
+    /// Hands the counts of TCP streams over to the next publication.
+    pub(super) fn publish_streams(&mut self, streams: usize, dropped: Dropped) {
+        gauge!("mingshi_tcp_streams", "worker" => self.worker.clone()).set(streams as f64);
+        let before = std::mem::replace(&mut self.published_streams, dropped);
+        self.drop("tcp_slow_video", dropped.video - before.video);
+        self.drop("tcp_slow", dropped.urgent - before.urgent);
     }
 
     /// Hands the counts over to the metrics recorder.

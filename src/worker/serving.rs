@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use crate::id::{ConnectionId, LessonId, ParticipantId};
+use crate::transport::Credentials;
 use crate::transport::sdp::{self, Local};
 
 use super::admission::{admit, credentials};
@@ -24,6 +25,7 @@ impl Worker {
             Request::Disconnect(lesson, participant, connection, answer) => {
                 let _ = answer.send(self.disconnect(lesson, participant, connection));
             }
+            Request::Adopt(stream, remote, first) => self.adopt(stream, remote, &first),
             Request::EndLesson(lesson) => {
                 let of_lesson = self.connections.iter().filter(|(_, connection)| connection.lesson == lesson);
                 for key in of_lesson.map(|(key, _)| key).collect::<Vec<_>>() {
@@ -69,7 +71,7 @@ impl Worker {
         // New credentials are a restart whatever the tag says (RFC 9725 §4.3.3). We are ICE-lite: the peer's candidates
         // are nothing to us, its checks tell where it is.
         let fresh = fragment.credentials.filter(|(ufrag, _)| !connection.remote_ufrags.contains(ufrag));
-        let Some((remote_ufrag, _)) = fresh else {
+        let Some((remote_ufrag, remote_password)) = fresh else {
             return Ok(Patched::Trickled);
         };
         let local = credentials(self.host.index);
@@ -86,7 +88,8 @@ impl Worker {
         connection.remote_ufrags = vec![remote_ufrag.clone()];
         self.demux.add_ufrag(local.ufrag.clone(), key);
         let etag = local.ufrag.clone();
-        connection.peer.restart_ice(local, remote_ufrag);
+        let remote = Credentials { ufrag: remote_ufrag, password: remote_password };
+        connection.peer.restart_ice(local, remote);
         self.demux.retain_ufrags(key, |ufrag| connection.peer.answers_to(ufrag));
         Ok(Patched::Restarted { fragment, etag })
     }
@@ -140,7 +143,10 @@ impl Worker {
         let connection = self.connections.remove(key);
         self.by_id.remove(&connection.id);
         self.busy.remove(&key);
-        self.demux.remove(key, &connection.addresses);
+        self.demux.remove(key, &connection.endpoints);
+        for stream in connection.endpoints.iter().filter_map(|endpoint| endpoint.stream) {
+            self.links.tcp.close(stream);
+        }
         match connection.side {
             Side::Publisher(ingress) => {
                 let publications: Vec<usize> =

@@ -6,5 +6,6 @@ mod faults;
 mod lessons;
 mod media;
 mod operation;
+mod streams;
 mod support;
 mod telemetry;

@@ -202,6 +202,9 @@ async fn the_log_tells_why_a_classroom_was_silent() {
     class.lose(0.25).await;
     class.report(Report::Down { lesson, participant, connection, why: Closed::Expired }).await;
     while class.page.hear().await["participant"]["connected"] != json!(false) {}
+    let token = class.site.token(&class.operator, &class.lesson, "classroom").await;
+    let answer = class.site.offer(&format!("/whep/{}", word(&class.lesson, "id")), &token).await;
+    let second = answer.header("location").rsplit('/').next().expect("a connection").to_owned();
     class.site.post(&path(&class.lesson, "/end"), &class.operator, json!({})).await.expect(200);
 
     let text = String::from_utf8(lines.0.lock().expect("no test panics while noting").clone()).expect("lines are text");
@@ -233,6 +236,9 @@ async fn the_log_tells_why_a_classroom_was_silent() {
     assert_eq!((&ended["why"], &ended["loss"]), (&json!("expired"), &json!(0.25)));
     assert_eq!(ended["connection"], connection.to_string());
     assert_eq!(ended["participant"], participant.to_string());
+    let with_lesson = of_lesson.iter().find(|fields| fields["why"] == "lesson_ended").expect("the second one's end");
+    assert_eq!((&with_lesson["message"], &with_lesson["connection"]), (&json!("connection ended"), &json!(second)));
+    assert_eq!(find("participant left")["participant"], participant.to_string());
     assert!(!text.contains(&class.operator) && !text.contains(&word(&class.lesson, "join_code")), "{text}");
 }
 

@@ -1,6 +1,6 @@
 //! Trickled candidates and ICE restarts: SDP fragments (RFC 8840 §9, RFC 9725 §4.3).
 
-use super::answer::candidate;
+use super::answer::candidates;
 use super::{Error, Local, check_credentials, check_text};
 
 /// What a client sent after its offer.
@@ -65,8 +65,7 @@ pub fn write_fragment(local: &Local<'_>, mids: &[String], trickle: bool) -> Stri
     }
     lines.push(format!("a=ice-ufrag:{}", local.ufrag));
     lines.push(format!("a=ice-pwd:{}", local.password));
-    lines
-        .extend(local.candidates.iter().enumerate().map(|(index, address)| format!("a={}", candidate(index, address))));
+    lines.extend(candidates(local.candidates).map(|candidate| format!("a={candidate}")));
     lines.push("a=end-of-candidates".to_owned());
     lines.join("\r\n") + "\r\n"
 }
