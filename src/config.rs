@@ -5,7 +5,7 @@
 mod file;
 mod keys;
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use time::Duration;
@@ -77,6 +77,17 @@ pub struct Config {
     pub auth: Auth,
     /// The log.
     pub log: Log,
+    /// Series of lessons and connections.
+    pub metrics: Metrics,
+}
+
+/// Which series of their own lessons and connections have in `/metrics`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Metrics {
+    /// So many lessons at most have series of their own.
+    pub lessons: usize,
+    /// Whether each of their connections has.
+    pub per_connection: bool,
 }
 
 /// The web server.
@@ -103,6 +114,8 @@ pub struct Media {
     pub workers: Option<usize>,
     /// UDP port of the first.
     pub udp_port: u16,
+    /// TCP port for media alone, besides those of pages; `None` = no other.
+    pub tcp_port: Option<u16>,
     /// Local address to listen on; `None` = all.
     pub bind_address: Option<IpAddr>,
     /// Addresses that browsers are told; none = those of the local interfaces.
@@ -147,6 +160,15 @@ pub struct Log {
     pub json: bool,
 }
 
+impl Media {
+    /// Where the port for media alone is listened on.
+    #[must_use]
+    pub fn tcp_listening(&self) -> Option<SocketAddr> {
+        let ip = self.bind_address.unwrap_or(IpAddr::V6(Ipv6Addr::UNSPECIFIED));
+        self.tcp_port.map(|port| SocketAddr::new(ip, port))
+    }
+}
+
 impl Default for Config {
     fn default() -> Self {
         Self::valid(File::default()).expect("the defaults are valid, as the tests below show")
@@ -177,7 +199,7 @@ impl Config {
     }
 
     fn valid(file: File) -> Result<Self, Error> {
-        let File { server, media, tls, auth, log } = file;
+        let File { server, media, tls, auth, log, metrics } = file;
         let workers = usize::from(in_range("media.workers", media.workers, 0, crate::id::MAX_WORKERS as u16)?);
         if usize::from(media.udp_port) + workers.max(1) > 1 + usize::from(u16::MAX) || media.udp_port == 0 {
             return Err(value("media.udp_port", format!("{} leaves no port for {workers} workers", media.udp_port)));
@@ -200,6 +222,7 @@ impl Config {
             media: Media {
                 workers: (workers > 0).then_some(workers),
                 udp_port: media.udp_port,
+                tcp_port: (media.tcp_port > 0).then_some(media.tcp_port),
                 bind_address: each("media.bind_address", &present(media.bind_address))?.pop(),
                 public_addresses: each("media.public_addresses", &media.public_addresses)?,
                 max_connections_per_worker: in_range(
@@ -227,6 +250,10 @@ impl Config {
                 )?,
             },
             log: Log { filter: log_filter(log.filter)?, json: log.json },
+            metrics: Metrics {
+                lessons: in_range("metrics.lessons", metrics.lessons, 0, 100_000)? as usize,
+                per_connection: metrics.per_connection,
+            },
         })
     }
 }

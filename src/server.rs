@@ -1,6 +1,7 @@
 //! The one file that knows every part: assemble, start, stop in order.
 
 mod authority;
+mod first_bytes;
 mod listen;
 mod lock;
 mod media;
@@ -19,9 +20,11 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
 
+use listen::Pages;
+
 pub use authority::{AuthorityError, local_addresses};
 pub use lock::{DataFolder, LockError};
-pub use media::MediaSide;
+pub use media::{MediaSide, tcp_candidates, udp_candidates};
 pub use tls::{Certificates, TlsError, certificate_files};
 pub use validity::Validity;
 
@@ -34,7 +37,7 @@ use crate::worker;
 
 /// How often certificates are looked after.
 const CERTIFICATE_INTERVAL: Duration = Duration::from_secs(30);
-/// How often the metrics recorder tidies up.
+/// How often the metrics recorder tidies up, and the database is asked for a sign of life.
 const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
 /// How long pages get to go away after they were told that the server restarts.
 const PAGES_LEAVE: Duration = Duration::from_secs(2);
@@ -98,7 +101,7 @@ pub struct Running {
 /// [`Error`] says in words what is in the way.
 pub async fn start(config: &Config) -> Result<Running, Error> {
     let data = DataFolder::take(&config.server.data)?;
-    let media = media::start(&config.media)?;
+    let media = media::start(config)?;
     start_with(config, data, media, clock()).await
 }
 
@@ -120,6 +123,7 @@ pub async fn start_with(config: &Config, data: DataFolder, media: MediaSide, clo
     // Ports first: a second server must not touch what the first one uses.
     let http = bind("server.http", config.server.http).await?;
     let https = bind("server.https", config.server.https).await?;
+    let tcp = bind("media.tcp_port", config.media.tcp_listening()).await?;
     let now = clock.now();
     let store = Store::open(data.path()).await?;
     let first_key = first_key(&store, &clock).await?;
@@ -131,6 +135,7 @@ pub async fn start_with(config: &Config, data: DataFolder, media: MediaSide, clo
     };
     let directory = Directory::new(clock.clone());
     let MediaSide { media, reports } = media;
+    let streams = media.clone();
     let state = ApiState::new(Parts {
         store,
         tokens: Tokens::new(&secret, config.auth.lifetimes),
@@ -141,21 +146,31 @@ pub async fn start_with(config: &Config, data: DataFolder, media: MediaSide, clo
         join_attempts_per_minute: config.auth.join_attempts_per_minute,
         public_url: config.server.public_url.clone(),
         metrics: Some(metrics.clone()),
+        series: config.metrics,
         ca_certificate: certificates.as_ref().and_then(|certificates| certificates.ca_certificate()),
     });
     let (stop, stopping) = watch::channel(false);
     let connections = Arc::new(Semaphore::new(config.server.max_connections));
-    let shared = listen::Shared { app: api::app(state.clone()), connections, stopping };
+    let shared = listen::Shared {
+        app: api::app(state.clone()),
+        media: streams,
+        newcomers: Arc::default(),
+        connections,
+        stopping,
+    };
     let addresses = [&http, &https].map(|listener| listener.as_ref().and_then(|listener| listener.local_addr().ok()));
     let mut listeners = Vec::new();
     if let Some(listener) = http {
-        listeners.push(tokio::spawn(listen::accept(listener, None, shared.clone())));
+        listeners.push(tokio::spawn(listen::accept(listener, Pages::Plain, shared.clone())));
     }
     if let (Some(listener), Some(certificates)) = (https, &certificates) {
         let tls = TlsAcceptor::from(Arc::new(certificates.server_config()?));
-        listeners.push(tokio::spawn(listen::accept(listener, Some(tls), shared)));
+        listeners.push(tokio::spawn(listen::accept(listener, Pages::Tls(tls), shared.clone())));
     }
-    let mut tasks = vec![tokio::spawn(directory.run(reports)), tokio::spawn(upkeep(metrics))];
+    if let Some(listener) = tcp {
+        listeners.push(tokio::spawn(listen::accept(listener, Pages::None, shared)));
+    }
+    let mut tasks = vec![tokio::spawn(directory.run(reports)), tokio::spawn(upkeep(metrics, state.clone()))];
     tasks.extend(certificates.map(|certificates| tokio::spawn(look_after(certificates, clock))));
     let [http, https] = addresses;
     tracing::info!(?http, ?https, data = %data.path().display(), "server started");
@@ -236,11 +251,19 @@ async fn first_key(store: &Store, clock: &Clock) -> Result<Option<OperatorKey>, 
     Ok(Some(key))
 }
 
-async fn upkeep(metrics: metrics_exporter_prometheus::PrometheusHandle) {
+async fn upkeep(metrics: metrics_exporter_prometheus::PrometheusHandle, state: ApiState) {
     let mut tick = tokio::time::interval(UPKEEP_INTERVAL);
     loop {
         tick.tick().await;
         metrics.run_upkeep();
+        let began = state.clock.instant();
+        match state.store.ping().await {
+            Ok(()) => {
+                let took = state.clock.instant().saturating_duration_since(began);
+                metrics::histogram!("mingshi_database_duration_seconds").record(took.as_secs_f64());
+            }
+            Err(error) => tracing::warn!(%error, "the database doesn't answer"),
+        }
     }
 }
 

@@ -250,7 +250,9 @@ fn walk(folder: &Path, found: &mut Vec<PathBuf>) {
 fn read(path: &Path) -> Option<Source> {
     let text = fs::read_to_string(path).ok()?;
     let relative = path.strip_prefix(root()).ok()?.to_string_lossy();
-    let shipped = text.split("\n#[cfg(test)]\nmod ").next().unwrap_or(&text);
+    // What is only compiled for tests stands at the end, or in a file of its own.
+    let is_shipped = !relative.ends_with("/tests.rs");
+    let shipped = text.split("\n#[cfg(test)]\nmod tests {").next().filter(|_| is_shipped).unwrap_or_default();
     let code = shipped.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n");
     Some(Source { path: relative.trim_start_matches("./").to_owned(), text, code })
 }

@@ -224,7 +224,7 @@ fn media_follows_a_client_whose_address_changes() {
     for (number, moved) in ["203.0.113.7:61999", "198.18.0.4:500", "[2001:db8::9]:700"].into_iter().enumerate() {
         line.public = address(moved);
         let mut patience = 100;
-        while line.peer.remote() != Some(line.public) {
+        while !line.is_at(line.public) {
             line.run(SECOND / 10);
             patience -= 1;
             assert!(patience > 0, "media still goes to {:?}", line.peer.remote());

@@ -99,7 +99,7 @@ fn sending(subscribers: usize) -> String {
     let sinks: Vec<UdpSocket> = (0..100).map(|_| UdpSocket::bind("127.0.0.1:0").expect("a free port")).collect();
     let ports: Vec<_> = sinks.iter().map(|sink| sink.local_addr().expect("it is bound")).collect();
     let socket = WorkerSocket::bind("127.0.0.1:0".parse().expect("an address")).expect("a free port");
-    let to = |number: usize| Path { remote: ports[number % ports.len()], local: None };
+    let to = |number: usize| Path { remote: ports[number % ports.len()].into(), local: None };
     let mut lesson = Lesson::new(subscribers, BURST, Profile::AeadAes128Gcm, to);
     let packets = lesson.packets();
     let (nanos, _) =

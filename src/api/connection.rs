@@ -1,7 +1,9 @@
 //! What WHIP and WHEP have in common: offer and answer, trickle and restart, the end.
 
+use std::time::Duration;
+
 use axum::body::Body;
-use axum::extract::{FromRequestParts, Request};
+use axum::extract::{FromRequestParts, Request, State as Shared};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -21,6 +23,9 @@ pub(super) const ACCEPT_PATCH: HeaderName = HeaderName::from_static("accept-patc
 
 /// The largest SDP that is read.
 pub(super) const MAX_SDP: usize = 256 * 1024;
+
+/// When to ask again for a lesson that has not begun (draft-ietf-wish-whep, session management).
+const BEFORE_LESSON_RETRY: Duration = Duration::from_secs(5);
 
 /// Which protocol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,7 +74,10 @@ impl FromRequestParts<ApiState> for ConnectionPath {
 pub(super) fn live(lesson: &Lesson) -> Result<(), Problem> {
     not_ended(lesson)?;
     match lesson.state {
-        State::Scheduled => Err(Problem::new(Kind::LessonNotLive, "the lesson has not begun", "尚未开始上课，请稍候")),
+        State::Scheduled => {
+            let problem = Problem::new(Kind::LessonNotLive, "the lesson has not begun", "尚未开始上课，请稍候");
+            Err(problem.retry_after(BEFORE_LESSON_RETRY))
+        }
         State::Live | State::Ended => Ok(()),
     }
 }
@@ -149,18 +157,36 @@ fn may_touch(state: &ApiState, path: ConnectionPath, headers: &HeaderMap) -> Res
 
 /// `OPTIONS` of an endpoint: what may be posted (RFC 9725 §4.2).
 pub(super) async fn endpoint_options() -> Response {
-    options("OPTIONS, POST", ACCEPT_POST, SDP)
+    options("GET, HEAD, OPTIONS, POST", ACCEPT_POST, SDP)
 }
 
 /// `OPTIONS` of a connection: what may be patched.
 pub(super) async fn connection_options() -> Response {
-    options("DELETE, OPTIONS, PATCH", ACCEPT_PATCH, SDP_FRAGMENT)
+    options("DELETE, GET, HEAD, OPTIONS, PATCH", ACCEPT_PATCH, SDP_FRAGMENT)
 }
 
 fn options(allow: &'static str, accept: HeaderName, content_type: &'static str) -> Response {
     let mut response = Response::new(Body::empty());
-    *response.status_mut() = StatusCode::NO_CONTENT;
     response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(allow));
     response.headers_mut().insert(accept, HeaderValue::from_static(content_type));
     response
+}
+
+/// `GET` and `HEAD` of an endpoint: nothing, of the type by which players know an endpoint (RFC 9725 §4.1,
+/// draft-ietf-wish-whep, discoverability). It says nothing of the lesson, so nobody needs a token for it.
+pub(super) async fn endpoint_get() -> Response {
+    let mut response = Response::new(Body::empty());
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(SDP));
+    response.headers_mut().insert(ACCEPT_POST, HeaderValue::from_static(SDP));
+    response
+}
+
+/// `GET` and `HEAD` of a connection: it is there, and has no representation (RFC 9725 §4.1).
+pub(super) async fn connection_get(
+    Shared(state): Shared<ApiState>,
+    path: ConnectionPath,
+    headers: HeaderMap,
+) -> Result<StatusCode, Problem> {
+    may_touch(&state, path, &headers)?;
+    Ok(StatusCode::NO_CONTENT)
 }

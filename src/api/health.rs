@@ -9,6 +9,8 @@ use utoipa::ToSchema;
 use super::extract::{Client, Holder, bearer};
 use super::problem::{Document, Kind, Problem};
 use super::state::ApiState;
+use crate::config::Metrics;
+use crate::telemetry::{Exposition, Kind as SeriesKind, write_process};
 
 /// Whether the server is well.
 #[derive(Debug, Serialize, ToSchema)]
@@ -49,7 +51,12 @@ pub(super) async fn metrics(
     }
     let handle = state.metrics.as_ref().ok_or_else(|| Problem::plain(Kind::NotFound))?;
     let headers = [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
-    Ok((headers, handle.render()).into_response())
+    let mut exposition = Exposition::default();
+    write_process(&mut exposition);
+    let Metrics { lessons, per_connection } = state.series;
+    let running = state.directory.write_metrics(&mut exposition, lessons, per_connection);
+    exposition.add(("mingshi_lessons_running", SeriesKind::Gauge, "Lessons in which somebody is"), &[], running as f64);
+    Ok((headers, handle.render() + &exposition.render()).into_response())
 }
 
 /// The certificate authority that the server made for itself, to be trusted by the devices of a LAN.

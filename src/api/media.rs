@@ -3,6 +3,8 @@
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
+use std::net::{SocketAddr, TcpStream};
+
 use crate::id::{ConnectionId, LessonId, ParticipantId};
 use crate::worker::mailbox::{Connect, Connected, Patch, Patched, Refused, SlotKind, Workers};
 
@@ -37,6 +39,11 @@ pub trait Media: Send + Sync {
         index: u8,
         cap: Option<u8>,
     ) -> BoxFuture<'_, ()>;
+    /// Hand over a TCP stream whose first datagram is a STUN request.
+    ///
+    /// # Errors
+    /// [`Refused`]: it is nobody's, or nobody could be told.
+    fn adopt(&self, stream: TcpStream, remote: SocketAddr, first: Vec<u8>) -> Result<(), Refused>;
     /// End all connections and stop.
     fn stop(&self) -> BoxFuture<'_, ()>;
 }
@@ -81,6 +88,10 @@ impl Media for Workers {
         cap: Option<u8>,
     ) -> BoxFuture<'_, ()> {
         Workers::cap_layer(self, lesson, participant, slot, index, cap).boxed()
+    }
+
+    fn adopt(&self, stream: TcpStream, remote: SocketAddr, first: Vec<u8>) -> Result<(), Refused> {
+        Workers::adopt(self, stream, remote, first)
     }
 
     fn stop(&self) -> BoxFuture<'_, ()> {

@@ -13,10 +13,13 @@ mod join;
 mod lessons;
 mod media;
 mod openapi;
+mod participants;
 mod problem;
+mod series;
 mod sources;
 mod stage;
 mod state;
+mod story;
 mod tokens;
 mod web;
 mod whep;
@@ -56,13 +59,16 @@ pub fn app(state: ApiState) -> Router {
     let (api, description) = documented().split_for_parts();
     let description = axum::Json(description);
     let document = get(move || std::future::ready(description.clone().into_response()));
+    // Not in the document: programs learn nothing from them that it doesn't say.
+    let endpoint = || options(connection::endpoint_options).get(connection::endpoint_get);
+    let resource = || options(connection::connection_options).get(connection::connection_get);
     let media_options = Router::new()
-        .route("/whip/{lesson}", options(connection::endpoint_options))
-        .route("/whip/{lesson}/{source}", options(connection::endpoint_options))
-        .route("/whep/{lesson}", options(connection::endpoint_options))
-        .route("/whep/{lesson}/{source}", options(connection::endpoint_options))
-        .route("/whip/{lesson}/c/{connection}", options(connection::connection_options))
-        .route("/whep/{lesson}/c/{connection}", options(connection::connection_options));
+        .route("/whip/{lesson}", endpoint())
+        .route("/whip/{lesson}/{source}", endpoint())
+        .route("/whep/{lesson}", endpoint())
+        .route("/whep/{lesson}/{source}", endpoint())
+        .route("/whip/{lesson}/c/{connection}", resource())
+        .route("/whep/{lesson}/c/{connection}", resource());
     let site = api
         .merge(media_options)
         .route("/api/openapi.json", document)
@@ -104,6 +110,7 @@ fn documented() -> OpenApiRouter<ApiState> {
         .routes(routes!(tokens::hand_out))
         .routes(routes!(tokens::renew))
         .routes(routes!(stage::set))
+        .routes(routes!(participants::everybody))
         .routes(routes!(join::join))
         .routes(routes!(join::operator))
         .routes(routes!(health::healthz))

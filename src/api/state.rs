@@ -34,6 +34,8 @@ pub struct Parts {
     pub public_url: Option<String>,
     /// Writes the metrics down, where they are collected.
     pub metrics: Option<metrics_exporter_prometheus::PrometheusHandle>,
+    /// Which series of their own lessons and connections have.
+    pub series: crate::config::Metrics,
     /// The certificate authority that browsers are to trust, as PEM, where the server made its own.
     pub ca_certificate: Option<String>,
 }

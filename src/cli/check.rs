@@ -78,6 +78,7 @@ pub(super) async fn run(config: anyhow::Result<Config>, json: bool) -> anyhow::R
     } else {
         findings.extend(network::ports(&config));
     }
+    findings.extend(network::media(&config));
     findings.push(network::certificate(&config, super::server::clock().now()));
     findings.push(machine::clock(&config.server.data));
     findings.extend(machine::kernel_buffers());

@@ -10,6 +10,7 @@ pub(super) struct File {
     pub(super) tls: Tls,
     pub(super) auth: Auth,
     pub(super) log: Log,
+    pub(super) metrics: Metrics,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -41,6 +42,7 @@ impl Default for Server {
 pub(super) struct Media {
     pub(super) workers: u16,
     pub(super) udp_port: u16,
+    pub(super) tcp_port: u16,
     pub(super) bind_address: String,
     pub(super) public_addresses: Vec<String>,
     pub(super) max_connections_per_worker: u32,
@@ -51,6 +53,7 @@ impl Default for Media {
         Self {
             workers: 0,
             udp_port: 20_000,
+            tcp_port: 0,
             bind_address: String::new(),
             public_addresses: Vec::new(),
             max_connections_per_worker: 2000,
@@ -90,5 +93,18 @@ pub(super) struct Log {
 impl Default for Log {
     fn default() -> Self {
         Self { filter: "info".into(), json: false }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Metrics {
+    pub(super) lessons: u32,
+    pub(super) per_connection: bool,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self { lessons: 200, per_connection: false }
     }
 }

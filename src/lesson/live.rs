@@ -2,14 +2,20 @@
 //! who is on stage. Fed with the workers' reports and the pages' requests, it says what changed and
 //! who is to be told; a page that comes later reads the same state whole.
 
+#[path = "live_measured.rs"]
+mod measured;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use time::OffsetDateTime;
 
 use super::EndReason;
 use super::message::{Audience, Codec, Direction, Layer, Line, Message, Notice, Participant, Publication, Role, Slot};
+use super::stats::Measured;
 use crate::id::{ConnectionId, ParticipantId, PublicationId, SourceName};
 use crate::worker::mailbox::{Closed, End, LayerReport, LineReport, MediaKind, PublicationReport, Report, SlotState};
+
+pub use measured::{Flow, Seen};
 
 /// How many classrooms may be on stage at a time.
 pub const MAX_ON_STAGE: usize = 6;
@@ -71,6 +77,7 @@ struct Person {
     pages: u32,
     connections_up: u32,
     hand_raised: bool,
+    measured: Measured,
 }
 
 impl Person {
@@ -86,11 +93,21 @@ struct Connection {
     up: bool,
     slots: Vec<SlotState>,
     line: Option<LineReport>,
+    last: Option<LineReport>,
+    flow: Flow,
 }
 
 impl Connection {
     fn of(participant: ParticipantId) -> Self {
-        Self { participant, sources: Vec::new(), up: false, slots: Vec::new(), line: None }
+        Self {
+            participant,
+            sources: Vec::new(),
+            up: false,
+            slots: Vec::new(),
+            line: None,
+            last: None,
+            flow: Flow::default(),
+        }
     }
 }
 
@@ -101,6 +118,9 @@ pub struct Live {
     connections: HashMap<ConnectionId, Connection>,
     publications: BTreeMap<PublicationId, PublicationReport>,
     stage: Vec<ParticipantId>,
+    up: Flow,
+    down: Flow,
+    frozen_seconds: f64,
 }
 
 impl Live {
@@ -120,7 +140,14 @@ impl Live {
         if self.people.len() >= MAX_REMEMBERED {
             self.forget_one();
         }
-        let person = Person { identity, joined_at: now, pages: 0, connections_up: 0, hand_raised: false };
+        let person = Person {
+            identity,
+            joined_at: now,
+            pages: 0,
+            connections_up: 0,
+            hand_raised: false,
+            measured: Measured::default(),
+        };
         self.people.insert(id, person);
         Vec::new()
     }
@@ -155,7 +182,7 @@ impl Live {
             Report::PublicationEnded { publication, why, .. } => self.publication_ended(publication, why.into()),
             Report::Slots { participant, connection, slots, .. } => self.slots_changed(participant, connection, slots),
             Report::Line { participant, connection, line, .. } => {
-                self.connection(connection, participant).line = Some(line);
+                self.line_measured(participant, connection, line);
                 Vec::new()
             }
         }
@@ -318,6 +345,9 @@ impl Live {
         if connection.up {
             notices.extend(self.presence(participant, |person| {
                 person.connections_up = person.connections_up.saturating_sub(1);
+                if person.connections_up == 0 {
+                    person.measured.forget();
+                }
             }));
         }
         notices
@@ -415,6 +445,7 @@ impl Live {
             publishing: self.sources(id).into_iter().collect(),
             hand_raised: person.hand_raised,
             on_stage: self.stage.contains(&id),
+            line: if person.connections_up > 0 { person.measured.line() } else { None },
             joined_at: person.joined_at,
         }
     }

@@ -202,6 +202,7 @@ fn lines_go_to_the_studio_whole_and_to_each_classroom_its_own() {
             round_trip: Some(Duration::from_millis(80)),
             jitter: Duration::from_millis(7),
             bitrate: 900_000,
+            ..LineReport::default()
         };
         live.apply(Report::Line { lesson: LESSON, participant, connection: connection(number), line });
     }

@@ -5,6 +5,7 @@ use time::OffsetDateTime;
 use utoipa::ToSchema;
 
 use super::Viewer;
+use super::stats::LineState;
 use crate::id::{ConnectionId, ParticipantId, PublicationId, SourceName};
 use crate::worker::mailbox::{Closed, MediaKind, Paused, SlotKind};
 
@@ -41,6 +42,8 @@ pub struct Participant {
     pub hand_raised: bool,
     /// Whether it is on stage.
     pub on_stage: bool,
+    /// How its line is by what its page measures; `null` where it measures nothing or isn't connected.
+    pub line: Option<LineState>,
     /// When it first came.
     #[serde(with = "time::serde::rfc3339")]
     pub joined_at: OffsetDateTime,
@@ -57,7 +60,7 @@ pub enum PublicationKind {
 }
 
 /// How a publication is encoded.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Codec {
     /// Opus (RFC 7587), with or without RED.

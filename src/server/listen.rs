@@ -1,7 +1,7 @@
-//! Accepting HTTP and HTTPS: bounded in number, patient only so far, ended in order.
+//! Accepting HTTP, HTTPS and media over TCP: bounded in number, patient only so far, ended in order.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,7 +18,8 @@ use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt;
 
-use crate::api::Peer;
+use super::first_bytes::{self, Newcomers, Wanted};
+use crate::api::{Media, Peer};
 
 /// A client that doesn't finish its TLS handshake or its headers in this time is let go.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -29,16 +30,29 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 const MAX_HEADERS: usize = 64;
 const MAX_STREAMS: u32 = 64;
 
+/// What a port is for besides media over TCP, which every one takes.
+#[derive(Clone)]
+pub(super) enum Pages {
+    /// Nothing.
+    None,
+    /// HTTP.
+    Plain,
+    /// HTTPS.
+    Tls(TlsAcceptor),
+}
+
 /// What all listeners share.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(super) struct Shared {
     pub(super) app: Router,
+    pub(super) media: Arc<dyn Media>,
+    pub(super) newcomers: Arc<Newcomers>,
     pub(super) connections: Arc<Semaphore>,
     pub(super) stopping: watch::Receiver<bool>,
 }
 
 /// Accept connections until told to stop, then see those under way to their end.
-pub(super) async fn accept(listener: TcpListener, tls: Option<TlsAcceptor>, shared: Shared) {
+pub(super) async fn accept(listener: TcpListener, pages: Pages, shared: Shared) {
     let mut stopping = shared.stopping.clone();
     let mut connections = JoinSet::new();
     loop {
@@ -47,7 +61,7 @@ pub(super) async fn accept(listener: TcpListener, tls: Option<TlsAcceptor>, shar
             () = told_to_stop(&mut stopping) => break,
             Some(_) = connections.join_next() => {}
             accepted = listener.accept() => match accepted {
-                Ok((stream, address)) => admit(stream, address, tls.clone(), &shared, &mut connections),
+                Ok((stream, address)) => admit(stream, address, pages.clone(), &shared, &mut connections),
                 Err(error) => {
                     tracing::warn!(%error, "a connection can't be accepted");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -62,13 +76,7 @@ pub(super) async fn accept(listener: TcpListener, tls: Option<TlsAcceptor>, shar
     }
 }
 
-fn admit(
-    stream: TcpStream,
-    address: SocketAddr,
-    tls: Option<TlsAcceptor>,
-    shared: &Shared,
-    connections: &mut JoinSet<()>,
-) {
+fn admit(stream: TcpStream, address: SocketAddr, pages: Pages, shared: &Shared, connections: &mut JoinSet<()>) {
     let Ok(place) = shared.connections.clone().try_acquire_owned() else {
         metrics::counter!("mingshi_http_connections_refused_total").increment(1);
         return;
@@ -77,10 +85,23 @@ fn admit(
     let shared = shared.clone();
     connections.spawn(async move {
         let _open = Open::new(place);
-        let peer = Peer { address, tls: tls.is_some() };
-        let outcome = match tls {
-            None => serve(stream, peer, shared).await,
-            Some(tls) => match tokio::time::timeout(PATIENCE, tls.accept(stream)).await {
+        let mut stopping = shared.stopping.clone();
+        let wanted = tokio::select! {
+            wanted = tokio::time::timeout(PATIENCE, first_bytes::look(&stream)) => wanted,
+            () = told_to_stop(&mut stopping) => return,
+        };
+        match wanted {
+            Ok(Ok(Wanted::Pages)) => {}
+            Ok(Ok(Wanted::Media)) => {
+                return first_bytes::hand_over(stream, address, &shared.media, &shared.newcomers).await;
+            }
+            Ok(Err(_)) | Err(_) => return,
+        }
+        let peer = Peer { address, tls: matches!(pages, Pages::Tls(_)) };
+        let outcome = match pages {
+            Pages::None => return,
+            Pages::Plain => serve(stream, peer, shared).await,
+            Pages::Tls(tls) => match tokio::time::timeout(PATIENCE, tls.accept(stream)).await {
                 Ok(Ok(stream)) => serve(stream, peer, shared).await,
                 Ok(Err(error)) => {
                     metrics::counter!("mingshi_tls_handshakes_failed_total").increment(1);
@@ -149,7 +170,16 @@ async fn told_to_stop(stopping: &mut watch::Receiver<bool>) {
     let _ = stopping.wait_for(|stop| *stop).await;
 }
 
-/// Listen on an address.
+/// Listen on an address; `[::]` takes IPv4 too, and a machine without IPv6 has only that.
 pub(super) async fn bind(address: SocketAddr) -> io::Result<TcpListener> {
-    TcpListener::bind(address).await
+    match TcpListener::bind(address).await {
+        Err(_) if address.ip() == IpAddr::from(Ipv6Addr::UNSPECIFIED) && !has_ipv6() => {
+            TcpListener::bind((Ipv4Addr::UNSPECIFIED, address.port())).await
+        }
+        bound => bound,
+    }
+}
+
+fn has_ipv6() -> bool {
+    std::net::UdpSocket::bind((Ipv6Addr::UNSPECIFIED, 0)).is_ok()
 }

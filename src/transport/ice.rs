@@ -1,9 +1,15 @@
 //! The lite agent of ICE (RFC 8445 §2.5, §7.3): it answers checks and remembers where the peer wants to be sent to.
 //!
 //! Written over `rtc-stun` and not with `rtc-ice`, whose agent keeps the first pair for good: a classroom's address
-//! changes in mid-lesson when its router forgets a mapping, and the peer says so with its next nomination.
+//! changes in mid-lesson when its router forgets a mapping, and the peer says so with its next nomination. Whoever
+//! recorded a nomination can send it again from anywhere, so once media flows it moves only to where the peer has
+//! proved to be (see [`proof`]).
 
-use std::net::SocketAddr;
+mod proof;
+#[cfg(test)]
+mod tests;
+
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -19,14 +25,21 @@ use rtc_stun::message::{BINDING_ERROR, BINDING_REQUEST, BINDING_SUCCESS, Message
 use rtc_stun::uattrs::UnknownAttributes;
 use rtc_stun::xoraddr::XorMappedAddress;
 
+use super::Endpoint;
+use proof::Proof;
+
 /// A peer that sent no authenticated request for so long is gone (in the spirit of RFC 7675 §5.1). Browsers send one every
 /// two or three seconds, so this outlasts a short break of a school's line and still ends well within 30 s.
 pub const CONSENT_TIMEOUT: Duration = Duration::from_secs(20);
 /// A nominated address that was silent for so long, while the peer's checks come from another one, is not the peer's any
 /// more. Not every client nominates again when a router gives it another mapping: it doesn't notice.
 const MOVED_AFTER: Duration = Duration::from_secs(3);
-/// Addresses a peer may have shown itself from at a time.
-const MAX_ADDRESSES: usize = 8;
+/// As [`MOVED_AFTER`], where the peer's media comes from the other address: media flows steadily, checks don't.
+const MEDIA_MOVED_AFTER: Duration = Duration::from_secs(1);
+/// Endpoints a peer may have shown itself from at a time.
+const MAX_ENDPOINTS: usize = 8;
+/// Transactions of which is remembered where they came from: at least two minutes of a browser's checks.
+const REMEMBERED: usize = 64;
 const HEADER: usize = 20;
 const MAGIC_COOKIE: [u8; 4] = 0x2112_a442u32.to_be_bytes();
 
@@ -79,74 +92,95 @@ pub fn local_ufrag(datagram: &[u8]) -> Option<&str> {
 pub enum Checked {
     /// An authenticated check, answered.
     Answered,
+    /// An answer to a check of ours.
+    Proved,
+    /// An authentic check that came before from elsewhere: a recording, or a late copy from an address of the past.
+    Replayed,
     /// Nothing that is owed an answer.
     Ignored,
 }
 
 /// The lite agent of one peer.
 pub struct LiteAgent {
-    local: Credentials,
-    remote_ufrag: String,
+    session: Session,
     /// Accepted until the first check of the restarted session.
-    before_restart: Option<(Credentials, String)>,
+    before_restart: Option<Session>,
     provider: Arc<dyn RTCCryptoProvider>,
-    addresses: Vec<SocketAddr>,
-    nominated: Option<SocketAddr>,
-    /// When the last check came from there.
-    nominated_check: Option<Instant>,
+    endpoints: Vec<Endpoint>,
+    nominated: Option<Endpoint>,
+    /// When the last check or media came from there.
+    nominated_heard: Option<Instant>,
     last_check: Option<Instant>,
+    /// Media flows: from now on it moves on proof only.
+    guarded: bool,
+    proof: Option<Proof>,
+    transactions: VecDeque<([u8; 12], Endpoint)>,
+}
+
+/// The credentials of both ends for one ICE session.
+#[derive(Clone)]
+struct Session {
+    local: Credentials,
+    remote: Credentials,
 }
 
 impl std::fmt::Debug for LiteAgent {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("LiteAgent")
-            .field("local", &self.local)
+            .field("local", &self.session.local)
             .field("nominated", &self.nominated)
             .finish_non_exhaustive()
     }
 }
 
 impl LiteAgent {
-    /// For a peer that was told `local` and told us its own fragment.
+    /// For a peer that was told `local` and told us `remote`.
     #[must_use]
-    pub fn new(local: Credentials, remote_ufrag: String, provider: Arc<dyn RTCCryptoProvider>) -> Self {
+    pub fn new(local: Credentials, remote: Credentials, provider: Arc<dyn RTCCryptoProvider>) -> Self {
         Self {
-            local,
-            remote_ufrag,
+            session: Session { local, remote },
             before_restart: None,
             provider,
-            addresses: Vec::new(),
+            endpoints: Vec::new(),
             nominated: None,
-            nominated_check: None,
+            nominated_heard: None,
             last_check: None,
+            guarded: false,
+            proof: None,
+            transactions: VecDeque::new(),
         }
     }
 
     /// New credentials on both sides (RFC 8445 §9). Media goes on over the old pair until the new session nominates one;
     /// the old session is known until the new one's first check.
-    pub fn restart(&mut self, local: Credentials, remote_ufrag: String) {
-        let local = std::mem::replace(&mut self.local, local);
-        let remote_ufrag = std::mem::replace(&mut self.remote_ufrag, remote_ufrag);
+    pub fn restart(&mut self, local: Credentials, remote: Credentials) {
+        let before = std::mem::replace(&mut self.session, Session { local, remote });
         // Of several restarts in a row only the last is to come; the session in use is the one before them all.
-        self.before_restart.get_or_insert((local, remote_ufrag));
+        self.before_restart.get_or_insert(before);
+    }
+
+    /// Media flows from now on: a nomination alone doesn't move it any more.
+    pub const fn guard(&mut self) {
+        self.guarded = true;
     }
 
     /// Whether checks that name this fragment of ours may be answered.
     #[must_use]
     pub fn answers_to(&self, ufrag: &str) -> bool {
-        self.local.ufrag == ufrag || self.before_restart.as_ref().is_some_and(|(local, _)| local.ufrag == ufrag)
+        let sessions = std::iter::once(&self.session).chain(&self.before_restart);
+        sessions.into_iter().any(|session| session.local.ufrag == ufrag)
     }
 
-    /// Where the peer wants to be sent to: where its latest nomination came from.
+    /// Where the peer wants to be sent to: where its latest nomination came from, once that is proven.
     #[must_use]
-    pub const fn nominated(&self) -> Option<SocketAddr> {
+    pub const fn nominated(&self) -> Option<Endpoint> {
         self.nominated
     }
 
-    /// Whether the peer has shown itself from this address.
+    /// Whether the peer has shown itself from there.
     #[must_use]
-    pub fn knows(&self, address: SocketAddr) -> bool {
-        self.addresses.contains(&address)
+    pub fn knows(&self, endpoint: Endpoint) -> bool {
+        self.endpoints.contains(&endpoint)
     }
 
     /// When the last authenticated check came.
@@ -155,21 +189,29 @@ impl LiteAgent {
         self.last_check
     }
 
-    /// Takes a STUN datagram; an answer owed is appended to `out`. What isn't authenticated gets none, so that we never
-    /// send to an address that a stranger made up.
-    pub fn check(&mut self, now: Instant, from: SocketAddr, datagram: &[u8], out: &mut Vec<Vec<u8>>) -> Checked {
-        let Some((request, password)) = self.authenticated(datagram) else { return Checked::Ignored };
-        self.last_check = Some(now);
-        if !self.knows(from) {
-            if self.addresses.len() == MAX_ADDRESSES {
-                // The nominated address stays: it is where media goes.
-                let oldest = self.addresses.iter().position(|&address| Some(address) != self.nominated).unwrap_or(0);
-                self.addresses.remove(oldest);
-            }
-            self.addresses.push(from);
+    /// Takes a STUN datagram; what is to be sent is appended to `out`. What isn't authenticated gets no answer, so that
+    /// we never send to an address that a stranger made up.
+    pub fn check(
+        &mut self,
+        now: Instant,
+        from: Endpoint,
+        datagram: &[u8],
+        out: &mut Vec<(Endpoint, Vec<u8>)>,
+    ) -> Checked {
+        if self.is_proof(from, datagram) {
+            self.proof = None;
+            self.move_to(now, from);
+            return Checked::Proved;
         }
+        let Some((request, session)) = self.authenticated(datagram) else { return Checked::Ignored };
+        if !self.is_first_from(from, request.transaction_id.0) {
+            return Checked::Replayed;
+        }
+        self.last_check = Some(now);
+        self.remember(from);
         let unknown: Vec<AttrType> =
             understood(&request).filter(|attribute| attribute.0 < 0x8000 && !known(*attribute)).collect();
+        let password = session.local.password.clone();
         let answer = if !unknown.is_empty() {
             self.refuse(&request, password, CODE_UNKNOWN_ATTRIBUTE, Some(UnknownAttributes(unknown)))
         } else if understood(&request).any(|attribute| attribute == ATTR_ICE_CONTROLLED) {
@@ -177,52 +219,143 @@ impl LiteAgent {
             self.refuse(&request, password, CODE_ROLE_CONFLICT, None)
         } else {
             let nominates = understood(&request).any(|attribute| attribute == ATTR_USE_CANDIDATE);
-            if nominates || self.has_moved(now) {
-                self.nominated = Some(from);
-            }
+            let mapped = XorMappedAddress { ip: from.address.ip(), port: from.address.port() };
+            let answer =
+                self.answer(password, &[Box::new(request.clone()), Box::new(BINDING_SUCCESS), Box::new(mapped)]);
             if self.nominated == Some(from) {
-                self.nominated_check = Some(now);
+                self.nominated_heard = Some(now);
+                // The latest word counts: where the peer was about to move it doesn't want to be any more.
+                self.proof.take_if(|_| nominates);
+            } else if nominates || self.is_silent(now, MOVED_AFTER) {
+                self.nominate(now, from, &session, out);
             }
-            let mapped = XorMappedAddress { ip: from.ip(), port: from.port() };
-            self.answer(password, &[Box::new(request.clone()), Box::new(BINDING_SUCCESS), Box::new(mapped)])
+            answer
         };
-        out.extend(answer);
+        out.extend(answer.map(|answer| (from, answer)));
         Checked::Answered
     }
 
-    fn has_moved(&self, now: Instant) -> bool {
-        self.nominated_check.is_some_and(|last| now.saturating_duration_since(last) >= MOVED_AFTER)
+    /// Authentic media, which never came before, came from there.
+    pub fn media(&mut self, now: Instant, from: Endpoint, out: &mut Vec<(Endpoint, Vec<u8>)>) {
+        if self.nominated == Some(from) {
+            self.nominated_heard = Some(now);
+        } else if self.guarded && self.is_silent(now, MEDIA_MOVED_AFTER) {
+            // What was heard from the old endpoint since makes it a new move.
+            let heard = self.nominated_heard;
+            self.proof.take_if(|proof| proof.to == from && heard.is_some_and(|heard| heard >= proof.began));
+            if self.proof.as_ref().is_some_and(|proof| proof.to == from && proof.is_unanswered(now)) {
+                // Not every client answers the checks of a lite agent.
+                self.proof = None;
+                self.move_to(now, from);
+            } else {
+                let session = self.session.clone();
+                self.nominate(now, from, &session, out);
+            }
+        }
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) is next needed.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.proof.as_ref().and_then(Proof::due)
+    }
+
+    /// Asks again for a proof that doesn't come.
+    pub fn handle_timeout(&mut self, now: Instant, out: &mut Vec<(Endpoint, Vec<u8>)>) {
+        let provider = &self.provider;
+        if let Some(proof) = self.proof.as_mut().filter(|proof| proof.due().is_some_and(|due| due <= now)) {
+            out.extend(proof.ask(now, &**provider).map(|request| (proof.to, request)));
+        }
+    }
+
+    /// Nothing can be sent there any more: its stream is closed.
+    pub fn forget(&mut self, endpoint: Endpoint) {
+        self.endpoints.retain(|known| *known != endpoint);
+        self.nominated.take_if(|nominated| *nominated == endpoint);
+        self.proof.take_if(|proof| proof.to == endpoint);
+    }
+
+    fn nominate(&mut self, now: Instant, to: Endpoint, session: &Session, out: &mut Vec<(Endpoint, Vec<u8>)>) {
+        if !self.guarded {
+            return self.move_to(now, to);
+        }
+        let proof = match &mut self.proof {
+            Some(proof) if proof.to == to => proof,
+            _ => self.proof.insert(Proof::new(now, to, session)),
+        };
+        if proof.may_ask(now) {
+            out.extend(proof.ask(now, &*self.provider).map(|request| (to, request)));
+        }
+    }
+
+    const fn move_to(&mut self, now: Instant, to: Endpoint) {
+        self.nominated = Some(to);
+        self.nominated_heard = Some(now);
+    }
+
+    fn is_silent(&self, now: Instant, span: Duration) -> bool {
+        match self.nominated {
+            Some(_) => self.nominated_heard.is_some_and(|heard| now.saturating_duration_since(heard) >= span),
+            // A stream that was nominated is closed; before the first nomination nobody has moved.
+            None => self.guarded,
+        }
+    }
+
+    /// Whether this is an answer, authenticated by the peer, to the check that we sent there.
+    fn is_proof(&self, from: Endpoint, datagram: &[u8]) -> bool {
+        self.proof.as_ref().is_some_and(|proof| proof.to == from && proof.is_answered(datagram, &*self.provider))
+    }
+
+    /// Notes where a transaction came from. A peer repeats one from where it sent it first; from elsewhere it is a copy.
+    fn is_first_from(&mut self, from: Endpoint, transaction: [u8; 12]) -> bool {
+        if let Some((_, first)) = self.transactions.iter().find(|(known, _)| *known == transaction) {
+            return *first == from;
+        }
+        if self.transactions.len() == REMEMBERED {
+            self.transactions.pop_front();
+        }
+        self.transactions.push_back((transaction, from));
+        true
+    }
+
+    fn remember(&mut self, from: Endpoint) {
+        if self.knows(from) {
+            return;
+        }
+        if self.endpoints.len() == MAX_ENDPOINTS {
+            // The nominated endpoint stays: it is where media goes.
+            let oldest = self.endpoints.iter().position(|&endpoint| Some(endpoint) != self.nominated).unwrap_or(0);
+            self.endpoints.remove(oldest);
+        }
+        self.endpoints.push(from);
     }
 
     /// The request, if it is one of our peer's: well formed, with its user name and an integrity that verifies
-    /// (RFC 8489 §9.1.3). With it the password that did so, which the answer's integrity needs too.
-    fn authenticated(&mut self, datagram: &[u8]) -> Option<(Message, String)> {
+    /// (RFC 8489 §9.1.3). With it the session that it belongs to.
+    fn authenticated(&mut self, datagram: &[u8]) -> Option<(Message, Session)> {
         let mut message = Message::new();
         message.unmarshal_binary(datagram).ok()?;
         // The crate computes from the declared length; a datagram that is longer is none of its making.
         let whole = datagram.len() == HEADER + message.length as usize;
-        let (integrity, has_integrity) = message.attributes.get(ATTR_MESSAGE_INTEGRITY);
-        if !whole || message.typ != BINDING_REQUEST || !has_integrity || integrity.value.len() != 20 {
-            return None;
-        }
-        let fingerprint_last = message.attributes.0.last().is_some_and(|last| last.typ == ATTR_FINGERPRINT);
-        if fingerprint_last && FINGERPRINT.check(&message).is_err() {
+        if !whole || message.typ != BINDING_REQUEST || !is_sealed(&message) {
             return None;
         }
         let username = message.get(ATTR_USERNAME).ok()?;
-        let names = |local: &Credentials, remote: &str| username == format!("{}:{remote}", local.ufrag).as_bytes();
-        let verifies = |message: &mut Message, local: &Credentials| {
-            MessageIntegrity::check(message, local.password.as_bytes(), self.provider.crypto()).is_ok()
+        let names =
+            |session: &Session| username == format!("{}:{}", session.local.ufrag, session.remote.ufrag).as_bytes();
+        let verifies = |message: &mut Message, session: &Session| {
+            let password = session.local.password.as_bytes();
+            MessageIntegrity::check(message, password, self.provider.crypto()).is_ok()
         };
-        if names(&self.local, &self.remote_ufrag) {
-            if !verifies(&mut message, &self.local) {
+        if names(&self.session) {
+            if !verifies(&mut message, &self.session) {
                 return None;
             }
             self.before_restart = None;
-            return Some((message, self.local.password.clone()));
+            return Some((message, self.session.clone()));
         }
-        let (local, remote) = self.before_restart.as_ref()?;
-        (names(local, remote) && verifies(&mut message, local)).then(|| (message, local.password.clone()))
+        let before = self.before_restart.as_ref()?;
+        (names(before) && verifies(&mut message, before)).then(|| (message, before.clone()))
     }
 
     fn refuse(
@@ -251,6 +384,13 @@ impl LiteAgent {
     }
 }
 
+/// Whether there is an integrity that can be checked, and a fingerprint at the end that is right or none.
+fn is_sealed(message: &Message) -> bool {
+    let (integrity, has_integrity) = message.attributes.get(ATTR_MESSAGE_INTEGRITY);
+    let fingerprint_last = message.attributes.0.last().is_some_and(|last| last.typ == ATTR_FINGERPRINT);
+    has_integrity && integrity.value.len() == 20 && (!fingerprint_last || FINGERPRINT.check(message).is_ok())
+}
+
 /// The attributes that count: those before the integrity (RFC 8489 §14.5).
 fn understood(message: &Message) -> impl Iterator<Item = AttrType> + '_ {
     message.attributes.0.iter().map(|attribute| attribute.typ).take_while(|&typ| typ != ATTR_MESSAGE_INTEGRITY)
@@ -258,183 +398,4 @@ fn understood(message: &Message) -> impl Iterator<Item = AttrType> + '_ {
 
 fn known(attribute: AttrType) -> bool {
     [ATTR_USERNAME, ATTR_PRIORITY, ATTR_USE_CANDIDATE].contains(&attribute)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-    use rtc_crypto::providers::AwsLcRsProvider;
-    use rtc_stun::attributes::{ATTR_ICE_CONTROLLING, ATTR_REALM};
-    use rtc_stun::message::TransactionId;
-    use rtc_stun::textattrs::TextAttribute;
-    use std::cell::LazyCell;
-
-    thread_local! {
-        static PROVIDER: LazyCell<Arc<dyn RTCCryptoProvider>> = LazyCell::new(|| Arc::new(AwsLcRsProvider::new()));
-    }
-
-    struct Raw(AttrType, Vec<u8>);
-
-    impl Setter for Raw {
-        fn add_to(&self, message: &mut Message) -> rtc_shared::error::Result<()> {
-            message.add(self.0, &self.1);
-            Ok(())
-        }
-    }
-
-    fn agent() -> LiteAgent {
-        let local = Credentials { ufrag: "ours".into(), password: "a password of ours, long".into() };
-        LiteAgent::new(local, "theirs".into(), PROVIDER.with(|provider| Arc::clone(provider)))
-    }
-
-    fn request(username: &str, password: &str, extra: Vec<Raw>) -> Vec<u8> {
-        let mut message = Message::new();
-        let username = TextAttribute::new(ATTR_USERNAME, username.into());
-        message
-            .build(&[Box::new(TransactionId::new()), Box::new(BINDING_REQUEST), Box::new(username)])
-            .expect("builds");
-        for attribute in extra {
-            attribute.add_to(&mut message).expect("adds");
-        }
-        PROVIDER.with(|provider| {
-            MessageIntegrity::new_short_term_integrity_with_provider(password.into(), provider.crypto())
-                .add_to(&mut message)
-                .expect("adds");
-        });
-        FINGERPRINT.add_to(&mut message).expect("adds");
-        message.raw
-    }
-
-    const PASSWORD: &str = "a password of ours, long";
-
-    fn answer_to(agent: &mut LiteAgent, from: &str, datagram: &[u8]) -> Option<Message> {
-        #[expect(clippy::disallowed_methods, reason = "a test needs some instant")]
-        let now = Instant::now();
-        let mut out = Vec::new();
-        agent.check(now, from.parse().expect("an address"), datagram, &mut out);
-        out.pop().map(|raw| {
-            let mut message = Message::new();
-            message.unmarshal_binary(&raw).expect("we write what can be read");
-            message
-        })
-    }
-
-    #[test]
-    fn media_follows_the_latest_nomination() {
-        let mut agent = agent();
-        let controlling = || Raw(ATTR_ICE_CONTROLLING, vec![0; 8]);
-        let check = request("ours:theirs", PASSWORD, vec![controlling()]);
-        assert_eq!(answer_to(&mut agent, "192.0.2.1:5", &check).map(|answer| answer.typ), Some(BINDING_SUCCESS));
-        assert_eq!(agent.nominated(), None);
-        for from in ["192.0.2.1:5", "192.0.2.1:9"] {
-            let nomination = request("ours:theirs", PASSWORD, vec![controlling(), Raw(ATTR_USE_CANDIDATE, vec![])]);
-            answer_to(&mut agent, from, &nomination);
-            assert_eq!(agent.nominated().map(|address| address.to_string()).as_deref(), Some(from));
-        }
-    }
-
-    #[test]
-    fn strangers_get_no_answer() {
-        let mut agent = agent();
-        for (username, password) in [("ours:others", PASSWORD), ("ours:theirs", "wrong"), ("ours", PASSWORD)] {
-            assert_eq!(answer_to(&mut agent, "192.0.2.1:5", &request(username, password, vec![])), None);
-        }
-        assert!(agent.last_check().is_none());
-        let mut longer = request("ours:theirs", PASSWORD, vec![]);
-        longer.extend([0; 4]);
-        assert_eq!(answer_to(&mut agent, "192.0.2.1:5", &longer), None);
-    }
-
-    #[test]
-    fn a_role_conflict_and_an_unknown_attribute_are_answered_as_such() {
-        let mut agent = agent();
-        for (attribute, code) in [(ATTR_ICE_CONTROLLED, 487), (ATTR_REALM, 420)] {
-            let check = request("ours:theirs", PASSWORD, vec![Raw(attribute, vec![0; 8])]);
-            let answer = answer_to(&mut agent, "192.0.2.1:5", &check).expect("answered");
-            let reason = answer.get(rtc_stun::attributes::ATTR_ERROR_CODE).expect("has a code");
-            assert_eq!(u16::from(reason[2]) * 100 + u16::from(reason[3]), code);
-        }
-    }
-
-    #[test]
-    fn an_attribute_behind_the_integrity_does_not_count() {
-        let mut agent = agent();
-        let mut message = Message::new();
-        message.unmarshal_binary(&request("ours:theirs", PASSWORD, vec![])).expect("reads");
-        let fingerprint = 8;
-        message.raw.truncate(message.raw.len() - fingerprint);
-        message.length -= fingerprint as u32;
-        message.add(ATTR_USE_CANDIDATE, &[]);
-        answer_to(&mut agent, "192.0.2.1:5", &message.raw.clone());
-        assert_eq!(agent.nominated(), None, "it was not authenticated");
-    }
-
-    #[test]
-    fn a_restart_takes_both_until_the_new_session_shows_itself() {
-        let mut agent = agent();
-        let nominate =
-            |username: &str, password: &str| request(username, password, vec![Raw(ATTR_USE_CANDIDATE, vec![])]);
-        answer_to(&mut agent, "192.0.2.1:5", &nominate("ours:theirs", PASSWORD));
-        agent.restart(Credentials { ufrag: "new".into(), password: "another".into() }, "fresh".into());
-        assert!(agent.nominated().is_some(), "media goes on");
-        assert!(answer_to(&mut agent, "192.0.2.1:5", &nominate("ours:theirs", PASSWORD)).is_some());
-        assert!(answer_to(&mut agent, "192.0.2.1:7", &nominate("new:fresh", "another")).is_some());
-        assert_eq!(agent.nominated().map(|address| address.port()), Some(7));
-        assert!(answer_to(&mut agent, "192.0.2.1:5", &nominate("ours:theirs", PASSWORD)).is_none());
-    }
-
-    #[test]
-    fn after_two_restarts_the_session_in_use_is_still_answered_in_its_own_words() {
-        let mut agent = agent();
-        let check = |username: &str, password: &str| request(username, password, vec![]);
-        answer_to(&mut agent, "192.0.2.1:5", &check("ours:theirs", PASSWORD));
-        for name in ["second", "third"] {
-            agent.restart(Credentials { ufrag: name.into(), password: name.into() }, "fresh".into());
-        }
-        let mut answer = answer_to(&mut agent, "192.0.2.1:5", &check("ours:theirs", PASSWORD)).expect("still in use");
-        PROVIDER.with(|provider| {
-            MessageIntegrity::check(&mut answer, PASSWORD.as_bytes(), provider.crypto()).expect("with its password");
-        });
-        assert_eq!(["ours", "second", "third"].map(|ufrag| agent.answers_to(ufrag)), [true, false, true]);
-        assert!(answer_to(&mut agent, "192.0.2.1:5", &check("third:fresh", "third")).is_some());
-        assert!(!agent.answers_to("ours"));
-    }
-
-    #[test]
-    fn a_peer_that_moved_without_saying_so_is_followed_once_its_old_address_is_silent() {
-        let mut agent = agent();
-        #[expect(clippy::disallowed_methods, reason = "a test needs some instant")]
-        let start = Instant::now();
-        let check = |agent: &mut LiteAgent, after: Duration, port: u16, extra: Vec<Raw>| {
-            let from = SocketAddr::from(([192, 0, 2, 1], port));
-            agent.check(start + after, from, &request("ours:theirs", PASSWORD, extra), &mut Vec::new());
-            agent.nominated().map(|address| address.port())
-        };
-        assert_eq!(check(&mut agent, Duration::ZERO, 5, vec![Raw(ATTR_USE_CANDIDATE, vec![])]), Some(5));
-        assert_eq!(check(&mut agent, Duration::from_secs(2), 9, vec![]), Some(5), "it may check another path");
-        assert_eq!(check(&mut agent, Duration::from_secs(4), 5, vec![]), Some(5));
-        assert_eq!(check(&mut agent, Duration::from_secs(6), 9, vec![]), Some(5));
-        assert_eq!(check(&mut agent, Duration::from_secs(8), 9, vec![]), Some(9));
-    }
-
-    #[test]
-    fn the_fragment_is_found_without_decoding() {
-        let datagram = request("ours:theirs", PASSWORD, vec![]);
-        assert_eq!(local_ufrag(&datagram), Some("ours"));
-        assert_eq!(local_ufrag(&datagram[..30]), None);
-    }
-
-    proptest! {
-        #[test]
-        fn mutated_checks_never_panic(at in 0usize..96, value: u8, cut in 0usize..120) {
-            let mut datagram = request("ours:theirs", PASSWORD, vec![]);
-            if let Some(byte) = datagram.get_mut(at) {
-                *byte = value;
-            }
-            datagram.truncate(cut);
-            let _ = local_ufrag(&datagram);
-            let _ = answer_to(&mut agent(), "192.0.2.1:5", &datagram);
-        }
-    }
 }

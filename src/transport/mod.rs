@@ -3,6 +3,8 @@
 //! The modules here are the only importers of the `rtc-*` crates.
 
 pub mod dtls;
+pub mod endpoint;
+pub mod framing;
 pub mod ice;
 pub mod peer;
 pub mod rtcp;
@@ -10,5 +12,6 @@ pub mod sdp;
 pub mod srtp;
 
 pub use dtls::Identity;
+pub use endpoint::{Endpoint, StreamId};
 pub use ice::Credentials;
 pub use peer::{Event, Peer, Received};

@@ -1,13 +1,13 @@
 //! A peer: ICE, DTLS and SRTP of one connection put together.
 
 use std::collections::VecDeque;
-use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 
+use super::Endpoint;
 use super::dtls::{self, Dtls, Identity, Outcome};
-use super::ice::{CONSENT_TIMEOUT, Credentials, LiteAgent};
+use super::ice::{CONSENT_TIMEOUT, Checked, Credentials, LiteAgent};
 use super::sdp::Remote;
 use super::srtp::{self, Opener, Profile, Sealer};
 
@@ -23,6 +23,9 @@ pub enum Error {
     /// STUN that isn't this peer's.
     #[error("a STUN message that is malformed or not authenticated")]
     Unauthenticated,
+    /// An authentic check that was sent before from another address.
+    #[error("a check that came before from elsewhere")]
+    Replayed,
     /// Media or DTLS from an address that no check came from.
     #[error("a datagram from an address that has not been checked")]
     Unchecked,
@@ -70,11 +73,11 @@ pub struct Peer {
     created: Instant,
     connected: bool,
     over: bool,
-    outgoing: VecDeque<(SocketAddr, BytesMut)>,
+    outgoing: VecDeque<(Endpoint, BytesMut)>,
     events: VecDeque<Event>,
     /// Where the peer's DTLS came from last: flights go there until a pair is nominated.
-    dtls_from: Option<SocketAddr>,
-    answers: Vec<Vec<u8>>,
+    dtls_from: Option<Endpoint>,
+    stun: Vec<(Endpoint, Vec<u8>)>,
 }
 
 impl Peer {
@@ -82,7 +85,11 @@ impl Peer {
     #[must_use]
     pub fn new(now: Instant, identity: &Identity, local: Credentials, remote: Remote) -> Self {
         Self {
-            ice: LiteAgent::new(local, remote.ufrag, identity.provider().clone()),
+            ice: LiteAgent::new(
+                local,
+                Credentials { ufrag: remote.ufrag, password: remote.password },
+                identity.provider().clone(),
+            ),
             dtls: Dtls::new(identity.clone(), remote.fingerprints),
             keys: None,
             created: now,
@@ -91,7 +98,7 @@ impl Peer {
             outgoing: VecDeque::new(),
             events: VecDeque::new(),
             dtls_from: None,
-            answers: Vec::new(),
+            stun: Vec::new(),
         }
     }
 
@@ -99,40 +106,48 @@ impl Peer {
     ///
     /// # Errors
     /// [`Error`]: it was not used. Only a failed handshake ends the connection, and then an event says so.
-    pub fn receive(&mut self, now: Instant, from: SocketAddr, datagram: &[u8]) -> Result<Received, Error> {
+    pub fn receive(&mut self, now: Instant, from: impl Into<Endpoint>, datagram: &[u8]) -> Result<Received, Error> {
         if self.over {
             return Ok(Received::Nothing);
         }
+        let from = from.into();
         match datagram.first() {
             Some(0..=3) => self.receive_stun(now, from, datagram),
             Some(20..=63) if self.ice.knows(from) => self.receive_dtls(now, from, datagram),
             Some(128..=191) if self.ice.knows(from) => {
                 let (_, _, opener) = self.keys.as_mut().ok_or(Error::NoKeys)?;
                 // RFC 5761 §4: RTCP packet types, where an RTP packet has its marker and payload type.
-                if matches!(datagram.get(1), Some(192..=223)) {
-                    Ok(Received::Rtcp(opener.open_rtcp(datagram)?))
+                let received = if matches!(datagram.get(1), Some(192..=223)) {
+                    Received::Rtcp(opener.open_rtcp(datagram)?)
                 } else {
-                    Ok(Received::Rtp(opener.open_rtp(datagram)?))
-                }
+                    Received::Rtp(opener.open_rtp(datagram)?)
+                };
+                self.ice.media(now, from, &mut self.stun);
+                self.send_stun();
+                Ok(received)
             }
             Some(20..=63 | 128..=191) => Err(Error::Unchecked),
             _ => Err(Error::UnknownProtocol),
         }
     }
 
-    fn receive_stun(&mut self, now: Instant, from: SocketAddr, datagram: &[u8]) -> Result<Received, Error> {
-        let checked = self.ice.check(now, from, datagram, &mut self.answers);
-        for answer in self.answers.drain(..) {
-            self.outgoing.push_back((from, BytesMut::from(&answer[..])));
-        }
+    fn receive_stun(&mut self, now: Instant, from: Endpoint, datagram: &[u8]) -> Result<Received, Error> {
+        let checked = self.ice.check(now, from, datagram, &mut self.stun);
+        self.send_stun();
         self.settle();
         match checked {
-            super::ice::Checked::Answered => Ok(Received::Nothing),
-            super::ice::Checked::Ignored => Err(Error::Unauthenticated),
+            Checked::Answered | Checked::Proved => Ok(Received::Nothing),
+            Checked::Replayed => Err(Error::Replayed),
+            Checked::Ignored => Err(Error::Unauthenticated),
         }
     }
 
-    fn receive_dtls(&mut self, now: Instant, from: SocketAddr, datagram: &[u8]) -> Result<Received, Error> {
+    fn send_stun(&mut self) {
+        let messages = self.stun.drain(..).map(|(to, message)| (to, BytesMut::from(&message[..])));
+        self.outgoing.extend(messages);
+    }
+
+    fn receive_dtls(&mut self, now: Instant, from: Endpoint, datagram: &[u8]) -> Result<Received, Error> {
         self.dtls_from = Some(from);
         let outcome = self.dtls.receive(now, datagram);
         self.send_flights();
@@ -164,6 +179,7 @@ impl Peer {
     fn settle(&mut self) {
         if !self.connected && self.keys.is_some() && self.ice.nominated().is_some() {
             self.connected = true;
+            self.ice.guard();
             self.events.push_back(Event::Connected);
         }
     }
@@ -176,7 +192,7 @@ impl Peer {
     }
 
     /// A datagram to send, and where to.
-    pub fn poll_transmit(&mut self) -> Option<(SocketAddr, BytesMut)> {
+    pub fn poll_transmit(&mut self) -> Option<(Endpoint, BytesMut)> {
         self.outgoing.pop_front()
     }
 
@@ -196,7 +212,7 @@ impl Peer {
         } else {
             self.created + CONNECT_TIMEOUT
         };
-        Some(self.dtls.poll_timeout().map_or(expiry, |flight| flight.min(expiry)))
+        [self.dtls.poll_timeout(), self.ice.poll_timeout(), Some(expiry)].into_iter().flatten().min()
     }
 
     /// Sends lost flights again and notices what is over.
@@ -206,6 +222,8 @@ impl Peer {
         }
         self.dtls.handle_timeout(now);
         self.send_flights();
+        self.ice.handle_timeout(now, &mut self.stun);
+        self.send_stun();
         let silent_since = self.ice.last_check().unwrap_or(self.created);
         if self.connected && now >= silent_since + CONSENT_TIMEOUT {
             self.end(Event::Expired);
@@ -214,16 +232,28 @@ impl Peer {
         }
     }
 
-    /// Where media goes: where the peer's latest nomination came from.
+    /// Where media goes: where the peer's latest nomination came from, once it is proven to be there.
     #[must_use]
-    pub const fn remote(&self) -> Option<SocketAddr> {
+    pub const fn remote(&self) -> Option<Endpoint> {
         self.ice.nominated()
     }
 
-    /// Whether the peer has shown itself from this address.
+    /// Whether the peer has shown itself from there.
     #[must_use]
-    pub fn knows(&self, address: SocketAddr) -> bool {
-        self.ice.knows(address)
+    pub fn knows(&self, endpoint: impl Into<Endpoint>) -> bool {
+        self.ice.knows(endpoint.into())
+    }
+
+    /// Whether a move of media waits for its proof, so that time should be looked after closely.
+    #[must_use]
+    pub fn is_moving(&self) -> bool {
+        !self.over && self.ice.poll_timeout().is_some()
+    }
+
+    /// A stream is closed: nothing can be sent there any more.
+    pub fn forget(&mut self, endpoint: Endpoint) {
+        self.ice.forget(endpoint);
+        self.dtls_from.take_if(|from| *from == endpoint);
     }
 
     /// Seals what we send, once connected.
@@ -238,8 +268,8 @@ impl Peer {
     }
 
     /// New ICE credentials on both sides; media goes on meanwhile.
-    pub fn restart_ice(&mut self, local: Credentials, remote_ufrag: String) {
-        self.ice.restart(local, remote_ufrag);
+    pub fn restart_ice(&mut self, local: Credentials, remote: Credentials) {
+        self.ice.restart(local, remote);
     }
 
     /// Whether a check that names this fragment of ours may be answered.

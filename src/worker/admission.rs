@@ -1,12 +1,11 @@
 //! From an offer to a connection: what is asked for, what is agreed, and in which slot or under which source each m-line stands.
 
-use std::net::SocketAddr;
 use std::time::Instant;
 
 use crate::id::{ConnectionId, SourceName};
 use crate::sfu::SubscriberSpec;
 use crate::sfu::input::{SlotCodec, SlotKind, SlotSpec};
-use crate::transport::sdp::{self, Agreed, Local, Media, Offer, OfferedMedia, Role, SendStream};
+use crate::transport::sdp::{self, Agreed, Candidate, Local, Media, Offer, OfferedMedia, Role, SendStream};
 use crate::transport::{Credentials, Identity, Peer};
 
 use super::connection::{Connection, Line, Side};
@@ -30,7 +29,7 @@ impl From<sdp::Error> for Refused {
 pub(super) struct Host {
     pub(super) index: usize,
     pub(super) identity: Identity,
-    pub(super) candidates: Vec<SocketAddr>,
+    pub(super) candidates: Vec<Candidate>,
 }
 
 /// Accepts an offer whole, or says why not.
@@ -63,13 +62,14 @@ pub(super) fn admit(
         end: request.end,
         since: now,
         ufrag: local.ufrag.clone(),
-        remote_ufrag: offer.remote.ufrag.clone(),
+        remote_ufrags: offer.ufrags,
         mids: agreed.media.iter().map(|media| media.mid.clone()).collect(),
+        trickle: offer.trickle,
         reduced_size: agreed.reduced_size,
         transport_cc: agreed.media.iter().find_map(|media| media.extensions.transport_cc),
         transport_sequence: 0,
         feedback_ssrc: rand::random(),
-        addresses: Vec::new(),
+        endpoints: Vec::new(),
         local: None,
         side,
         line: Line::new(now),
@@ -88,6 +88,11 @@ pub(super) fn credentials(worker: usize) -> Credentials {
         random >>= 5;
     }
     Credentials::random(ufrag)
+}
+
+/// The worker that a fragment of ours names.
+pub(super) fn worker_of(ufrag: &str) -> Option<usize> {
+    ufrag.get(..2).and_then(|digits| usize::from_str_radix(digits, 16).ok())
 }
 
 fn publisher(request: &Connect, offer: &Offer, local: &Local<'_>, now: Instant) -> Result<(Agreed, Side), Refused> {
@@ -205,6 +210,7 @@ mod tests {
     fn a_fragment_names_its_worker_and_is_long_enough() {
         let credentials = credentials(5);
         assert!(credentials.ufrag.starts_with("05") && credentials.ufrag.len() == 12);
+        assert_eq!((worker_of(&credentials.ufrag), worker_of("x"), worker_of("yz1")), (Some(5), None, None));
         assert!(credentials.password.len() >= 22);
     }
 }

@@ -1,14 +1,13 @@
 //! One connection: its peer, and which side of the lesson it is on.
 
 use std::net::IpAddr;
-use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use crate::id::{ConnectionId, LessonId, ParticipantId};
 use crate::rtp::rtcp::Reception;
 use crate::sfu::SubscriberSpec;
-use crate::sfu::input::End;
-use crate::transport::Peer;
+use crate::sfu::input::{End, SlotKind};
+use crate::transport::{Endpoint, Peer};
 use crate::units::{Bitrate, NtpTime};
 
 use super::ingress::Ingress;
@@ -49,10 +48,12 @@ pub(super) struct Connection {
     pub(super) peer: Peer,
     /// Our user name fragment; it is the entity tag of the ICE session too.
     pub(super) ufrag: String,
-    /// The peer's.
-    pub(super) remote_ufrag: String,
+    /// Those under which the peer may trickle; another is an ICE restart.
+    pub(super) remote_ufrags: Vec<String>,
     /// The m-lines' identification tags.
     pub(super) mids: Vec<String>,
+    /// Trickling was agreed on; an ICE restart says so again.
+    pub(super) trickle: bool,
     /// Feedback may go alone (RFC 5506).
     pub(super) reduced_size: bool,
     /// Negotiated id of transport-wide sequence numbers towards a subscriber.
@@ -61,8 +62,8 @@ pub(super) struct Connection {
     pub(super) transport_sequence: u16,
     /// Our stream for what is said without media.
     pub(super) feedback_ssrc: u32,
-    /// Addresses under which the demultiplexer knows the peer.
-    pub(super) addresses: Vec<SocketAddr>,
+    /// Where the demultiplexer knows the peer to be.
+    pub(super) endpoints: Vec<Endpoint>,
     /// Our address that the peer last used.
     pub(super) local: Option<IpAddr>,
     /// What it does.
@@ -76,6 +77,17 @@ impl Connection {
     #[must_use]
     pub(super) fn path(&self) -> Option<Path> {
         self.peer.remote().map(|remote| Path { remote, local: self.local })
+    }
+
+    /// The pictures that we send: on a stream that is too slow they are what is dropped.
+    pub(super) fn video_ssrcs(&self) -> Vec<u32> {
+        match &self.side {
+            Side::Publisher(_) => Vec::new(),
+            Side::Subscriber { spec, .. } => {
+                let videos = spec.slots.iter().filter(|slot| slot.kind != SlotKind::Voice);
+                videos.flat_map(|slot| [Some(slot.ssrc), slot.rtx_ssrc]).flatten().collect()
+            }
+        }
     }
 
     /// The receiving side, of a publisher.
@@ -96,18 +108,49 @@ pub(super) struct Line {
     blocks: u32,
     jitter: Duration,
     round_trip: Option<Duration>,
+    packets: u64,
+    asked_again: u32,
+    retransmitted: u32,
+    keyframe_requests: u32,
 }
 
 impl Line {
     /// From `now` on.
     #[must_use]
     pub(super) const fn new(now: Instant) -> Self {
-        Self { since: now, octets: 0, lost: 0, blocks: 0, jitter: Duration::ZERO, round_trip: None }
+        Self {
+            since: now,
+            octets: 0,
+            lost: 0,
+            blocks: 0,
+            jitter: Duration::ZERO,
+            round_trip: None,
+            packets: 0,
+            asked_again: 0,
+            retransmitted: 0,
+            keyframe_requests: 0,
+        }
     }
 
-    /// So many octets went over it.
-    pub(super) const fn carried(&mut self, octets: u64) {
+    /// So many octets went over it, in so many packets.
+    pub(super) const fn carried(&mut self, octets: u64, packets: u64) {
         self.octets += octets;
+        self.packets += packets;
+    }
+
+    /// The receiving end asked for packets again.
+    pub(super) const fn asked_again(&mut self, packets: usize) {
+        self.asked_again = self.asked_again.saturating_add(packets as u32);
+    }
+
+    /// A packet was sent again.
+    pub(super) const fn retransmitted(&mut self, packets: u32) {
+        self.retransmitted = self.retransmitted.saturating_add(packets);
+    }
+
+    /// The receiving end asked for a keyframe.
+    pub(super) const fn keyframe_requested(&mut self) {
+        self.keyframe_requests = self.keyframe_requests.saturating_add(1);
     }
 
     /// A report block was received or made.
@@ -130,6 +173,11 @@ impl Line {
             round_trip: self.round_trip,
             jitter: self.jitter,
             bitrate: Bitrate::of(self.octets, span).bps(),
+            octets: self.octets,
+            packets: self.packets,
+            asked_again: self.asked_again,
+            retransmitted: self.retransmitted,
+            keyframe_requests: self.keyframe_requests,
         };
         *self = Self { round_trip: self.round_trip, ..Self::new(now) };
         Some(report)
@@ -145,12 +193,14 @@ mod tests {
     fn a_line_is_reported_every_two_seconds_and_begins_anew() {
         let start = Instant::now();
         let mut line = Line::new(start);
-        line.carried(250_000);
+        line.carried(250_000, 250);
+        line.asked_again(3);
         let block = Reception { fraction_lost: 64, jitter: 960, ..Reception::default() };
         line.reception(&block, 48_000, NtpTime(0));
         assert_eq!(line.report(false, start + LINE_INTERVAL / 2), None);
         let report = line.report(false, start + LINE_INTERVAL).expect("due");
         assert_eq!((report.loss, report.jitter, report.bitrate), (0.25, Duration::from_millis(20), 1_000_000));
+        assert_eq!((report.packets, report.asked_again), (250, 3));
         let next = line.report(false, start + 2 * LINE_INTERVAL).expect("due");
         assert_eq!((next.loss, next.bitrate), (0.0, 0));
     }

@@ -1,25 +1,25 @@
-//! Which connection a datagram belongs to: by the fragment in a STUN request, else by its source address (RFC 7983, RFC 8445 §12).
+//! Which connection a datagram belongs to: by the fragment in a STUN request, else by where it comes from (RFC 7983, RFC 8445 §12).
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
 
+use crate::transport::Endpoint;
 use crate::transport::ice::local_ufrag;
 
 /// Keys of connections by what tells them apart on one port.
 #[derive(Debug, Default)]
 pub(super) struct Demux {
     by_ufrag: HashMap<String, usize>,
-    by_address: HashMap<SocketAddr, usize>,
+    by_endpoint: HashMap<Endpoint, usize>,
 }
 
 impl Demux {
     /// The connection's key, if the datagram is anybody's.
     #[must_use]
-    pub(super) fn find(&self, from: SocketAddr, datagram: &[u8]) -> Option<usize> {
+    pub(super) fn find(&self, from: Endpoint, datagram: &[u8]) -> Option<usize> {
         match datagram.first() {
             // A client may use an address again for its next connection: what a check names counts.
-            Some(0..=3) => local_ufrag(datagram).and_then(|ufrag| self.by_ufrag.get(ufrag).copied()),
-            _ => self.by_address.get(&from).copied(),
+            Some(0) => local_ufrag(datagram).and_then(|ufrag| self.by_ufrag.get(ufrag).copied()),
+            _ => self.by_endpoint.get(&from).copied(),
         }
     }
 
@@ -28,15 +28,15 @@ impl Demux {
         self.by_ufrag.insert(ufrag, key);
     }
 
-    /// A connection's peer showed itself from this address. Returns whether that is news.
-    pub(super) fn add_address(&mut self, address: SocketAddr, key: usize) -> bool {
-        self.by_address.insert(address, key) != Some(key)
+    /// A connection's peer showed itself from there. Returns whether that is news.
+    pub(super) fn add_endpoint(&mut self, endpoint: Endpoint, key: usize) -> bool {
+        self.by_endpoint.insert(endpoint, key) != Some(key)
     }
 
-    /// The connection's peer isn't at this address any more, unless it is another connection's by now.
-    pub(super) fn remove_address(&mut self, address: SocketAddr, key: usize) {
-        if self.by_address.get(&address) == Some(&key) {
-            self.by_address.remove(&address);
+    /// The connection's peer isn't there any more, unless it is another connection's by now.
+    pub(super) fn remove_endpoint(&mut self, endpoint: Endpoint, key: usize) {
+        if self.by_endpoint.get(&endpoint) == Some(&key) {
+            self.by_endpoint.remove(&endpoint);
         }
     }
 
@@ -46,10 +46,10 @@ impl Demux {
     }
 
     /// Nothing leads to the connection any more.
-    pub(super) fn remove(&mut self, key: usize, addresses: &[SocketAddr]) {
+    pub(super) fn remove(&mut self, key: usize, endpoints: &[Endpoint]) {
         self.retain_ufrags(key, |_| false);
-        for &address in addresses {
-            self.remove_address(address, key);
+        for &endpoint in endpoints {
+            self.remove_endpoint(endpoint, key);
         }
     }
 }
@@ -60,16 +60,16 @@ mod tests {
 
     #[test]
     fn an_address_belongs_to_its_latest_connection() {
-        let address = "192.0.2.1:5".parse().expect("an address");
+        let address = Endpoint::from(([192, 0, 2, 1], 5));
         let mut demux = Demux::default();
         demux.add_ufrag("one".into(), 1);
-        assert!(demux.add_address(address, 1));
-        assert!(!demux.add_address(address, 1));
-        assert!(demux.add_address(address, 2));
+        assert!(demux.add_endpoint(address, 1));
+        assert!(!demux.add_endpoint(address, 1));
+        assert!(demux.add_endpoint(address, 2));
         assert_eq!(demux.find(address, &[22]), Some(2));
         demux.remove(2, &[address]);
         assert_eq!(demux.find(address, &[22]), None);
-        assert!(demux.by_address.is_empty() && demux.by_ufrag.len() == 1);
+        assert!(demux.by_endpoint.is_empty() && demux.by_ufrag.len() == 1);
         demux.remove(1, &[]);
         assert!(demux.by_ufrag.is_empty());
     }

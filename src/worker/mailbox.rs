@@ -3,7 +3,7 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -12,9 +12,11 @@ use crossbeam_channel::{Sender, TrySendError};
 use mio::Waker;
 use tokio::sync::oneshot;
 
+use super::admission::worker_of;
 use crate::id::{ConnectionId, LessonId, ParticipantId, PublicationId, SourceName};
 pub use crate::sfu::input::{End, MediaKind, SlotKind};
 pub use crate::sfu::output::{LayerReport, Paused, PublicationReport, SlotState};
+use crate::transport::ice::local_ufrag;
 
 /// What a new connection is for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -111,8 +113,8 @@ pub enum Refused {
     Stopping,
 }
 
-/// How a connection's line does, from its RTCP.
-#[derive(Debug, Clone, Copy, PartialEq)]
+/// How a connection's line does, from its RTCP; counts are those since the last report.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct LineReport {
     /// Whether the peer publishes (its line's up direction) or receives.
     pub up: bool,
@@ -124,6 +126,16 @@ pub struct LineReport {
     pub jitter: Duration,
     /// Measured over the last report interval, bits per second.
     pub bitrate: u64,
+    /// Octets of media that went over it.
+    pub octets: u64,
+    /// Media packets that went over it.
+    pub packets: u64,
+    /// Packets that the receiving end asked for again.
+    pub asked_again: u32,
+    /// Packets sent again, of those that we send.
+    pub retransmitted: u32,
+    /// Keyframes that the receiving end asked for.
+    pub keyframe_requests: u32,
 }
 
 /// Why a connection ended.
@@ -215,6 +227,7 @@ pub(super) enum Request {
     Connect(Box<Connect>, oneshot::Sender<Result<Connected, Refused>>),
     Patch(LessonId, ConnectionId, Patch, oneshot::Sender<Result<Patched, Refused>>),
     Disconnect(LessonId, Option<ParticipantId>, ConnectionId, oneshot::Sender<Result<(), Refused>>),
+    Adopt(TcpStream, SocketAddr, Vec<u8>),
     EndLesson(LessonId),
     SetStage(LessonId, Vec<ParticipantId>),
     CapLayer { lesson: LessonId, participant: ParticipantId, slot: (SlotKind, u8), cap: Option<u8> },
@@ -320,6 +333,16 @@ impl Workers {
         connection: ConnectionId,
     ) -> Result<(), Refused> {
         self.ask(connection.worker(), |answer| Request::Disconnect(lesson, participant, connection, answer)).await
+    }
+
+    /// Hands over a TCP stream from `remote` whose first datagram is the STUN request `first`; that names the connection,
+    /// and so the worker. A stream that is no connection's is closed.
+    ///
+    /// # Errors
+    /// [`Refused`] when no worker could be told; the stream is closed.
+    pub fn adopt(&self, stream: TcpStream, remote: SocketAddr, first: Vec<u8>) -> Result<(), Refused> {
+        let worker = local_ufrag(&first).and_then(worker_of).ok_or(Refused::NoSuchConnection)?;
+        self.post(worker, Request::Adopt(stream, remote, first))
     }
 
     /// Ends every connection of a lesson.

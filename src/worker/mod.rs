@@ -7,6 +7,7 @@ mod crossing;
 mod demux;
 pub mod egress;
 mod ingress;
+mod links;
 pub mod mailbox;
 mod meters;
 pub mod pool;
@@ -14,5 +15,7 @@ mod publishing;
 mod reporting;
 mod serving;
 pub mod socket;
+mod stream;
+mod streaming;
 #[expect(clippy::module_inception, reason = "the thread is what the module is named for")]
 mod worker;

@@ -8,6 +8,7 @@ use crossbeam_channel::bounded;
 use mio::{Poll, Waker};
 
 use crate::transport::Identity;
+use crate::transport::sdp::Candidate;
 
 use super::admission::Host;
 use super::clock;
@@ -30,6 +31,8 @@ pub struct Settings {
     pub bind: Option<IpAddr>,
     /// Addresses that clients are told.
     pub public_addresses: Vec<IpAddr>,
+    /// Where TCP streams for [`Workers::adopt`] are accepted, as clients are told.
+    pub tcp_candidates: Vec<SocketAddr>,
     /// Connections that one thread takes.
     pub max_connections_per_worker: usize,
 }
@@ -72,7 +75,9 @@ pub fn start(settings: &Settings, reports: &tokio::sync::mpsc::Sender<Report>) -
         mailboxes.push(Mailbox { requests: requests_in, waker: Arc::clone(&waker) });
         ways.push((way, waker));
         let port = socket.local().port();
-        let candidates = settings.public_addresses.iter().map(|&ip| SocketAddr::new(ip, port)).collect();
+        let udp = settings.public_addresses.iter().map(|&ip| Candidate::udp(SocketAddr::new(ip, port)));
+        let tcp = settings.tcp_candidates.iter().copied().map(Candidate::tcp);
+        let candidates = udp.chain(tcp).filter(|candidate| is_acceptable(candidate.address)).collect();
         let host = Host { index, identity: identity.clone(), candidates };
         setups.push((host, socket, poll, requests, crossings));
     }
@@ -89,10 +94,27 @@ pub fn start(settings: &Settings, reports: &tokio::sync::mpsc::Sender<Report>) -
             ways: ways.clone(),
             reports: reports.clone(),
             max_connections: settings.max_connections_per_worker,
-        });
+        })?;
         threads.push(std::thread::Builder::new().name(name).spawn(move || worker.run())?);
     }
     Ok(Workers::new(mailboxes, threads))
+}
+
+/// Browsers refuse an answer as a whole for one candidate with a port below 1024, unless it is 80 or 443 at a public
+/// address (libwebrtc, `VerifyCandidate`).
+#[must_use]
+pub fn is_acceptable(address: SocketAddr) -> bool {
+    let is_private = match address.ip().to_canonical() {
+        IpAddr::V4(ip) => {
+            let shared = ip.octets()[0] == 100 && ip.octets()[1] & 0xc0 == 64;
+            ip.is_private() || ip.is_loopback() || ip.is_link_local() || shared
+        }
+        IpAddr::V6(ip) => ip.is_unique_local() || ip.is_loopback() || ip.is_unicast_link_local(),
+    };
+    match address.port() {
+        80 | 443 => !is_private,
+        port => port >= 1_024,
+    }
 }
 
 fn bind(settings: &Settings, index: usize) -> Result<WorkerSocket, StartError> {
@@ -117,5 +139,21 @@ fn warn_of_small_buffers(socket: &WorkerSocket) {
             "the kernel grants small UDP buffers; set net.core.rmem_max and net.core.wmem_max to 8388608 or more \
              (内核给的 UDP 缓冲区太小)"
         );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_candidate_that_browsers_would_refuse_an_answer_for_is_left_out() {
+        let acceptable = |text: &str| is_acceptable(text.parse().expect("an address"));
+        for text in ["203.0.113.9:443", "[2001:db8::1]:80", "10.1.2.3:8443", "127.0.0.1:20000", "[fd00::1]:8443"] {
+            assert!(acceptable(text), "{text}");
+        }
+        for text in ["10.1.2.3:443", "192.168.1.1:80", "100.64.1.1:443", "[fd00::1]:443", "203.0.113.9:444"] {
+            assert!(!acceptable(text), "{text}");
+        }
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use crate::id::{ConnectionId, LessonId, ParticipantId};
+use crate::transport::Credentials;
 use crate::transport::sdp::{self, Local};
 
 use super::admission::{admit, credentials};
@@ -24,6 +25,7 @@ impl Worker {
             Request::Disconnect(lesson, participant, connection, answer) => {
                 let _ = answer.send(self.disconnect(lesson, participant, connection));
             }
+            Request::Adopt(stream, remote, first) => self.adopt(stream, remote, &first),
             Request::EndLesson(lesson) => {
                 let of_lesson = self.connections.iter().filter(|(_, connection)| connection.lesson == lesson);
                 for key in of_lesson.map(|(key, _)| key).collect::<Vec<_>>() {
@@ -62,19 +64,16 @@ impl Worker {
         let connection = self.connections.get_mut(key).filter(|connection| connection.lesson == lesson);
         let connection = connection.ok_or(Refused::NoSuchConnection)?;
         let fragment = sdp::parse_fragment(&patch.fragment).map_err(|error| Refused::BadFragment(error.to_string()))?;
-        let tag = patch.if_match.as_deref().ok_or(Refused::MissingEtag)?.trim();
-        if tag != "*" {
-            // We are ICE-lite: the peer's candidates are nothing to us, its checks tell where it is.
-            return if tag.trim_matches('"') == connection.ufrag {
-                Ok(Patched::Trickled)
-            } else {
-                Err(Refused::StaleEtag)
-            };
+        let tags = patch.if_match.as_deref().ok_or(Refused::MissingEtag)?;
+        if !matches_etag(tags, &connection.ufrag) {
+            return Err(Refused::StaleEtag);
         }
-        let (remote_ufrag, _) = fragment
-            .credentials
-            .filter(|(ufrag, _)| *ufrag != connection.remote_ufrag)
-            .ok_or_else(|| Refused::BadFragment("an ICE restart brings a new ice-ufrag and ice-pwd".into()))?;
+        // New credentials are a restart whatever the tag says (RFC 9725 §4.3.3). We are ICE-lite: the peer's candidates
+        // are nothing to us, its checks tell where it is.
+        let fresh = fragment.credentials.filter(|(ufrag, _)| !connection.remote_ufrags.contains(ufrag));
+        let Some((remote_ufrag, remote_password)) = fresh else {
+            return Ok(Patched::Trickled);
+        };
         let local = credentials(self.host.index);
         let cname = id.to_string();
         let description = Local {
@@ -84,12 +83,13 @@ impl Worker {
             cname: &cname,
             candidates: &self.host.candidates,
         };
-        let fragment = sdp::write_fragment(&description, &connection.mids);
+        let fragment = sdp::write_fragment(&description, &connection.mids, connection.trickle);
         connection.ufrag.clone_from(&local.ufrag);
-        connection.remote_ufrag.clone_from(&remote_ufrag);
+        connection.remote_ufrags = vec![remote_ufrag.clone()];
         self.demux.add_ufrag(local.ufrag.clone(), key);
         let etag = local.ufrag.clone();
-        connection.peer.restart_ice(local, remote_ufrag);
+        let remote = Credentials { ufrag: remote_ufrag, password: remote_password };
+        connection.peer.restart_ice(local, remote);
         self.demux.retain_ufrags(key, |ufrag| connection.peer.answers_to(ufrag));
         Ok(Patched::Restarted { fragment, etag })
     }
@@ -143,7 +143,10 @@ impl Worker {
         let connection = self.connections.remove(key);
         self.by_id.remove(&connection.id);
         self.busy.remove(&key);
-        self.demux.remove(key, &connection.addresses);
+        self.demux.remove(key, &connection.endpoints);
+        for stream in connection.endpoints.iter().filter_map(|endpoint| endpoint.stream) {
+            self.links.tcp.close(stream);
+        }
         match connection.side {
             Side::Publisher(ingress) => {
                 let publications: Vec<usize> =
@@ -172,5 +175,27 @@ impl Worker {
             self.router.remove_publication(publication);
         }
         self.tell_all(&Crossing::Interest { lesson, worker: self.host.index, wanted: false });
+    }
+}
+
+/// Whether `If-Match` names the ICE session `etag`: it or any, compared strongly (RFC 9110 §13.1.1).
+fn matches_etag(if_match: &str, etag: &str) -> bool {
+    let quoted = |tag: &str| tag.strip_prefix('"').and_then(|tag| tag.strip_suffix('"')) == Some(etag);
+    // The examples of RFC 9725 write the star in quotes.
+    if_match.split(',').map(str::trim).any(|tag| matches!(tag, "*" | "\"*\"") || quoted(tag) || tag == etag)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::matches_etag;
+
+    #[test]
+    fn an_entity_tag_is_matched_alone_in_a_list_and_by_a_star() {
+        for yes in ["\"00ab\"", "00ab", " \"00ab\" ", "\"old\", \"00ab\"", "*", "\"*\""] {
+            assert!(matches_etag(yes, "00ab"), "{yes}");
+        }
+        for no in ["\"00ac\"", "W/\"00ab\"", "", "\"\"", "\"00ab", "**"] {
+            assert!(!matches_etag(no, "00ab"), "{no}");
+        }
     }
 }

@@ -6,6 +6,8 @@ use std::net::{IpAddr, SocketAddr, UdpSocket as StdSocket};
 use quinn_udp::{BATCH_SIZE, RecvMeta, Transmit, UdpSockRef, UdpSocketState};
 use socket2::{Domain, Protocol, Socket, Type};
 
+use crate::transport::Endpoint;
+
 /// Wanted of the kernel for either direction: a keyframe to a thousand classrooms at once is tens of megabytes.
 const BUFFER: usize = 8 << 20;
 /// One receive buffer: what the kernel may coalesce.
@@ -23,9 +25,9 @@ pub struct WorkerSocket {
 /// Where a datagram came from and which of our addresses it came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Path {
-    /// The peer's address; an IPv4 one is never in its mapped form.
-    pub remote: SocketAddr,
-    /// Our address, from which answers must go.
+    /// The peer's end.
+    pub remote: Endpoint,
+    /// Our address, from which answers must go. Only UDP needs it.
     pub local: Option<IpAddr>,
 }
 
@@ -79,7 +81,7 @@ impl WorkerSocket {
     /// # Errors
     /// What the system says; `WouldBlock` when the kernel's buffer is full.
     pub fn send(&self, to: &Path, contents: &[u8], segment: usize) -> io::Result<()> {
-        let destination = match (self.local, to.remote) {
+        let destination = match (self.local, to.remote.address) {
             (SocketAddr::V6(_), SocketAddr::V4(v4)) => SocketAddr::new(v4.ip().to_ipv6_mapped().into(), v4.port()),
             (_, other) => other,
         };
@@ -135,7 +137,7 @@ impl Inbox {
     /// The datagrams of the last batch.
     pub fn datagrams(&self) -> impl Iterator<Item = (Path, &[u8])> {
         self.meta.iter().zip(&self.buffers).take(self.received).flat_map(|(meta, buffer)| {
-            let remote = SocketAddr::new(meta.addr.ip().to_canonical(), meta.addr.port());
+            let remote = SocketAddr::new(meta.addr.ip().to_canonical(), meta.addr.port()).into();
             let path = Path { remote, local: meta.dst_ip };
             buffer[..meta.len].chunks(meta.stride.max(1)).map(move |datagram| (path, datagram))
         })

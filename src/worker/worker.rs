@@ -21,14 +21,17 @@ use super::clock;
 use super::connection::{Connection, Side};
 use super::crossing::{Batch, Crossing, Way};
 use super::demux::Demux;
-use super::egress::{Egress, Receiver, over};
+use super::egress::{Egress, Receiver};
+use super::links::Links;
 use super::mailbox::{Closed, Report, Request};
 use super::meters::Meters;
 use super::reporting::Reporter;
 use super::socket::{Inbox, Path, WorkerSocket};
+use super::stream::Streams;
 
 const SOCKET: Token = Token(0);
 const WAKER: Token = Token(1);
+const FIRST_STREAM: usize = 2;
 /// Feedback, replays and lost flights are looked after this often.
 const TICK: Duration = Duration::from_millis(10);
 /// Every connection is looked after once in so many ticks, in turn.
@@ -59,7 +62,7 @@ pub(super) struct Worker {
     pub(super) host: Host,
     pub(super) clock: ServerClock,
     pub(super) now: Instant,
-    socket: WorkerSocket,
+    pub(super) links: Links,
     poll: Poll,
     requests: Channel<Request>,
     crossings: Channel<Crossing>,
@@ -88,15 +91,18 @@ pub(super) struct Worker {
 }
 
 impl Worker {
-    pub(super) fn new(setup: Setup) -> Self {
+    /// # Errors
+    /// What the system says of the poll.
+    pub(super) fn new(setup: Setup) -> io::Result<Self> {
         let now = clock::now();
         let egress = Egress::new(setup.socket.max_segments());
-        Self {
-            meters: Meters::new(setup.host.index),
+        let tcp = Streams::new(setup.poll.registry().try_clone()?, FIRST_STREAM);
+        Ok(Self {
+            meters: Meters::new(setup.host.index, now),
             host: setup.host,
             clock: setup.clock,
             now,
-            socket: setup.socket,
+            links: Links { udp: setup.socket, tcp },
             poll: setup.poll,
             requests: setup.requests,
             crossings: setup.crossings,
@@ -117,7 +123,7 @@ impl Worker {
             stopping: false,
             feedback: Vec::new(),
             compound: Vec::new(),
-        }
+        })
     }
 
     /// The token with which the thread's waker is registered.
@@ -128,8 +134,8 @@ impl Worker {
     /// # Errors
     /// What the system says when polling fails for good.
     pub(super) fn run(mut self) -> io::Result<()> {
-        self.poll.registry().register(self.socket.source(), SOCKET, Interest::READABLE)?;
-        let mut events = Events::with_capacity(16);
+        self.poll.registry().register(self.links.udp.source(), SOCKET, Interest::READABLE)?;
+        let mut events = Events::with_capacity(256);
         let mut inbox = Inbox::default();
         let mut more = false;
         while !self.stopping {
@@ -139,9 +145,13 @@ impl Worker {
                 _ => {}
             }
             self.now = clock::now();
+            for event in events.iter() {
+                self.links.tcp.happened(event);
+            }
             self.serve_requests();
             self.serve_crossings();
             more = self.receive(&mut inbox);
+            more |= self.receive_from_streams();
             if self.now >= self.next_tick {
                 self.next_tick = self.now + TICK;
                 self.tick();
@@ -149,6 +159,8 @@ impl Worker {
             self.forward();
             self.drain_outputs();
             self.send_crossings();
+            self.look_after_streams();
+            self.meters.busy += clock::now().saturating_duration_since(self.now);
         }
         Ok(())
     }
@@ -169,7 +181,7 @@ impl Worker {
     /// Takes what the socket has. Returns whether there may be more.
     fn receive(&mut self, inbox: &mut Inbox) -> bool {
         for _ in 0..RECEIVE_ROUNDS {
-            match inbox.receive(&self.socket) {
+            match inbox.receive(&self.links.udp) {
                 Ok(true) => {}
                 Ok(false) => return false,
                 Err(_) => {
@@ -186,7 +198,7 @@ impl Worker {
     }
 
     /// One datagram to whom it belongs.
-    fn datagram(&mut self, path: Path, datagram: &[u8]) {
+    pub(super) fn datagram(&mut self, path: Path, datagram: &[u8]) {
         let Some(key) = self.demux.find(path.remote, datagram) else {
             self.meters.drop("unknown_peer", 1);
             return;
@@ -194,17 +206,21 @@ impl Worker {
         let now = self.now;
         let Some(connection) = self.connections.get_mut(key) else { return };
         let received = connection.peer.receive(now, path.remote, datagram);
-        if connection.peer.knows(path.remote) && self.demux.add_address(path.remote, key) {
-            let Connection { addresses, peer, .. } = connection;
-            for forgotten in addresses.extract_if(.., |address| !peer.knows(*address) || *address == path.remote) {
+        if connection.peer.knows(path.remote) && self.demux.add_endpoint(path.remote, key) {
+            let Connection { endpoints, peer, .. } = connection;
+            for forgotten in endpoints.extract_if(.., |endpoint| !peer.knows(*endpoint) || *endpoint == path.remote) {
                 if forgotten != path.remote {
-                    self.demux.remove_address(forgotten, key);
+                    self.demux.remove_endpoint(forgotten, key);
+                    forgotten.stream.and_then(|stream| self.links.tcp.close(stream));
                 }
             }
-            addresses.push(path.remote);
+            endpoints.push(path.remote);
         }
         if connection.peer.remote() == Some(path.remote) {
             connection.local = path.local;
+        }
+        if connection.peer.is_moving() {
+            self.busy.insert(key);
         }
         self.send_from_peer(key, path.local);
         match received {
@@ -221,7 +237,7 @@ impl Worker {
         let Some(connection) = self.connections.get_mut(key) else { return };
         while let Some((remote, message)) = connection.peer.poll_transmit() {
             // A lost answer or flight is asked for again.
-            let _ = self.socket.send(&Path { remote, local }, &message, message.len());
+            let _ = self.links.send(self.now, &Path { remote, local }, &message, message.len());
         }
     }
 
@@ -240,7 +256,9 @@ impl Worker {
             self.router.measure(self.now);
         }
         if turn == 0 {
-            self.meters.publish(self.connections.len(), self.egress.counts());
+            self.meters.waiting = [self.requests.len(), self.crossings.len()];
+            self.meters.publish_streams(self.links.tcp.len(), self.links.tcp.dropped());
+            self.meters.publish(self.connections.len(), self.egress.counts(), self.now);
         }
     }
 
@@ -263,7 +281,13 @@ impl Worker {
                 for block in ingress.feedback(now, &mut feedback).into_iter().flatten() {
                     connection.line.reception(&block, 90_000, clock.ntp(now));
                 }
-                connection.line.carried(ingress.take_octets());
+                let (octets, packets) = ingress.take_carried();
+                connection.line.carried(octets, packets);
+                for message in &feedback {
+                    if let Sent::Nack { sequence_numbers, .. } = message {
+                        connection.line.asked_again(sequence_numbers.len());
+                    }
+                }
             }
             Side::Subscriber { key: Some(subscriber), .. } => {
                 for report in self.router.reports(*subscriber) {
@@ -279,6 +303,9 @@ impl Worker {
             Side::Subscriber { key: None, .. } => {}
         }
         let up = matches!(connection.side, Side::Publisher(_));
+        if matches!(connection.side, Side::Subscriber { key: Some(_), .. }) && !connection.peer.is_moving() {
+            self.busy.remove(&key);
+        }
         if let Some(line) = connection.line.report(up, now) {
             let (lesson, participant, connection) = (connection.lesson, connection.participant, connection.id);
             self.report(Report::Line { lesson, participant, connection, line });
@@ -295,14 +322,15 @@ impl Worker {
         let cname = connection.id.to_string();
         rtcp::write(messages, connection.feedback_ssrc, &cname, connection.reduced_size, &mut self.compound);
         let sealed = connection.peer.sealer().and_then(|sealer| sealer.seal_rtcp(&mut self.compound));
-        if sealed.is_some() && self.socket.send(&path, &self.compound, self.compound.len()).is_err() {
+        if sealed.is_some() && self.links.send(self.now, &path, &self.compound, self.compound.len()).is_err() {
             self.meters.drop("kernel_full", 1);
         }
     }
 
     /// Decides where pending packets go and sends them.
     pub(super) fn forward(&mut self) {
-        let Self { router, connections, egress, socket, meters, .. } = self;
+        let Self { router, connections, egress, links, meters, now, .. } = self;
+        let mut send = |path: &Path, contents: &[u8], segment: usize| links.send(*now, path, contents, segment);
         while router.flush() {
             for run in router.forwards().chunk_by(|one, next| one.connection == next.connection) {
                 let Some(connection) = run.first().and_then(|first| connections.get_mut(first.connection)) else {
@@ -316,15 +344,17 @@ impl Worker {
                         meters.drop("gone_from_cache", 1);
                         continue;
                     };
-                    meters.retransmitted += u64::from(forward.original.is_some());
+                    let again = forward.original.is_some();
+                    meters.retransmitted += u64::from(again);
+                    line.retransmitted(u32::from(again));
                     let mut receiver = Receiver { sealer, path, transport_cc: *transport_cc, transport_sequence };
-                    let written = egress.write(forward, cache, entry, &mut receiver, over(socket));
-                    line.carried(written.unwrap_or(0) as u64);
+                    let written = egress.write(forward, cache, entry, &mut receiver, &mut send);
+                    line.carried(written.unwrap_or(0) as u64, 1);
                 }
             }
             router.sent();
         }
-        egress.flush(over(socket));
+        egress.flush(&mut send);
     }
 
     /// Tells the rest of the server, as soon as it listens.

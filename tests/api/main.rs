@@ -5,4 +5,6 @@ mod events;
 mod lessons;
 mod media;
 mod operation;
+mod streams;
 mod support;
+mod telemetry;

@@ -76,8 +76,13 @@ async fn offers_of_the_wrong_kind_are_refused_before_anyone_reads_them() {
     let patch = site.ask(Method::PATCH, &location, &studio).header("content-type", "application/sdp").body(OFFER);
     let wrong = site.send(patch).await.problem(415, "wrong_content_type");
     assert_eq!(wrong.header("accept-patch"), "application/trickle-ice-sdpfrag");
-    site.get(&location, &studio).await.problem(405, "method_not_allowed");
-    site.get(&to, &studio).await.problem(405, "method_not_allowed");
+    let there = site.get(&location, &studio).await;
+    assert_eq!((there.status.as_u16(), there.text.as_str()), (204, ""));
+    site.get(&location, "").await.problem(401, "token_missing");
+    let head = site.send(site.ask(Method::HEAD, &to, "")).await;
+    assert_eq!((head.status.as_u16(), head.header("content-type")), (200, "application/sdp"));
+    site.send(site.ask(Method::PUT, &to, &studio)).await.problem(405, "method_not_allowed");
+    site.send(site.ask(Method::PUT, &location, &studio)).await.problem(405, "method_not_allowed");
 }
 
 #[tokio::test]
@@ -116,7 +121,8 @@ async fn before_the_bell_only_the_studio_may_rehearse_and_after_it_nobody_comes(
     let classroom = site.token(&operator, &lesson, "classroom").await;
     assert_eq!(site.offer(&endpoint("whip", &lesson, ""), &studio).await.status, 201);
     site.offer(&endpoint("whip", &lesson, "/camera"), &classroom).await.problem(409, "lesson_not_live");
-    site.offer(&endpoint("whep", &lesson, ""), &classroom).await.problem(409, "lesson_not_live");
+    let early = site.offer(&endpoint("whep", &lesson, ""), &classroom).await.problem(409, "lesson_not_live");
+    assert_eq!(early.header("retry-after"), "5");
 
     site.post(&path(&lesson, "/start"), &studio, json!({})).await.expect(200);
     assert_eq!(site.offer(&endpoint("whep", &lesson, ""), &classroom).await.status, 201);
@@ -161,12 +167,12 @@ async fn pages_of_other_origins_may_publish_and_play() {
         site.send(request.header("access-control-request-method", "POST"))
     };
     let answer = preflight(&endpoint("whip", &lesson, "/camera")).await;
-    assert_eq!((answer.status.as_u16(), answer.text.as_str()), (204, ""));
+    assert_eq!((answer.status.as_u16(), answer.text.as_str()), (200, ""));
     assert_eq!(answer.header("accept-post"), "application/sdp");
-    assert_eq!(answer.header("access-control-allow-methods"), "OPTIONS, POST");
+    assert_eq!(answer.header("access-control-allow-methods"), "GET, HEAD, OPTIONS, POST");
     assert!(answer.header("access-control-allow-headers").contains("Authorization"));
     let answer = preflight(&endpoint("whep", &lesson, "/c/0000000000000")).await;
-    assert_eq!(answer.header("access-control-allow-methods"), "DELETE, OPTIONS, PATCH");
+    assert_eq!(answer.header("access-control-allow-methods"), "DELETE, GET, HEAD, OPTIONS, PATCH");
     let answer = preflight("/api/v1/join").await;
     assert_eq!((answer.status.as_u16(), answer.header("access-control-allow-methods")), (204, "POST"));
 

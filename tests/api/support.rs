@@ -1,6 +1,6 @@
 //! A server on free ports of this machine's loopback, its media side faked and its time of day movable.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -25,6 +25,7 @@ pub(crate) enum Asked {
     Connect { purpose: String, participant: ParticipantId, school: Option<String>, address: String },
     Patch { if_match: Option<String>, fragment: String },
     Disconnect { participant: Option<ParticipantId>, connection: ConnectionId },
+    Adopt(SocketAddr, Vec<u8>),
     EndLesson(LessonId),
     Stage(Vec<ParticipantId>),
     Cap { slot: SlotKind, index: u8, cap: Option<u8> },
@@ -90,6 +91,10 @@ impl Media for FakeMedia {
         connection: ConnectionId,
     ) -> BoxFuture<'_, Result<(), Refused>> {
         std::future::ready(self.note(Asked::Disconnect { participant, connection })).boxed()
+    }
+
+    fn adopt(&self, _: TcpStream, remote: SocketAddr, first: Vec<u8>) -> Result<(), Refused> {
+        self.note(Asked::Adopt(remote, first))
     }
 
     fn end_lesson(&self, lesson: LessonId) -> BoxFuture<'_, ()> {

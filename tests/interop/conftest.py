@@ -9,6 +9,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import aioice.ice
@@ -40,7 +41,13 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
     """A running server: its address, and an operator's token."""
-    folder = tmp_path_factory.mktemp("mingshi")
+    with serving(tmp_path_factory.mktemp("mingshi")) as running:
+        yield running
+
+
+@contextmanager
+def serving(folder: Path, more: dict[str, str] | None = None) -> Iterator[tuple[str, str]]:
+    """A server with its data in `folder`, by default as all scenarios share it, with `more` settings."""
     address, log = f"127.0.0.1:{free_tcp_port()}", folder / "server.log"
     settings = {
         "MINGSHI_SERVER_HTTP": address,
@@ -49,7 +56,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]
         "MINGSHI_MEDIA_UDP_PORT": str(free_udp_ports()),
         "MINGSHI_MEDIA_WORKERS": str(WORKERS),
         "MINGSHI_MEDIA_BIND_ADDRESS": "127.0.0.1",
-    }
+    } | (more or {})
     with log.open("wb") as output:
         environment = os.environ | settings
         process = subprocess.Popen([BINARY, "serve"], env=environment, stdout=output, stderr=subprocess.STDOUT)

@@ -194,7 +194,7 @@ impl Lesson {
     fn forward(&mut self) {
         let mut datagrams = Vec::new();
         let mut send = |path: &Path, contents: &[u8], segment: usize| {
-            let room = usize::from(path.remote.port());
+            let room = usize::from(path.remote.address.port());
             datagrams.extend(contents.chunks(segment).map(|datagram| (room, datagram.to_vec())));
             Ok(())
         };

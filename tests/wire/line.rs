@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 use mingshi::transport::peer::Error;
-use mingshi::transport::sdp::{Agreed, Local, Offer, Role, SendStream, negotiate};
-use mingshi::transport::{Credentials, Event, Identity, Peer, Received};
+use mingshi::transport::sdp::{Agreed, Candidate, Local, Offer, Role, SendStream, negotiate};
+use mingshi::transport::{Credentials, Endpoint, Event, Identity, Peer, Received};
 use mingshi::worker::clock;
 
 use super::client::{Client, Kind, Offered, Way};
@@ -165,7 +165,7 @@ fn answer(
         password: &local.password,
         fingerprint: identity.fingerprint(),
         cname: "server",
-        candidates: &[server],
+        candidates: &[Candidate::udp(server)],
     };
     let role = match way {
         Way::Publish => Role::Publisher,
@@ -204,8 +204,8 @@ impl Line {
             self.carry(Direction::ToServer, self.public, to, bytes.to_vec());
         }
         while let Some((to, bytes)) = self.peer.poll_transmit() {
-            self.destinations.insert(to);
-            self.carry(Direction::ToClient, self.server, to, bytes.to_vec());
+            self.destinations.insert(to.address);
+            self.carry(Direction::ToClient, self.server, to.address, bytes.to_vec());
         }
         while let Some(event) = self.peer.poll_event() {
             self.events.push((self.now, event));
@@ -242,6 +242,11 @@ impl Line {
         }
     }
 
+    /// Whether media goes to this address.
+    pub(crate) fn is_at(&self, address: SocketAddr) -> bool {
+        self.peer.remote() == Some(Endpoint::from(address))
+    }
+
     /// A datagram reaches the server from `from`, whoever made it.
     pub(crate) fn inject(&mut self, from: SocketAddr, bytes: &[u8]) {
         match self.peer.receive(self.now, from, bytes) {
@@ -269,8 +274,8 @@ impl Line {
         let sealer = self.peer.sealer().expect("it is connected");
         let sealed = sealer.seal_rtp(&mut packet, 12, length, u64::from(index)).expect("has room");
         packet.truncate(sealed);
-        self.destinations.insert(to);
-        self.carry(Direction::ToClient, self.server, to, packet);
+        self.destinations.insert(to.address);
+        self.carry(Direction::ToClient, self.server, to.address, packet);
         plain
     }
 
@@ -279,7 +284,7 @@ impl Line {
         let offer = self.client.offer(self.now, true);
         let local = Credentials::random("00again".into());
         let (agreed, remote) = answer(&offer, way, &local, &self.identity, self.server);
-        self.peer.restart_ice(local, remote.ufrag);
+        self.peer.restart_ice(local, Credentials { ufrag: remote.ufrag, password: remote.password });
         self.agreed = agreed;
     }
 }

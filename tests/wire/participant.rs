@@ -10,10 +10,10 @@ use mingshi::worker::clock;
 use mingshi::worker::mailbox::{Connect, Connected, Refused};
 use rtc::rtcp::payload_feedbacks::picture_loss_indication::PictureLossIndication;
 use rtc::rtp::Packet as Rtp;
-use tokio::net::UdpSocket;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
+use super::carrier::Carrier;
 use super::client::{CHROMIUM, Client, Kind, VP8, Way};
 use super::server::{Server, until};
 
@@ -28,6 +28,7 @@ pub(crate) struct Participant {
     client: Arc<Mutex<Client>>,
     wake: Arc<Notify>,
     life: JoinHandle<()>,
+    moves: tokio::sync::mpsc::Sender<Carrier>,
     work: Option<JoinHandle<()>>,
     tag: u8,
 }
@@ -36,20 +37,32 @@ impl Participant {
     /// Offers, is answered, and goes on by itself from here. `tag` is the last octet of everything that it sends.
     pub(crate) async fn join(
         server: &Server,
-        mut request: Connect,
+        request: Connect,
         (way, tracks): (Way, &[Kind]),
         tag: u8,
     ) -> Result<Self, Refused> {
-        let socket = UdpSocket::bind("127.0.0.1:0").await.expect("a free port");
-        let local = socket.local_addr().expect("it is bound");
+        let carrier = Carrier::udp(request.address).await;
+        Self::join_over(server, request, (way, tracks), tag, carrier).await
+    }
+
+    /// As [`join`](Self::join), with something else than a socket of its own to carry its datagrams.
+    pub(crate) async fn join_over(
+        server: &Server,
+        mut request: Connect,
+        (way, tracks): (Way, &[Kind]),
+        tag: u8,
+        carrier: Carrier,
+    ) -> Result<Self, Refused> {
+        let local = carrier.local();
         let mut client = Client::new(clock::now(), local, way, tracks, &CHROMIUM);
         request.offer = client.offer(clock::now(), false);
         let id = request.participant;
         let connected = server.workers.connect(request).await?;
         client.answered(clock::now(), connected.answer.clone());
         let (client, wake) = (Arc::new(Mutex::new(client)), Arc::new(Notify::new()));
-        let life = tokio::spawn(live(socket, Arc::clone(&client), Arc::clone(&wake)));
-        Ok(Self { id, connected, client, wake, life, work: None, tag })
+        let (moves, moved) = tokio::sync::mpsc::channel(1);
+        let life = tokio::spawn(live(carrier, moved, Arc::clone(&client), Arc::clone(&wake)));
+        Ok(Self { id, connected, client, wake, life, moves, work: None, tag })
     }
 
     /// As [`join`](Self::join), and the connection is up.
@@ -57,6 +70,11 @@ impl Participant {
         let participant = Self::join(server, request, media, tag).await.expect("it is welcome");
         until("the client is connected", || participant.ask(|client, _| client.is_connected())).await;
         participant
+    }
+
+    /// From now on its datagrams travel another way; the client doesn't notice.
+    pub(crate) async fn travel_by(&self, carrier: Carrier) {
+        self.moves.send(carrier).await.expect("it lives");
     }
 
     /// Has the client do something.
@@ -129,8 +147,14 @@ impl Drop for Participant {
     }
 }
 
-async fn live(socket: UdpSocket, client: Arc<Mutex<Client>>, wake: Arc<Notify>) {
-    let mut buffer = vec![0; 65_536];
+async fn live(
+    mut carrier: Carrier,
+    mut moves: tokio::sync::mpsc::Receiver<Carrier>,
+    client: Arc<Mutex<Client>>,
+    wake: Arc<Notify>,
+) {
+    // The address of the server that the client knows, whatever carries its datagrams there.
+    let mut known = None;
     loop {
         let (outgoing, wait) = {
             let mut client = client.lock().unwrap_or_else(PoisonError::into_inner);
@@ -143,13 +167,15 @@ async fn live(socket: UdpSocket, client: Arc<Mutex<Client>>, wake: Arc<Notify>) 
             (outgoing, wait.max(Duration::from_millis(1)))
         };
         for (to, datagram) in outgoing {
-            // A datagram that can't be sent is a lost one, as on any line.
-            let _ = socket.send_to(&datagram, to).await;
+            known = Some(to);
+            carrier.send(&datagram, to).await;
         }
         tokio::select! {
-            received = socket.recv_from(&mut buffer) => if let Ok((length, from)) = received {
-                client.lock().unwrap_or_else(PoisonError::into_inner).receive(clock::now(), from, &buffer[..length]);
+            received = carrier.receive() => if let Some(from) = known {
+                let mut client = client.lock().unwrap_or_else(PoisonError::into_inner);
+                received.iter().for_each(|datagram| client.receive(clock::now(), from, datagram));
             },
+            Some(other) = moves.recv() => carrier = other,
             () = wake.notified() => {}
             () = tokio::time::sleep(wait) => {}
         }

@@ -9,7 +9,7 @@ use mingshi::id::{ConnectionId, LessonId, ParticipantId, PublicationId, SourceNa
 use mingshi::worker::mailbox::{Closed, Connect, End, Purpose, Report, Workers};
 use mingshi::worker::{clock, pool};
 
-const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+pub(crate) const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 /// What should be so within moments may take as long as this on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(8);
 pub(crate) const WORKERS: usize = 2;
@@ -31,12 +31,18 @@ impl Server {
 
     /// The rest of the server takes only so many reports at a time, and one in each `pace`.
     pub(crate) fn with(connections: usize, waiting: usize, pace: Duration) -> Self {
+        Self::at(LOOPBACK, connections, waiting, pace)
+    }
+
+    /// As [`with`](Self::with), at this address.
+    pub(crate) fn at(address: IpAddr, connections: usize, waiting: usize, pace: Duration) -> Self {
         let (sender, mut receiver) = tokio::sync::mpsc::channel(waiting);
         let settings = pool::Settings {
             workers: WORKERS,
             udp_port: 0,
-            bind: Some(LOOPBACK),
-            public_addresses: vec![LOOPBACK],
+            bind: Some(address),
+            public_addresses: vec![address],
+            tcp_candidates: Vec::new(),
             max_connections_per_worker: connections,
         };
         let workers = pool::start(&settings, &sender).expect("loopback has free ports");

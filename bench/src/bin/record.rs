@@ -13,7 +13,7 @@ use anyhow::{Context, bail};
 use mingshi::rtp::packet::Packet;
 use mingshi::rtp::rtcp::Sent;
 use mingshi::rtp::twcc::Arrivals;
-use mingshi::transport::sdp::{self, Local, Media, Offer, Role};
+use mingshi::transport::sdp::{self, Candidate, Local, Media, Offer, Role};
 use mingshi::transport::{Credentials, Identity, Peer, Received, rtcp};
 use mingshi::worker::clock;
 use mingshi::worker::socket::{Inbox, Path, WorkerSocket};
@@ -112,7 +112,7 @@ fn record(mut page: TcpStream, offer: &str) -> anyhow::Result<Vec<Arrival>> {
         password: &credentials.password,
         fingerprint: identity.fingerprint(),
         cname: "recorder",
-        candidates: &[socket.local()],
+        candidates: &[Candidate::udp(socket.local())],
     };
     let agreed = sdp::negotiate(&offer, Role::Publisher, &local, |_, _| None)?;
     let media = agreed.media.into_iter().next().context("an offer without media")?;

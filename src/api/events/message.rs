@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 use crate::api::lessons::{LessonChanged, LessonView};
 use crate::api::problem::Document;
 use crate::id::ParticipantId;
-use crate::lesson::{Message, Participant, Publication, Slot, SlotName};
+use crate::lesson::{Message, Participant, Publication, Slot, SlotName, Stats};
 
 /// What a page is told first: all there is.
 #[derive(Debug, Serialize, ToSchema)]
@@ -88,6 +88,11 @@ pub(crate) enum ClientMessage {
     Hand {
         /// Whether it is up.
         raised: bool,
+    },
+    /// What the page measured since it last told; at most once in three seconds.
+    Stats {
+        /// The measurement.
+        stats: Stats,
     },
 }
 

@@ -6,7 +6,7 @@ use axum::extract::ws::{CloseFrame, Message as Frame, Utf8Bytes, WebSocket};
 use futures_util::{SinkExt, StreamExt};
 use serde::Serialize;
 use time::OffsetDateTime;
-use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 
 use super::close;
 use super::message::{ClientMessage, Reply, Welcome};
@@ -16,7 +16,7 @@ use crate::api::problem::{Kind, Problem};
 use crate::api::state::ApiState;
 use crate::auth::{Claims, Issued};
 use crate::id::LessonId;
-use crate::lesson::{Role, State};
+use crate::lesson::{Role, State, Stats};
 
 /// How long one message may take to leave; a page that takes longer is cut off and comes back.
 const SEND_TIMEOUT: Duration = Duration::from_secs(10);
@@ -26,6 +26,9 @@ const PING_INTERVAL: Duration = Duration::from_secs(15);
 const UNANSWERED: u32 = 3;
 /// How long the other side gets to answer a close.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Measurements that come sooner after each other are let go. Pages tell every five seconds.
+const STATS_INTERVAL: Duration = Duration::from_secs(3);
 
 /// Why a websocket is done.
 enum Done {
@@ -38,11 +41,12 @@ enum Done {
 /// A websocket.
 pub(super) struct Socket {
     websocket: WebSocket,
+    measured_at: Option<Instant>,
 }
 
 impl Socket {
     pub(super) fn new(websocket: WebSocket) -> Self {
-        Self { websocket }
+        Self { websocket, measured_at: None }
     }
 
     /// Close a websocket that was not let in.
@@ -167,9 +171,36 @@ impl Socket {
                 Ok(())
             }
             ClientMessage::Hand { .. } => self.no_sense("only classrooms raise hands").await,
+            ClientMessage::Stats { stats } => self.measured(state, lesson, claims, stats).await,
             ClientMessage::LayerCap { slot, index, max_spatial } => {
                 state.media.cap_layer(lesson, claims.sub, slot.into(), index, max_spatial).await;
                 Ok(())
+            }
+        }
+    }
+
+    async fn measured(
+        &mut self,
+        state: &ApiState,
+        lesson: LessonId,
+        claims: &Claims,
+        stats: Stats,
+    ) -> Result<(), Done> {
+        let now = Instant::now();
+        let refused = |reason| metrics::counter!("mingshi_page_stats_refused_total", "reason" => reason).increment(1);
+        if self.measured_at.is_some_and(|at| now.duration_since(at) < STATS_INTERVAL) {
+            refused("too_often");
+            return Ok(());
+        }
+        self.measured_at = Some(now);
+        match stats.checked() {
+            Ok(stats) => {
+                state.directory.measured(lesson, claims.sub, stats);
+                Ok(())
+            }
+            Err(error) => {
+                refused("too_large");
+                self.no_sense(&error.to_string()).await
             }
         }
     }

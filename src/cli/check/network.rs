@@ -6,11 +6,15 @@ use time::{Duration, OffsetDateTime};
 
 use super::Finding;
 use crate::config::Config;
-use crate::server::certificate_files;
+use crate::server::{certificate_files, tcp_candidates, udp_candidates};
 
 /// Whether every port that the server will listen on can be had.
 pub(super) fn ports(config: &Config) -> Vec<Finding> {
-    let tcp = [("server.http", config.server.http), ("server.https", config.server.https)];
+    let tcp = [
+        ("server.http", config.server.http),
+        ("server.https", config.server.https),
+        ("media.tcp_port", config.media.tcp_listening()),
+    ];
     let mut findings: Vec<Finding> = tcp
         .into_iter()
         .filter_map(|(option, address)| refused(option, address?, |address| TcpListener::bind(address).map(drop)))
@@ -28,6 +32,35 @@ pub(super) fn ports(config: &Config) -> Vec<Finding> {
         findings.push(Finding::ok("ports", said, format!("均可用；防火墙须放行 UDP {first}–{last}")));
     }
     findings
+}
+
+/// Whether browsers would use what they are told of UDP and of TCP.
+pub(super) fn media(config: &Config) -> Vec<Finding> {
+    const SUBJECT: &str = "media";
+    let (udp, tcp) = (udp_candidates(&config.media), tcp_candidates(config));
+    let listed = |candidates: &[SocketAddr]| candidates.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    let udp = match udp.as_slice() {
+        [] => Finding::warning(
+            SUBJECT,
+            "browsers refuse UDP ports below 1024, but for 443 and 80 at a public address: set media.udp_port to 20000",
+            "浏览器不接受 1024 以下的 UDP 端口（公网地址的 443、80 除外）：把 media.udp_port 设为 20000",
+        ),
+        some => Finding::ok(SUBJECT, format!("UDP at {}", listed(some)), format!("UDP：{}", listed(some))),
+    };
+    let tcp = match tcp.as_slice() {
+        [] => Finding::warning(
+            SUBJECT,
+            "none over TCP, for schools where UDP is blocked: no port for pages is open to others, or it is 443 at a \
+             private address, which browsers refuse for media: set media.tcp_port to 20000",
+            "没有 TCP 通道，封锁 UDP 的学校无法听课：页面端口不对外，或是内网地址的 443（浏览器不用它传媒体）：把 media.tcp_port 设为 20000",
+        ),
+        some => Finding::ok(
+            SUBJECT,
+            format!("TCP at {}, for where UDP is blocked", listed(some)),
+            format!("TCP（UDP 被封时）：{}", listed(some)),
+        ),
+    };
+    vec![udp, tcp]
 }
 
 fn cores() -> usize {
@@ -86,6 +119,21 @@ pub(super) fn certificate(config: &Config, now: OffsetDateTime) -> Finding {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn ports_that_browsers_refuse_for_media_are_told() {
+        let marks = |text: &str| {
+            let config = Config::parse(text, []).expect("a configuration");
+            media(&config).iter().map(|finding| finding.detail.clone()).collect::<Vec<_>>()
+        };
+        let at = |address: &str| format!("[media]\npublic_addresses = [\"{address}\"]\n");
+        assert_eq!(marks(&at("10.0.0.5")), ["UDP at 10.0.0.5:20000", "TCP at 10.0.0.5:8443, for where UDP is blocked"]);
+        let low = format!("{}udp_port = 443\nworkers = 1\n[server]\nhttps = \"0.0.0.0:443\"\n", at("10.0.0.5"));
+        let said = marks(&low);
+        assert!(said[0].contains("media.udp_port") && said[1].contains("media.tcp_port"), "{said:?}");
+        let public = low.replace("10.0.0.5", "203.0.113.9");
+        assert_eq!(marks(&public), ["UDP at 203.0.113.9:443", "TCP at 203.0.113.9:443, for where UDP is blocked"]);
+    }
 
     #[test]
     fn a_port_in_use_is_named_with_its_option() {

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use super::codecs::{self, AgreedFormat};
 use super::extensions;
 use super::offer::{Direction, Line, UnusedLine};
-use super::{Agreed, Error, Local, Media, Offer, OfferedMedia, Role, SendStream};
+use super::{Agreed, Candidate, Error, Local, Media, Offer, OfferedMedia, Role, SendStream, Transport};
 
 /// Accepts the offer whole or says why not. `streams(n, media)` names our stream of the n-th accepted m-line
 /// towards a [`Role::Subscriber`]; it isn't asked for a [`Role::Publisher`].
@@ -136,6 +136,8 @@ impl Writer<'_> {
             self.line(format_args!("a=msid:{} {}", send.stream, send.track));
         }
         self.line(format_args!("a=rtcp-mux"));
+        // RFC 9725 §4.4.1 wants it in answers too; RFC 8858 §3, which it cites, doesn't, and who knows only that one skips it.
+        self.line(format_args!("a=rtcp-mux-only"));
         if offered.reduced_size {
             self.line(format_args!("a=rtcp-rsize"));
         }
@@ -144,16 +146,16 @@ impl Writer<'_> {
         }
         self.encodings(offered, &agreed.media);
         self.send_stream(&agreed.media);
-        for (index, address) in self.local.candidates.iter().enumerate() {
-            self.line(format_args!("a={}", candidate(index, address)));
+        for candidate in candidates(self.local.candidates) {
+            self.line(format_args!("a={candidate}"));
         }
         self.line(format_args!("a=end-of-candidates"));
     }
 
     fn media_name(&mut self, offered: &OfferedMedia, media: &Media) {
         let kind = if offered.voice { "audio" } else { "video" };
-        let default = self.local.candidates.first();
-        let mut line = format!("m={kind} {} {}", default.map_or(9, SocketAddr::port), offered.protocol);
+        let default = self.local.candidates.first().map(|candidate| candidate.address);
+        let mut line = format!("m={kind} {} {}", default.map_or(9, |address| address.port()), offered.protocol);
         for payload_type in &media.codecs {
             line.push_str(&format!(" {}", payload_type.number));
             if let Some(rtx) = payload_type.rtx {
@@ -216,14 +218,27 @@ impl Writer<'_> {
     }
 }
 
-/// The `index`-th address as a candidate attribute (RFC 8839 §5.1), its priority after RFC 8445 §5.1.2.1 falling with the
-/// index.
-pub(super) fn candidate(index: usize, address: &SocketAddr) -> String {
-    const HOST: u32 = 126;
-    let preference = u32::from(u16::MAX) - index.min(usize::from(u16::MAX)) as u32;
-    let priority = HOST << 24 | preference << 8 | 255;
-    format!("candidate:{} 1 udp {priority} {} {} typ host", index + 1, address.ip(), address.port())
+/// The candidates as attributes (RFC 8839 §5.1, RFC 6544 §4.5). Their priorities (RFC 8445 §5.1.2.1) fall in the order
+/// given; those of TCP are below all of UDP, since a loss holds up everything behind it there.
+pub(super) fn candidates(candidates: &[Candidate]) -> impl Iterator<Item = String> + '_ {
+    candidates.iter().enumerate().map(|(index, Candidate { transport, address })| {
+        let (ip, port) = (address.ip(), address.port());
+        let lower = index.min(usize::from(MAX_INDEX)) as u32;
+        let (kind, protocol, preference, tcp_type) = match transport {
+            Transport::Udp => (HOST, "udp", u32::from(u16::MAX) - lower, ""),
+            Transport::Tcp => (HOST_TCP, "tcp", (PASSIVE << 13) + u32::from(MAX_INDEX) - lower, " tcptype passive"),
+        };
+        let priority = kind << 24 | preference << 8 | 255;
+        format!("candidate:{} 1 {protocol} {priority} {ip} {port} typ host{tcp_type}", index + 1)
+    })
 }
+
+/// Type preferences of host candidates: RFC 8445 §5.1.2.2, and RFC 6544 §4.2, which leaves TCP's to us below UDP's.
+const HOST: u32 = 126;
+const HOST_TCP: u32 = 90;
+/// The direction preference of a passive host candidate (RFC 6544 §4.2), which leaves 13 bits for the rest.
+const PASSIVE: u32 = 4;
+const MAX_INDEX: u16 = (1 << 13) - 1;
 
 /// A session id that a restart of ICE changes, as the rest of the description does (FNV-1a of the ufrag, 63 bits).
 fn session_id(ufrag: &str) -> u64 {

@@ -1,6 +1,6 @@
 //! Trickled candidates and ICE restarts: SDP fragments (RFC 8840 §9, RFC 9725 §4.3).
 
-use super::answer::candidate;
+use super::answer::candidates;
 use super::{Error, Local, check_credentials, check_text};
 
 /// What a client sent after its offer.
@@ -49,22 +49,23 @@ pub fn parse_fragment(text: &str) -> Result<Fragment, Error> {
     Ok(Fragment { credentials, candidates })
 }
 
-/// Writes our new credentials and all candidates, in the section of the first of the bundled `mids`.
+/// Writes our new credentials and all candidates, in the section of the first of the bundled `mids`, with the ICE
+/// options of the answer (RFC 9725 §4.3.3).
 #[must_use]
-pub fn write_fragment(local: &Local<'_>, mids: &[String]) -> String {
+pub fn write_fragment(local: &Local<'_>, mids: &[String], trickle: bool) -> String {
     let mut lines = vec!["a=ice-lite".to_owned()];
-    if !mids.is_empty() {
-        lines.push(format!("a=group:BUNDLE {}", mids.join(" ")));
+    if trickle {
+        lines.push("a=ice-options:trickle".to_owned());
     }
-    lines.push(format!("a=ice-ufrag:{}", local.ufrag));
-    lines.push(format!("a=ice-pwd:{}", local.password));
     if let Some(first) = mids.first() {
+        lines.push(format!("a=group:BUNDLE {}", mids.join(" ")));
         // A pseudo m-line: only its identification says anything (RFC 8840 §9.2).
         lines.push("m=audio 9 UDP/TLS/RTP/SAVPF 0".to_owned());
         lines.push(format!("a=mid:{first}"));
     }
-    lines
-        .extend(local.candidates.iter().enumerate().map(|(index, address)| format!("a={}", candidate(index, address))));
+    lines.push(format!("a=ice-ufrag:{}", local.ufrag));
+    lines.push(format!("a=ice-pwd:{}", local.password));
+    lines.extend(candidates(local.candidates).map(|candidate| format!("a={candidate}")));
     lines.push("a=end-of-candidates".to_owned());
     lines.join("\r\n") + "\r\n"
 }

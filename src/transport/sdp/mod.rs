@@ -138,8 +138,40 @@ pub struct Local<'a> {
     pub fingerprint: &'a str,
     /// The CNAME of our streams (RFC 3550 §6.5.1).
     pub cname: &'a str,
-    /// Where we can be reached, the best first.
-    pub candidates: &'a [SocketAddr],
+    /// Where we can be reached, of each transport the best first.
+    pub candidates: &'a [Candidate],
+}
+
+/// An address of ours (RFC 8839 §5.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Candidate {
+    /// Over what.
+    pub transport: Transport,
+    /// Address and port.
+    pub address: SocketAddr,
+}
+
+/// What carries the datagrams.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Transport {
+    /// UDP.
+    Udp,
+    /// TCP, on which we wait for the client to connect (RFC 6544 §4.5).
+    Tcp,
+}
+
+impl Candidate {
+    /// Over UDP.
+    #[must_use]
+    pub const fn udp(address: SocketAddr) -> Self {
+        Self { transport: Transport::Udp, address }
+    }
+
+    /// Over TCP.
+    #[must_use]
+    pub const fn tcp(address: SocketAddr) -> Self {
+        Self { transport: Transport::Tcp, address }
+    }
 }
 
 /// An answer, and what it says to us.

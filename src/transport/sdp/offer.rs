@@ -23,6 +23,8 @@ const MAX_FINGERPRINTS: usize = 8;
 pub struct Offer {
     /// Its end of the transport.
     pub remote: Remote,
+    /// The user name fragment of every m-line: outside of the bundle's first each may have its own, and trickle with it.
+    pub ufrags: Vec<String>,
     /// The sound and video m-lines that want an answer, in order.
     pub media: Vec<OfferedMedia>,
     /// Every m-line, in order.
@@ -32,7 +34,7 @@ pub struct Offer {
     /// Whether one- and two-byte header extensions may be mixed, said for the whole session.
     pub(super) mixed_extensions: bool,
     /// Whether the client trickles its candidates.
-    pub(super) trickle: bool,
+    pub trickle: bool,
 }
 
 /// An m-line's part in the answer.
@@ -99,6 +101,7 @@ impl Offer {
         let tagged = tagged(&description, &bundle, &media)?;
         Ok(Self {
             remote: read_remote(tagged, session)?,
+            ufrags: read_ufrags(&description),
             media,
             lines,
             bundle,
@@ -115,6 +118,12 @@ fn offers_trickle(description: &SessionDescription) -> bool {
         .chain([description.attributes.as_slice()])
         .flat_map(|attributes| values(attributes, "ice-options"))
         .any(|options| options.split([' ', ',']).any(|option| option == "trickle"))
+}
+
+fn read_ufrags(description: &SessionDescription) -> Vec<String> {
+    let lines = description.media_descriptions.iter().map(|line| line.attributes.as_slice());
+    let all = lines.chain([description.attributes.as_slice()]).filter_map(|all| values(all, "ice-ufrag").next());
+    all.map(str::to_owned).collect()
 }
 
 /// An attribute's value, empty for a flag.

@@ -36,8 +36,17 @@ const SMALL: &str = "v=0\r\no=- 1 1 IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\na=group:BU
     m=audio 9 UDP/TLS/RTP/SAVPF 111\r\na=mid:v\r\na=rtcp-mux\r\na=sendonly\r\na=rtpmap:111 opus/48000/2\r\n\
     m=video 9 UDP/TLS/RTP/SAVPF 96\r\na=mid:c\r\na=rtcp-mux\r\na=sendonly\r\na=rtpmap:96 VP8/90000\r\n";
 
+fn candidates() -> [Candidate; 3] {
+    let address = |text: &str| text.parse().expect("an address");
+    [
+        Candidate::udp(address("192.0.2.1:9000")),
+        Candidate::udp(address("[2001:db8::1]:9000")),
+        Candidate::tcp(address("192.0.2.1:443")),
+    ]
+}
+
 fn answered(text: &str, role: Role) -> Result<Agreed, Error> {
-    let candidates = ["192.0.2.1:9000", "[2001:db8::1]:9000"].map(|text| text.parse().expect("an address"));
+    let candidates = candidates();
     let local = Local {
         ufrag: "w0abcdef",
         password: "0123456789abcdefghijklmn",
@@ -95,7 +104,11 @@ fn check_line(offered: &MediaDescription, line: &MediaDescription, role: Role, m
     assert_eq!(offered.has_attribute("rtcp-rsize"), line.has_attribute("rtcp-rsize"));
     assert_eq!(
         values(line, "candidate"),
-        ["1 1 udp 2130706431 192.0.2.1 9000 typ host", "2 1 udp 2130706175 2001:db8::1 9000 typ host"]
+        [
+            "1 1 udp 2130706431 192.0.2.1 9000 typ host",
+            "2 1 udp 2130706175 2001:db8::1 9000 typ host",
+            "3 1 tcp 1520434687 192.0.2.1 443 typ host tcptype passive",
+        ]
     );
     assert!(line.has_attribute(if role == Role::Publisher { "recvonly" } else { "sendonly" }));
     // What is answered was offered, payload types in the same order.
@@ -462,7 +475,7 @@ fn fragments_are_read_and_written() {
     {
         assert!(matches!(parse_fragment(bad), Err(Error::Malformed(_))), "{bad}");
     }
-    let candidates = ["192.0.2.1:9000".parse().expect("an address")];
+    let candidates = candidates();
     let local = Local {
         ufrag: "abcd",
         password: "0123456789abcdefghijklmn",
@@ -470,10 +483,12 @@ fn fragments_are_read_and_written() {
         cname: "",
         candidates: &candidates,
     };
-    let written = write_fragment(&local, &["0".into(), "1".into()]);
+    let written = write_fragment(&local, &["0".into(), "1".into()], true);
     let credentials = Some(("abcd".to_owned(), "0123456789abcdefghijklmn".to_owned()));
-    assert_eq!(parse_fragment(&written), Ok(Fragment { credentials, candidates: 1 }));
+    assert_eq!(parse_fragment(&written), Ok(Fragment { credentials, candidates: 3 }));
     assert!(written.contains("a=group:BUNDLE 0 1\r\n") && written.contains("a=mid:0\r\n"));
+    assert!(written.contains("a=ice-options:trickle\r\n"));
+    assert!(!write_fragment(&local, &[], false).contains("ice-options"));
 }
 
 /// One change to the lines of an offer.

@@ -24,7 +24,7 @@ const SHOWN = {
 };
 
 /** The modules that run in pages, as one script that puts `window.probe` there before the page's own scripts run. */
-function probeScript() {
+export function probeScript() {
   const modules = ['time-code.mjs', 'tone.mjs', 'probe.mjs'].map((name) => readFileSync(new URL(name, import.meta.url), 'utf8'));
   const code = modules.join('\n').replace(/^import .*$/gm, '').replace(/^export /gm, '');
   return `(() => { ${code}
@@ -32,7 +32,7 @@ function probeScript() {
   })();`;
 }
 
-function executable() {
+export function executable() {
   if (process.env.CHROMIUM) return process.env.CHROMIUM;
   for (const name of NAMES) {
     try {
@@ -44,11 +44,11 @@ function executable() {
   throw new Error(`none of ${NAMES.join(', ')} is installed; name a Chromium in CHROMIUM`);
 }
 
-/** A browser. `touchFirst` leaves the rule on that sound needs a touch. */
-export function launch({ touchFirst = false, flags = [] } = {}) {
+/** A browser; `touchFirst` leaves the rule on that sound needs a touch, `program` is what is run for it. */
+export function launch({ touchFirst = false, flags = [], program = executable() } = {}) {
   const autoplay = touchFirst ? 'document-user-activation-required' : 'no-user-gesture-required';
   return chromium.launch({
-    executablePath: executable(),
+    executablePath: program,
     ignoreDefaultArgs: ['--mute-audio'],
     args: [...FLAGS, `--autoplay-policy=${autoplay}`, ...flags],
   });

@@ -63,7 +63,7 @@ export const en: Messages = {
     connecting: { title: 'Connecting…', hint: 'This usually takes a second or two' },
     stuck: {
       title: 'Sound and pictures don’t get through',
-      hint: 'The lesson was found, but its media is blocked. The school’s firewall may not let UDP pass; please ask its administrator. This page keeps trying.',
+      hint: 'The lesson was found, but its media is blocked. The school’s firewall may not let it pass; please ask its administrator. This page keeps trying.',
     },
     waiting: { title: 'Waiting for the lesson', hint: 'It starts by itself; nothing to do' },
     live: { title: 'Live', hint: '' },
@@ -207,6 +207,7 @@ export const en: Messages = {
     no_classrooms: 'No classroom has come in yet',
     no_classrooms_hint: 'Tell the classrooms the code {code}',
     no_media: 'connecting',
+    line: { good: 'good', weak: 'weak', bad: 'broken' },
     self: 'My camera',
     my_slides: 'My slides',
     refused: {

@@ -61,7 +61,7 @@ export const zh = {
     connecting: { title: '正在连接课堂…', hint: '通常只要一两秒' },
     stuck: {
       title: '连不上声音和画面',
-      hint: '课堂已经找到，但声音和画面过不来。学校的防火墙可能挡住了 UDP，请联系网络管理员放行。页面会一直自动重试。',
+      hint: '课堂已经找到，但声音和画面过不来。学校的防火墙可能把它们挡住了，请联系网络管理员放行。页面会一直自动重试。',
     },
     waiting: { title: '等待上课', hint: '老师还没有开始，开课后会自动播放，不用操作' },
     live: { title: '直播中', hint: '' },
@@ -205,6 +205,7 @@ export const zh = {
     no_classrooms: '还没有教室进来',
     no_classrooms_hint: '把号码 {code} 告诉各教室',
     no_media: '正在连接',
+    line: { good: '良好', weak: '较弱', bad: '中断' },
     self: '我的画面',
     my_slides: '我的课件',
     refused: {

@@ -346,7 +346,7 @@ describe('a hand', () => {
     const room = live();
     expect(room.send({ type: 'hand', raised: true })).toEqual([{ type: 'send', message: { type: 'hand', raised: true } }]);
     expect(room.logic.handRaised).toBe(true);
-    const me = { id: 'me', role: 'classroom', name: null, school: null, connected: true, publishing: [], hand_raised: false, on_stage: false, joined_at: '' } as const;
+    const me = { id: 'me', role: 'classroom', name: null, school: null, connected: true, publishing: [], hand_raised: false, on_stage: false, line: null, joined_at: '' } as const;
     room.send({ type: 'message', message: { type: 'participant', participant: { ...me, publishing: [] } } });
     expect(room.logic.handRaised).toBe(false);
   });

@@ -14,7 +14,7 @@ export type Obstacle =
   | 'no_webrtc';
 
 export type Status =
-  /** `stuck`: the lesson answers, but no media gets through, as behind a firewall without UDP. */
+  /** `stuck`: the lesson answers, but no media gets through, as behind a firewall that lets the page through and no media. */
   | { kind: 'connecting'; stuck: boolean }
   | { kind: 'waiting' }
   | { kind: 'live' }

@@ -19,6 +19,15 @@ export function barsOf(sample: LineSample): Bars {
   return STEPS.find((step) => sample.loss <= step.loss && roundTrip <= step.roundTripMs)?.bars ?? 1;
 }
 
+/** How a line is, in a word. */
+export type LineWord = 'good' | 'weak' | 'bad';
+
+/** The word of a line: what the classroom's page measured says more than the loss that the server sees. */
+export function wordOf(measured: LineWord | null, bars: Bars): LineWord | null {
+  if (measured !== null || bars === 0) return measured;
+  return bars >= 3 ? 'good' : bars === 2 ? 'weak' : 'bad';
+}
+
 /** Better news is believed after this long, so that the bars don't dance. */
 const BETTER_AFTER_MS = 4000;
 

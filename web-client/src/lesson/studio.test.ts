@@ -27,6 +27,7 @@ function person(id: string, fields: Partial<Participant>): Participant {
     publishing: [],
     hand_raised: false,
     on_stage: false,
+    line: null,
     joined_at: '',
     ...fields,
   };

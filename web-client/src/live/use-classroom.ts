@@ -7,6 +7,8 @@ import { expose } from './hooks';
 import { SocketPlace } from './socket-place';
 
 const SAMPLE_EVERY_MS = 250;
+/** How often the server is told what was measured. */
+const MEASURE_EVERY_MS = 5000;
 
 /** Runs a classroom: gives the lesson logic its events and does what it asks for. */
 export function useClassroom(code: string | null, urlToken: string | null) {
@@ -103,6 +105,15 @@ export function useClassroom(code: string | null, urlToken: string | null) {
     if (running.length === 0) send({ type: 'tick' });
   }
 
+  /** Of several connections, the one whose voice is heard counts. */
+  async function measure(): Promise<void> {
+    const key = logic.voiceKey(clock()) ?? [...receivers.value.keys()].pop();
+    const receiver = key === undefined ? undefined : receivers.value.get(key);
+    const stats = await receiver?.measure(clock()).catch(() => null);
+    if (stats && !stopped) socket.send({ type: 'stats', stats });
+  }
+
+  const measurer = window.setInterval(() => void measure(), MEASURE_EVERY_MS);
   const sampler = window.setInterval(() => void sample(), SAMPLE_EVERY_MS);
   const online = (): void => send({ type: 'online' });
   const leave = (): void => {
@@ -115,6 +126,7 @@ export function useClassroom(code: string | null, urlToken: string | null) {
     stopped = true;
     clearTimeout(timer);
     clearInterval(sampler);
+    clearInterval(measurer);
     window.removeEventListener('online', online);
     window.removeEventListener('pagehide', leave);
     socket.close();
