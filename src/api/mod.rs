@@ -40,7 +40,7 @@ use utoipa_axum::routes;
 
 pub use clock::Clock;
 pub use directory::{Closing, Directory, Outgoing, Seat};
-pub use events::PROTOCOL;
+pub use events::{ClientMessage, PROTOCOL};
 pub use join::operator_claims;
 pub use lessons::LessonView;
 pub use media::Media;

@@ -74,7 +74,7 @@ pub(crate) enum ServerMessage {
 /// Everything a page sends.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
-pub(crate) enum ClientMessage {
+pub enum ClientMessage {
     /// Are you there?
     Ping,
     /// Let no higher layer than this flow in a slot.
