@@ -69,6 +69,7 @@ async function broken(t, how, seconds, { breaks, heals }) {
   }
   const noted = await moments(page, began);
   const claimed = claimedLive(noted);
+  if (process.env.DUMP) (await import('node:fs')).writeFileSync(process.env.DUMP, JSON.stringify({ noted, began, whole }));
   const words = said(noted);
   row(t, {
     fault: `classroom's line ${how} for ${seconds} s`,
