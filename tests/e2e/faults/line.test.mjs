@@ -11,6 +11,7 @@ import { Server } from '../support/server.mjs';
 
 const { network: school, why } = network('class');
 const options = { skip: why };
+const LONG = process.env.FAULTS === 'all';
 
 let server, browser, page;
 before(async () => {
@@ -69,7 +70,6 @@ async function broken(t, how, seconds, { breaks, heals }) {
   }
   const noted = await moments(page, began);
   const claimed = claimedLive(noted);
-  if (process.env.DUMP) (await import('node:fs')).writeFileSync(process.env.DUMP, JSON.stringify({ noted, began, whole }));
   const words = said(noted);
   row(t, {
     fault: `classroom's line ${how} for ${seconds} s`,
@@ -82,7 +82,6 @@ async function broken(t, how, seconds, { breaks, heals }) {
   assert.equal(await page.getByTestId('hand').getAttribute('aria-pressed'), 'true');
   assert.ok(claimed < 2500, `the page said that it is live ${claimed} ms into the silence`);
   if (seconds >= 5) assert.ok(words.some((sentence) => /已断开，正在重连（第 … 秒）/.test(sentence)), words.join(' / '));
-  return { voice, pictures };
 }
 
 const silent = { breaks: () => school.cut(), heals: () => school.mend() };
@@ -90,5 +89,5 @@ const pulled = { breaks: () => school.unplug(), heals: () => school.plug() };
 
 test('1 s', options, (t) => broken(t, 'is cut', 1, silent));
 test('5 s', options, (t) => broken(t, 'is cut', 5, silent));
-test('30 s', options, (t) => broken(t, 'is cut', 30, silent));
+test('30 s', { skip: why || (!LONG && 'too long for every change: scripts/faults.sh runs it') }, (t) => broken(t, 'is cut', 30, silent));
 test('the cable is pulled for 5 s', options, (t) => broken(t, 'is pulled out', 5, pulled));

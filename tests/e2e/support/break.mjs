@@ -1,5 +1,4 @@
 // What a page went through while something was broken: what it said, what it heard and what it saw, moment by moment.
-import { frames } from './pages.mjs';
 import { until } from './figures.mjs';
 
 /** Voice that was really received, in samples of 48 kHz, that counts as hearing again: a tenth of a second. */
@@ -61,14 +60,15 @@ export async function longestSilence(page, since) {
   return longest;
 }
 
-/** The longest time in ms for which the page said that it is live while nothing was heard. */
+const LIVE = '直播中';
+
+/** The longest time in ms for which the page went on saying nothing but that it is live while nothing was heard. */
 export function claimedLive(noted) {
-  let [longest, heard, silentFrom, claimedTo] = [0, null, null, null];
-  for (const { at, state, heard: now } of noted) {
-    if (heard !== null && now > heard) silentFrom = null;
-    else silentFrom ??= at;
-    claimedTo = state === 'live' || state === 'weak' ? at : null;
-    if (silentFrom !== null && claimedTo !== null) longest = Math.max(longest, claimedTo - silentFrom);
+  let [longest, heard, since] = [0, null, null];
+  for (const { at, words, heard: now } of noted) {
+    if (words !== LIVE || (heard !== null && now > heard)) since = null;
+    else since ??= at;
+    if (since !== null) longest = Math.max(longest, at - since);
     heard = now;
   }
   return longest;
@@ -79,6 +79,3 @@ export function said(noted) {
   const sentences = noted.map(({ words }) => words.replace(/\d+/g, '…'));
   return sentences.filter((words, i) => words !== sentences[i - 1]);
 }
-
-/** Pictures that were on screen since then. */
-export const framesSince = async (page, name, since) => (await frames(page, name)).filter(({ at }) => at >= since);

@@ -51,8 +51,8 @@ export class Server {
   }
 
   /** `mingshi serve`, ready. */
-  static serve() {
-    return Server.#make(['serve']);
+  static serve(environment) {
+    return Server.#make(['serve'], environment);
   }
 
   /** `mingshi demo`, its lesson on air; `server.demo` holds the addresses it printed. */
