@@ -53,6 +53,7 @@ pub(super) async fn join(
     headers: HeaderMap,
     Json(join): Json<Join>,
 ) -> Result<axum::Json<Joined>, Problem> {
+    state.count(client.address, None)?;
     state.guess(client.address)?;
     let code: JoinCode = join.code.parse().map_err(|_| Problem::plain(Kind::BadCode))?;
     let name = shown("name", join.name)?;
@@ -105,6 +106,7 @@ pub(super) async fn operator(
     client: Client,
     Json(Key { key }): Json<Key>,
 ) -> Result<axum::Json<OperatorToken>, Problem> {
+    state.count(client.address, None)?;
     state.guess(client.address)?;
     let invalid = || Problem::plain(Kind::KeyInvalid);
     let key: OperatorKey = key.parse().map_err(|_| invalid())?;

@@ -1,7 +1,7 @@
 //! What every request handler is given.
 
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use time::OffsetDateTime;
 
@@ -10,7 +10,7 @@ use super::directory::Directory;
 use super::media::Media;
 use super::problem::{Kind, Problem};
 use crate::auth::{Claims, Limited, Network, RateLimit, Tokens};
-use crate::id::LessonId;
+use crate::id::{LessonId, ParticipantId, client_network};
 use crate::lesson::{Lesson, Role, State};
 use crate::store::Store;
 
@@ -30,6 +30,10 @@ pub struct Parts {
     pub trusted_proxies: Vec<Network>,
     /// How often one address may guess a join code or operator key in a minute.
     pub join_attempts_per_minute: u32,
+    /// How often one address may ask for tokens, connections and websockets in a minute.
+    pub requests_per_address: u32,
+    /// How often one participant may.
+    pub requests_per_participant: u32,
     /// How the site is reached from outside, without a slash at the end; `None` = as the request came.
     pub public_url: Option<String>,
     /// Writes the metrics down, where they are collected.
@@ -54,7 +58,15 @@ pub struct ApiState(Arc<Inner>);
 struct Inner {
     parts: Parts,
     // Held for a few hash map operations, never across an await.
-    guesses: Mutex<RateLimit>,
+    limits: Mutex<Limits>,
+}
+
+/// Who guessed and asked how often.
+#[derive(Debug)]
+struct Limits {
+    guesses: RateLimit<IpAddr>,
+    addresses: RateLimit<IpAddr>,
+    participants: RateLimit<ParticipantId>,
 }
 
 /// How a request came in; put into its extensions by whoever accepted the connection.
@@ -70,8 +82,12 @@ impl ApiState {
     /// The state made of these parts.
     #[must_use]
     pub fn new(parts: Parts) -> Self {
-        let guesses = Mutex::new(RateLimit::per_minute(parts.join_attempts_per_minute));
-        Self(Arc::new(Inner { parts, guesses }))
+        let limits = Mutex::new(Limits {
+            guesses: RateLimit::per_minute(parts.join_attempts_per_minute),
+            addresses: RateLimit::per_minute(parts.requests_per_address),
+            participants: RateLimit::per_minute(parts.requests_per_participant),
+        });
+        Self(Arc::new(Inner { parts, limits }))
     }
 
     /// The lesson, or the problem that there is none.
@@ -107,7 +123,7 @@ impl ApiState {
     /// [`Limited`] when it has none left.
     pub fn guess(&self, address: IpAddr) -> Result<(), Limited> {
         let now = self.clock.instant();
-        let outcome = self.0.guesses.lock().unwrap_or_else(PoisonError::into_inner).take(address, now);
+        let outcome = self.limits().guesses.take(client_network(address), now);
         if outcome.is_err() {
             metrics::counter!("mingshi_guesses_limited_total").increment(1);
         }
@@ -116,7 +132,47 @@ impl ApiState {
 
     /// Give a try back that was no guess.
     pub fn guessed_right(&self, address: IpAddr) {
-        self.0.guesses.lock().unwrap_or_else(PoisonError::into_inner).give_back(address);
+        self.limits().guesses.give_back(client_network(address));
+    }
+
+    /// Counts a request that makes something: a token, a connection, a websocket. Of `claims` the participant is limited
+    /// by itself, so that one of a school's classrooms can't use up what the others behind the same address need;
+    /// operators hand out many tokens at a time and are limited by address only.
+    ///
+    /// # Errors
+    /// [`Kind::TooManyRequests`], with when the next one is welcome.
+    pub(super) fn count(&self, address: IpAddr, claims: Option<&Claims>) -> Result<(), Problem> {
+        let now = self.clock.instant();
+        let mut limits = self.limits();
+        let participant = claims.filter(|claims| claims.role != Role::Operator).map(|claims| claims.sub);
+        let by_participant = participant.map_or(Ok(()), |participant| limits.participants.take(participant, now));
+        let outcome = by_participant
+            .map_err(|limited| ("participant", limited))
+            .and_then(|()| limits.addresses.take(client_network(address), now).map_err(|limited| ("address", limited)));
+        outcome.map_err(|(by, limited)| {
+            metrics::counter!("mingshi_requests_limited_total", "by" => by).increment(1);
+            Problem::too_many_requests(limited)
+        })
+    }
+
+    /// Forgets whom nothing is held against any more. To be called now and then.
+    pub fn forget_the_patient(&self) {
+        let now = self.clock.instant();
+        let mut limits = self.limits();
+        limits.guesses.forget(now);
+        limits.addresses.forget(now);
+        limits.participants.forget(now);
+        for (of, remembered) in [
+            ("guesses", limits.guesses.len()),
+            ("addresses", limits.addresses.len()),
+            ("participants", limits.participants.len()),
+        ] {
+            metrics::gauge!("mingshi_rate_limit_entries", "of" => of).set(remembered as f64);
+        }
+    }
+
+    fn limits(&self) -> MutexGuard<'_, Limits> {
+        self.0.limits.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -256,6 +256,12 @@ impl Peer {
         self.dtls_from.take_if(|from| *from == endpoint);
     }
 
+    /// Whether it has come up.
+    #[must_use]
+    pub const fn is_connected(&self) -> bool {
+        self.connected
+    }
+
     /// Seals what we send, once connected.
     pub fn sealer(&mut self) -> Option<&mut Sealer> {
         self.keys.as_mut().filter(|_| self.connected).map(|(_, sealer, _)| &mut **sealer)
