@@ -13,7 +13,9 @@ use super::clock::Clock;
 use super::participants::Attendance;
 use super::story::Story;
 use crate::id::{ConnectionId, LessonId, ParticipantId, SourceName};
-use crate::lesson::{Identity, Live, Notice, Participant, Publication, Role, Slot, StageError, Stats, Viewer};
+use crate::lesson::{
+    Identity, Live, Notice, Participant, Publication, Replaced, Role, Slot, StageError, Stats, Viewer,
+};
 use crate::telemetry::Exposition;
 use crate::worker::mailbox::Report;
 
@@ -52,6 +54,8 @@ pub struct Seat {
     pub publications: Vec<Publication>,
     /// What is in the participant's own slots.
     pub slots: Vec<Slot>,
+    /// What others took over from the participant lately.
+    pub replaced: Vec<Replaced>,
     /// What follows. Its end without [`Outgoing::Close`] means that the page was too slow.
     pub queue: mpsc::Receiver<Outgoing>,
 }
@@ -117,7 +121,8 @@ impl Directory {
         let lesson = lesson_of(&report);
         if let Some(mut running) = self.running.get_mut(&lesson) {
             let now = self.clock.instant();
-            running.story.report(lesson, &report, now);
+            let Running { live, story, .. } = &mut *running;
+            story.report(lesson, &report, live, now);
             let of = participant_of(&report);
             running.change(lesson, of, now, |live| live.apply(report));
         }
@@ -176,6 +181,7 @@ impl Directory {
             participants: running.live.participants(viewer),
             publications: running.live.publications(viewer),
             slots: running.live.slots(viewer.participant),
+            replaced: running.live.replaced(viewer.participant),
             queue: receiver,
         }
     }
@@ -247,6 +253,25 @@ impl Directory {
         Ok(stage)
     }
 
+    /// Who is on stage, as they would be put there again.
+    #[must_use]
+    pub fn on_stage(&self, lesson: LessonId) -> Vec<Identity> {
+        self.running.get(&lesson).map(|running| running.live.on_stage()).unwrap_or_default()
+    }
+
+    /// Put those on stage again who were there before the server was restarted.
+    pub fn restore_stage(&self, lesson: LessonId, classrooms: Vec<Identity>) -> Vec<ParticipantId> {
+        let mut running = self.running.entry(lesson).or_default();
+        running.live.restore_stage(classrooms, self.clock.now());
+        running.live.stage().to_vec()
+    }
+
+    /// In how many lessons the studio sends anything.
+    #[must_use]
+    pub fn lessons_on_air(&self) -> usize {
+        self.running.iter().filter(|running| running.live.is_on_air()).count()
+    }
+
     /// Whose connection this is, where it is known.
     #[must_use]
     pub fn owner(&self, lesson: LessonId, connection: ConnectionId) -> Option<ParticipantId> {
@@ -287,7 +312,7 @@ impl Directory {
     /// A lesson is over: its pages are closed after what was told them, and it is forgotten.
     pub fn end_lesson(&self, lesson: LessonId) {
         if let Some((_, mut running)) = self.running.remove(&lesson) {
-            running.story.lesson_over(lesson, self.clock.instant());
+            running.story.lesson_over(lesson, &running.live, self.clock.instant());
             running.send(|_| Some(Outgoing::Close(Closing::LessonEnded)));
         }
     }

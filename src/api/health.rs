@@ -29,11 +29,18 @@ pub(super) async fn healthz() -> axum::Json<Health> {
     axum::Json(WELL)
 }
 
-/// The server can take requests: its database answers.
+/// The server can take requests: its database answers and can be written to, and it isn't about to stop.
 #[utoipa::path(get, path = "/readyz", tag = "operation",
-    responses((status = 200, body = Health), (status = 500, body = Document)))]
+    responses((status = 200, body = Health), (status = 500, body = Document), (status = 503, body = Document),
+        (status = 507, body = Document)))]
 pub(super) async fn readyz(Shared(state): Shared<ApiState>) -> Result<axum::Json<Health>, Problem> {
+    if state.is_draining() {
+        return Err(Problem::stopping());
+    }
     state.store.ping().await?;
+    if let Some(trouble) = state.custody().trouble() {
+        return Err(trouble.into());
+    }
     Ok(axum::Json(WELL))
 }
 

@@ -4,6 +4,7 @@
 mod clock;
 mod connection;
 mod cors;
+mod custody;
 mod directory;
 mod events;
 mod extract;

@@ -1,11 +1,13 @@
 //! What every request handler is given.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use time::OffsetDateTime;
 
 use super::clock::Clock;
+use super::custody::Custody;
 use super::directory::Directory;
 use super::media::Media;
 use super::problem::{Kind, Problem};
@@ -59,6 +61,8 @@ struct Inner {
     parts: Parts,
     // Held for a few hash map operations, never across an await.
     limits: Mutex<Limits>,
+    custody: Custody,
+    draining: AtomicBool,
 }
 
 /// Who guessed and asked how often.
@@ -87,7 +91,42 @@ impl ApiState {
             addresses: RateLimit::per_minute(parts.requests_per_address),
             participants: RateLimit::per_minute(parts.requests_per_participant),
         });
-        Self(Arc::new(Inner { parts, limits }))
+        Self(Arc::new(Inner { parts, limits, custody: Custody::default(), draining: AtomicBool::new(false) }))
+    }
+
+    /// What is saved behind a lesson's back.
+    pub(super) fn custody(&self) -> &Custody {
+        &self.0.custody
+    }
+
+    /// Save what comes and look after the database, for as long as this is polled.
+    pub async fn look_after_database(self) {
+        self.custody().run(&self.store, &self.clock).await;
+    }
+
+    /// Save what still waits to be saved.
+    pub async fn save_all(&self) {
+        self.custody().finish(&self.store).await;
+    }
+
+    /// From now on let nobody new in.
+    pub fn drain(&self) {
+        self.0.draining.store(true, Ordering::Release);
+        metrics::gauge!("mingshi_draining").set(1.0);
+    }
+
+    /// Whether nobody new is let in.
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        self.0.draining.load(Ordering::Acquire)
+    }
+
+    /// A server that drains lets in only who is in the lesson already: after a reload or a break of the line.
+    pub(super) fn lets_in(&self, lesson: LessonId, participant: ParticipantId) -> Result<(), Problem> {
+        if self.is_draining() && self.directory.role(lesson, participant).is_none() {
+            return Err(Problem::stopping());
+        }
+        Ok(())
     }
 
     /// The lesson, or the problem that there is none.
@@ -103,7 +142,7 @@ impl ApiState {
     /// # Errors
     /// [`Kind::TokenInvalid`] or [`Kind::TokenExpired`].
     pub async fn claims(&self, token: &str) -> Result<Claims, Problem> {
-        let claims = self.tokens.read(token, self.clock.now())?;
+        let claims = self.tokens.read(token, self.clock.earliest())?;
         if claims.role == Role::Operator {
             let key = self.store.operator_key().await?.map(|(id, _)| id);
             if claims.key.is_none() || claims.key != key {

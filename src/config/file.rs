@@ -22,6 +22,7 @@ pub(super) struct Server {
     pub(super) public_url: String,
     pub(super) trusted_proxies: Vec<String>,
     pub(super) max_connections: u32,
+    pub(super) drain_seconds: u32,
 }
 
 impl Default for Server {
@@ -33,6 +34,7 @@ impl Default for Server {
             public_url: String::new(),
             trusted_proxies: Vec::new(),
             max_connections: 4096,
+            drain_seconds: 0,
         }
     }
 }

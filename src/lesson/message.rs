@@ -134,6 +134,19 @@ pub enum SlotName {
     Stage,
 }
 
+impl SlotName {
+    /// As it is written in messages, metrics and the log.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Voice => "voice",
+            Self::Slides => "slides",
+            Self::Camera => "camera",
+            Self::Stage => "stage",
+        }
+    }
+}
+
 impl From<SlotKind> for SlotName {
     fn from(kind: SlotKind) -> Self {
         match kind {
@@ -325,14 +338,18 @@ pub enum Message {
         lines: Vec<Line>,
     },
     /// Another publisher took over a source that this participant sent on `connection`.
-    Replaced {
-        /// The source.
-        #[schema(value_type = String)]
-        source: SourceName,
-        /// The connection that was closed: a page that has reloaded knows by it that its *old* one is meant.
-        #[schema(value_type = String)]
-        connection: ConnectionId,
-    },
+    Replaced(Replaced),
+}
+
+/// A source that another publisher took over.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Replaced {
+    /// The source.
+    #[schema(value_type = String)]
+    pub source: SourceName,
+    /// The connection that was closed: a page that has reloaded knows by it that its *old* one is meant.
+    #[schema(value_type = String)]
+    pub connection: ConnectionId,
 }
 
 /// Who is told.

@@ -10,7 +10,9 @@ pub use join_code::{JoinCode, NotACode};
 pub use live::{Flow, Identity, Live, MAX_ON_STAGE, Seen, StageError, Viewer};
 pub use message::{
     Audience, Codec, Direction, EndReason, Layer, Line, Message, Notice, Participant, PausedReason, Publication,
-    PublicationKind, Role, Slot, SlotName,
+    PublicationKind, Replaced, Role, Slot, SlotName,
 };
 pub use state::{Draft, DraftError, Lesson, Moved, State, StateError};
-pub use stats::{Change, Expected, LineState, Measured, PathStats, SentStats, SlotStats, Stats, StatsError, Transport};
+pub use stats::{
+    Change, Expected, LineState, Measured, PathStats, SentStats, SlotStats, Stats, StatsError, Transport, mean_and_most,
+};

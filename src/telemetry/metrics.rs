@@ -83,6 +83,10 @@ fn describe() {
     describe_counter!("mingshi_retransmissions_total", "Packets sent again on request");
     describe_counter!("mingshi_keyframe_requests_total", "Keyframes asked of publishers");
     describe_counter!("mingshi_dropped_total", "What a media thread let go, by reason");
+    describe_gauge!("mingshi_database_writable", "1 while the database can be written to, 0 while it can't");
+    describe_counter!("mingshi_database_failures_total", "Statements of the database that failed");
+    describe_gauge!("mingshi_stages_unsaved", "Lessons whose stage waits to be saved");
+    describe_gauge!("mingshi_draining", "1 from the first signal to stop on");
     describe_gauge!("mingshi_tcp_streams", "TCP streams of a media thread");
     describe_counter!(
         "mingshi_tcp_streams_accepted_total",

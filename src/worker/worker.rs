@@ -336,7 +336,8 @@ impl Worker {
         let mut send = |path: &Path, contents: &[u8], segment: usize| links.send(*now, path, contents, segment);
         while router.flush() {
             for run in router.forwards().chunk_by(|one, next| one.connection == next.connection) {
-                let Some(connection) = run.first().and_then(|first| connections.get_mut(first.connection)) else {
+                let Some(connection) = run.first().and_then(|first| connections.get_mut(first.connection as usize))
+                else {
                     continue;
                 };
                 let Some(path) = connection.path() else { continue };

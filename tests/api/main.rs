@@ -2,6 +2,7 @@
 
 mod access;
 mod events;
+mod faults;
 mod lessons;
 mod media;
 mod operation;

@@ -6,7 +6,7 @@
 mod client;
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use client::{CHROMIUM, Client, Kind, Way};
 use mingshi::rtp::rtcp::{Reception, Sent, TransportFeedback};
@@ -60,21 +60,7 @@ fn record(corpora: &Corpora) -> anyhow::Result<()> {
     for step in 0..400u16 {
         now += STEP;
         if client.is_connected() {
-            for track in 0..client.tracks() {
-                client.send(
-                    now,
-                    track,
-                    step,
-                    u32::from(step) * 960,
-                    &[0x90, 0x80, step as u8, 0, 0x9d, 1, 0x2a, 4, 4, 4, 4],
-                );
-            }
-            if step % 100 == 0 {
-                let ssrc = client.ssrc(0);
-                let report = SenderReport { ssrc, ntp_time: 1 << 40, rtp_time: 960, ..Default::default() };
-                let request = PictureLossIndication { sender_ssrc: ssrc, media_ssrc: ssrc };
-                client.send_rtcp(now, vec![Box::new(report), Box::new(request)]);
-            }
+            send(&mut client, now, step);
         }
         client.handle_timeout(now);
         peer.handle_timeout(now);
@@ -121,6 +107,20 @@ fn record(corpora: &Corpora) -> anyhow::Result<()> {
     corpora.keep("peer", "handshake", &handshake)?;
     corpora.keep("tcp_frames", "connection", &stream)?;
     Ok(())
+}
+
+/// What a connected client sends in one step: a packet of each track, and now and then RTCP.
+fn send(client: &mut Client, now: Instant, step: u16) {
+    for track in 0..client.tracks() {
+        let keyframe = [0x90, 0x80, step as u8, 0, 0x9d, 1, 0x2a, 4, 4, 4, 4];
+        client.send(now, track, step, u32::from(step) * 960, &keyframe);
+    }
+    if step.is_multiple_of(100) {
+        let ssrc = client.ssrc(0);
+        let report = SenderReport { ssrc, ntp_time: 1 << 40, rtp_time: 960, ..Default::default() };
+        let request = PictureLossIndication { sender_ssrc: ssrc, media_ssrc: ssrc };
+        client.send_rtcp(now, vec![Box::new(report), Box::new(request)]);
+    }
 }
 
 /// RTCP of every kind that we write.

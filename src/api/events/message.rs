@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 use crate::api::lessons::{LessonChanged, LessonView};
 use crate::api::problem::Document;
 use crate::id::ParticipantId;
-use crate::lesson::{Message, Participant, Publication, Slot, SlotName, Stats};
+use crate::lesson::{Message, Participant, Publication, Replaced, Slot, SlotName, Stats};
 
 /// What a page is told first: all there is.
 #[derive(Debug, Serialize, ToSchema)]
@@ -24,6 +24,8 @@ pub(crate) struct Welcome {
     pub publications: Vec<Publication>,
     /// What is in the slots of the participant's own connections.
     pub slots: Vec<Slot>,
+    /// Connections of the participant that other publishers took over lately: what a page with a dead line missed.
+    pub replaced: Vec<Replaced>,
     /// The server's time of day.
     #[serde(with = "time::serde::rfc3339")]
     pub server_time: OffsetDateTime,

@@ -69,9 +69,14 @@ impl Socket {
             Ok(()) => self.talk(&state, lesson, claims, &mut seat).await,
             Err(done) => done,
         };
+        let said = match done {
+            // Said before the seat is given up: a server that stops waits for the seats, then ends.
+            Done::Close(code, reason) => self.say_goodbye(code, reason).await,
+            Done::Gone => false,
+        };
         state.directory.close_page(lesson, viewer, seat.page);
-        if let Done::Close(code, reason) = done {
-            self.close(code, reason).await;
+        if said {
+            self.wait_for_answer().await;
         }
     }
 
@@ -91,6 +96,7 @@ impl Socket {
             participants: std::mem::take(&mut seat.participants),
             publications: std::mem::take(&mut seat.publications),
             slots: std::mem::take(&mut seat.slots),
+            replaced: std::mem::take(&mut seat.replaced),
             server_time: state.clock.now(),
         };
         self.send(&welcome).await
@@ -101,7 +107,7 @@ impl Socket {
         ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
         ping.reset();
         let mut unanswered = 0;
-        let renewal = sleep(until_renewal(&claims, state.clock.now()));
+        let renewal = sleep(until_renewal(&claims, state.clock.earliest()));
         tokio::pin!(renewal);
         loop {
             let step = tokio::select! {
@@ -112,7 +118,7 @@ impl Socket {
                 }
                 () = &mut renewal => {
                     let renewed = self.renew(state, &mut claims).await;
-                    renewal.set(sleep(until_renewal(&claims, state.clock.now())));
+                    renewal.set(sleep(until_renewal(&claims, state.clock.earliest())));
                     renewed
                 }
                 _ = ping.tick() => {
@@ -220,7 +226,7 @@ impl Socket {
                 Err(_) => return Err(Done::Close(close::INTERNAL, "internal")),
             }
         }
-        let Issued { token, claims: renewed, expires_at } = state.tokens.issue(claims.clone(), state.clock.now());
+        let Issued { token, claims: renewed, expires_at } = state.tokens.issue(claims.clone(), state.clock.latest());
         *claims = renewed;
         self.send(&Reply::Token { token, expires_at }).await
     }
@@ -242,17 +248,29 @@ impl Socket {
 
     /// Say why, and wait a little for the answer, so that the reason isn't lost in a reset connection.
     async fn close(mut self, code: u16, reason: &'static str) {
-        let frame = CloseFrame { code, reason: Utf8Bytes::from_static(reason) };
-        let closing = async {
-            if self.websocket.send(Frame::Close(Some(frame))).await.is_ok() {
-                while let Some(Ok(_)) = self.websocket.next().await {}
-            }
+        if self.say_goodbye(code, reason).await {
+            self.wait_for_answer().await;
+        }
+    }
+
+    /// Whether the reason could be sent.
+    async fn say_goodbye(&mut self, code: u16, reason: &'static str) -> bool {
+        let frame = Frame::Close(Some(CloseFrame { code, reason: Utf8Bytes::from_static(reason) }));
+        matches!(timeout(CLOSE_TIMEOUT, self.websocket.send(frame)).await, Ok(Ok(())))
+    }
+
+    async fn wait_for_answer(mut self) {
+        let answered = async {
+            while let Some(Ok(_)) = self.websocket.next().await {}
             let _ = SinkExt::close(&mut self.websocket).await;
         };
-        let _ = timeout(CLOSE_TIMEOUT, closing).await;
+        let _ = timeout(CLOSE_TIMEOUT, answered).await;
     }
 }
 
+/// Never longer than two thirds of the token's life, whatever the clock says: a clock that was set back would
+/// otherwise let it expire, once it is set right again.
 fn until_renewal(claims: &Claims, now: OffsetDateTime) -> Duration {
-    (claims.renew_at() - now).try_into().unwrap_or(Duration::ZERO)
+    let wait = (claims.renew_at() - now).min(claims.renew_after());
+    wait.try_into().unwrap_or(Duration::ZERO)
 }

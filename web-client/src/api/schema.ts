@@ -254,7 +254,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** The server can take requests: its database answers. */
+        /** The server can take requests: its database answers and can be written to, and it isn't about to stop. */
         get: operations["readyz"];
         put?: never;
         post?: never;
@@ -586,14 +586,10 @@ export interface components {
             lines: components["schemas"]["Line"][];
             /** @enum {string} */
             type: "line";
-        } | {
-            /** @description The connection that was closed: a page that has reloaded knows by it that its *old* one is meant. */
-            connection: string;
-            /** @description The source. */
-            source: string;
+        } | (components["schemas"]["Replaced"] & {
             /** @enum {string} */
             type: "replaced";
-        };
+        });
         /**
          * @description Where a lesson is in its life. It only ever moves forward.
          * @enum {string}
@@ -778,6 +774,13 @@ export interface components {
             participant: string;
             /** @description The token. */
             token: string;
+        };
+        /** @description A source that another publisher took over. */
+        Replaced: {
+            /** @description The connection that was closed: a page that has reloaded knows by it that its *old* one is meant. */
+            connection: string;
+            /** @description The source. */
+            source: string;
         };
         /** @description What is told to one page only. */
         Reply: {
@@ -974,6 +977,8 @@ export interface components {
             participants: components["schemas"]["Participant"][];
             /** @description What is sent, as far as the page may see. */
             publications: components["schemas"]["Publication"][];
+            /** @description Connections of the participant that other publishers took over lately: what a page with a dead line missed. */
+            replaced: components["schemas"]["Replaced"][];
             /**
              * Format: date-time
              * @description The server's time of day.
@@ -1487,6 +1492,22 @@ export interface operations {
                 };
             };
             500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };

@@ -24,7 +24,7 @@ function slots(connection: string, paused: SlotState['paused'] = null): SlotStat
 }
 
 function welcome(lesson: Lesson, known: SlotState[]): ServerMessage {
-  return { type: 'welcome', participant: 'me', lesson, participants: [], publications: [], slots: known, server_time: '' };
+  return { type: 'welcome', participant: 'me', lesson, participants: [], publications: [], slots: known, replaced: [], server_time: '' };
 }
 
 /** A classroom on a line that the scenario controls; time moves in the steps of the real sampler. */
