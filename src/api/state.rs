@@ -156,22 +156,19 @@ impl ApiState {
         Ok(claims)
     }
 
-    /// Spend one of an address's tries at a code or key.
+    /// Begin one of an address's tries at a code or key. Only [wrong](Guess::wrong) ones count.
     ///
     /// # Errors
     /// [`Limited`] when it has none left.
-    pub fn guess(&self, address: IpAddr) -> Result<(), Limited> {
-        let now = self.clock.instant();
-        let outcome = self.limits().guesses.take(client_network(address), now);
-        if outcome.is_err() {
-            metrics::counter!("mingshi_guesses_limited_total").increment(1);
+    pub(super) fn guess(&self, address: IpAddr) -> Result<Guess, Limited> {
+        let network = client_network(address);
+        match self.limits().guesses.begin(network, self.clock.instant()) {
+            Ok(()) => Ok(Guess { state: self.clone(), network, wrong: false }),
+            Err(limited) => {
+                metrics::counter!("mingshi_guesses_limited_total").increment(1);
+                Err(limited)
+            }
         }
-        outcome
-    }
-
-    /// Give a try back that was no guess.
-    pub fn guessed_right(&self, address: IpAddr) {
-        self.limits().guesses.give_back(client_network(address));
     }
 
     /// Counts a request that makes something: a token, a connection, a websocket. Of `claims` the participant is limited
@@ -212,6 +209,28 @@ impl ApiState {
 
     fn limits(&self) -> MutexGuard<'_, Limits> {
         self.0.limits.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A try at a code or key that is under way. It ends with this value, also when whoever tried is gone before the answer.
+#[derive(Debug)]
+pub(super) struct Guess {
+    state: ApiState,
+    network: IpAddr,
+    wrong: bool,
+}
+
+impl Guess {
+    /// It is no code or key of ours.
+    pub(super) fn wrong(mut self) {
+        self.wrong = true;
+    }
+}
+
+impl Drop for Guess {
+    fn drop(&mut self) {
+        let now = self.state.clock.instant();
+        self.state.limits().guesses.finish(self.network, now, self.wrong);
     }
 }
 
