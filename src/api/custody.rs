@@ -2,7 +2,7 @@
 //! saved is tried again until it can, and whoever watches over the server is told meanwhile.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Notify;
@@ -31,8 +31,12 @@ pub(crate) struct Custody {
 impl Custody {
     /// Save who is on stage, as soon as that is possible; a later stage of the lesson takes its place.
     pub(crate) fn keep_stage(&self, lesson: LessonId, classrooms: Vec<Identity>) {
-        self.unsaved.lock().unwrap_or_else(PoisonError::into_inner).insert(lesson, classrooms);
+        self.unsaved().insert(lesson, classrooms);
         self.wake.notify_one();
+    }
+
+    fn unsaved(&self) -> MutexGuard<'_, HashMap<LessonId, Vec<Identity>>> {
+        self.unsaved.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What keeps the database from being written to, as far as is known.
@@ -64,7 +68,7 @@ impl Custody {
     pub(crate) async fn finish(&self, store: &Store) {
         let saved = tokio::time::timeout(LAST_TRY, self.save_all(store)).await;
         if !matches!(saved, Ok(Ok(()))) {
-            let lessons = self.unsaved.lock().unwrap_or_else(PoisonError::into_inner).len();
+            let lessons = self.unsaved().len();
             tracing::error!(
                 lessons,
                 "who is on stage could not be saved; the restarted server begins with the stage before"
@@ -73,10 +77,10 @@ impl Custody {
     }
 
     async fn save_all(&self, store: &Store) -> Result<(), store::Error> {
-        let waiting = self.unsaved.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let waiting = self.unsaved().clone();
         for (lesson, classrooms) in waiting {
             store.keep_stage(lesson, &classrooms).await?;
-            let mut unsaved = self.unsaved.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut unsaved = self.unsaved();
             if unsaved.get(&lesson) == Some(&classrooms) {
                 unsaved.remove(&lesson);
             }
@@ -98,7 +102,7 @@ impl Custody {
             metrics::counter!("mingshi_database_failures_total").increment(1);
         }
         metrics::gauge!("mingshi_database_writable").set(if now.is_none() { 1.0 } else { 0.0 });
-        let unsaved = self.unsaved.lock().unwrap_or_else(PoisonError::into_inner).len();
+        let unsaved = self.unsaved().len();
         metrics::gauge!("mingshi_stages_unsaved").set(unsaved as f64);
     }
 }

@@ -121,7 +121,8 @@ impl Directory {
         let lesson = lesson_of(&report);
         if let Some(mut running) = self.running.get_mut(&lesson) {
             let now = self.clock.instant();
-            running.story.report(lesson, &report, now);
+            let Running { live, story, .. } = &mut *running;
+            story.report(lesson, &report, live, now);
             let of = participant_of(&report);
             running.change(lesson, of, now, |live| live.apply(report));
         }
@@ -311,7 +312,7 @@ impl Directory {
     /// A lesson is over: its pages are closed after what was told them, and it is forgotten.
     pub fn end_lesson(&self, lesson: LessonId) {
         if let Some((_, mut running)) = self.running.remove(&lesson) {
-            running.story.lesson_over(lesson, self.clock.instant());
+            running.story.lesson_over(lesson, &running.live, self.clock.instant());
             running.send(|_| Some(Outgoing::Close(Closing::LessonEnded)));
         }
     }

@@ -1,7 +1,7 @@
 //! The series of one lesson and its connections. They are written when asked for, so they end with what they are of.
 
 use crate::id::LessonId;
-use crate::lesson::{Flow, Live, Seen, SlotName};
+use crate::lesson::{Flow, Live, Seen, SlotName, mean_and_most};
 use crate::telemetry::{Exposition, Kind};
 
 type Name = (&'static str, Kind, &'static str);
@@ -47,18 +47,16 @@ pub(super) fn write_lesson(exposition: &mut Exposition, id: LessonId, live: &Liv
     for (line, count) in live.classrooms() {
         exposition.add(CLASSROOMS, &[lesson, ("line", line)], count as f64);
     }
-    if let Some((mean, most)) = live.voice_concealed() {
-        exposition.add(CONCEALED, &[lesson, ("of", "mean")], mean);
-        exposition.add(CONCEALED, &[lesson, ("of", "most")], most);
-    }
+    write_spread(exposition, CONCEALED, &[lesson], live.voice_concealed());
     exposition.add(FROZEN, &[lesson], live.frozen_seconds());
     for (direction, flow) in live.flows() {
         write_flow(exposition, &LESSON, &[lesson, ("direction", direction)], flow);
         let lines = || live.seen().filter(|seen| direction_of(seen) == direction);
         let losses = lines().map(|seen| f64::from(seen.line.loss));
-        write_spread(exposition, LESSON_LOSS, lesson, direction, losses);
+        let labels = [lesson, ("direction", direction)];
+        write_spread(exposition, LESSON_LOSS, &labels, mean_and_most(losses));
         let round_trips = lines().filter_map(|seen| seen.line.round_trip).map(|round_trip| round_trip.as_secs_f64());
-        write_spread(exposition, LESSON_ROUND_TRIP, lesson, direction, round_trips);
+        write_spread(exposition, LESSON_ROUND_TRIP, &labels, mean_and_most(round_trips));
     }
     if connections {
         live.seen().for_each(|seen| write_connection(exposition, lesson, &seen));
@@ -79,7 +77,7 @@ fn write_connection(exposition: &mut Exposition, lesson: (&str, &str), seen: &Se
         let Some(layer) = slot.layer else { continue };
         let index = slot.index.to_string();
         let [lesson, participant, connection, _] = whose;
-        let labels = [lesson, participant, connection, ("slot", word(slot.slot.into())), ("index", &*index)];
+        let labels = [lesson, participant, connection, ("slot", SlotName::from(slot.slot).word()), ("index", &*index)];
         exposition.add(LAYER, &labels, f64::from(layer));
     }
 }
@@ -91,31 +89,14 @@ fn write_flow(exposition: &mut Exposition, names: &[Name; 5], labels: &[(&str, &
     }
 }
 
-fn write_spread(
-    exposition: &mut Exposition,
-    name: Name,
-    lesson: (&str, &str),
-    direction: &str,
-    values: impl Iterator<Item = f64>,
-) {
-    let (count, sum, most) =
-        values.fold((0u32, 0.0, 0.0f64), |(n, sum, most), value| (n + 1, sum + value, most.max(value)));
-    if count > 0 {
-        let direction = ("direction", direction);
-        exposition.add(name, &[lesson, direction, ("of", "mean")], sum / f64::from(count));
-        exposition.add(name, &[lesson, direction, ("of", "most")], most);
+fn write_spread(exposition: &mut Exposition, name: Name, labels: &[(&str, &str)], spread: Option<(f64, f64)>) {
+    if let Some((mean, most)) = spread {
+        for (of, value) in [("mean", mean), ("most", most)] {
+            exposition.add(name, &[labels, &[("of", of)]].concat(), value);
+        }
     }
 }
 
 const fn direction_of(seen: &Seen<'_>) -> &'static str {
     if seen.line.up { "up" } else { "down" }
-}
-
-const fn word(slot: SlotName) -> &'static str {
-    match slot {
-        SlotName::Voice => "voice",
-        SlotName::Slides => "slides",
-        SlotName::Camera => "camera",
-        SlotName::Stage => "stage",
-    }
 }

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use tracing::{info, warn};
 
 use crate::id::{ConnectionId, LessonId, ParticipantId, PublicationId};
-use crate::lesson::{Change, Identity, Role, Stats};
-use crate::worker::mailbox::{Closed, LineReport, Paused, PublicationReport, Report, SlotKind, SlotState};
+use crate::lesson::{Change, Identity, Live, Role, SlotName, Stats};
+use crate::worker::mailbox::{Closed, LineReport, Paused, PublicationReport, Report, SlotState};
 
 /// Lines that one participant may have written at once, and one more each time this has passed.
 const AT_ONCE: u32 = 60;
@@ -23,10 +23,7 @@ const STORM_EVERY: Duration = Duration::from_secs(60);
 struct Told {
     participant: ParticipantId,
     since: Instant,
-    line: Option<LineReport>,
     storm_at: Option<Instant>,
-    keyframe_requests: u64,
-    slots: HashMap<(SlotKind, u8), Option<Paused>>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -36,12 +33,10 @@ struct Share {
     left_out: u32,
 }
 
-/// What the log was told of a lesson.
+/// What the log was told of a lesson, as far as [`Live`] doesn't know it.
 #[derive(Debug, Default)]
 pub(super) struct Story {
     connections: HashMap<ConnectionId, Told>,
-    /// Of each whose it is and, once it has begun, whether it is silent.
-    publications: HashMap<PublicationId, (ParticipantId, Option<bool>)>,
     present: HashMap<ParticipantId, Instant>,
     shares: HashMap<ParticipantId, Share>,
 }
@@ -90,32 +85,33 @@ impl Story {
         }
     }
 
-    /// A worker reported something; told before it is taken in.
-    pub(super) fn report(&mut self, lesson: LessonId, report: &Report, now: Instant) {
+    /// A worker reported something; told before `live` takes it in, so that what was before is known.
+    pub(super) fn report(&mut self, lesson: LessonId, report: &Report, live: &Live, now: Instant) {
         match report {
             Report::Up { participant, connection, .. } => self.up(lesson, *participant, *connection, now),
             Report::Down { participant, connection, why, .. } => {
-                self.down(lesson, *participant, *connection, *why, now);
+                self.down(lesson, *participant, *connection, *why, live, now);
             }
-            Report::Publication { publication, .. } => self.publication(lesson, publication, now),
+            Report::Publication { publication, .. } => self.publication(lesson, publication, live, now),
             Report::PublicationEnded { publication, why, .. } => {
-                self.publication_ended(lesson, *publication, *why, now)
+                self.publication_ended(lesson, *publication, *why, live, now)
             }
             Report::Slots { participant, connection, slots, .. } => {
-                self.slots(lesson, *participant, *connection, slots, now);
+                self.slots(lesson, *participant, *connection, (live.slots_in(*connection), slots), now);
             }
             Report::Line { participant, connection, line, .. } => {
-                self.line(lesson, *participant, *connection, *line, now)
+                let so_far = live.line_of(*connection).map_or(0, |(_, flow)| flow.keyframe_requests);
+                self.line(lesson, *participant, *connection, (line, so_far), now);
             }
         }
     }
 
     /// The lesson is over, and with it whatever goes on in it: what the workers still report of it comes too late.
-    pub(super) fn lesson_over(&mut self, lesson: LessonId, now: Instant) {
+    pub(super) fn lesson_over(&mut self, lesson: LessonId, live: &Live, now: Instant) {
         let ended: Vec<(ConnectionId, ParticipantId)> =
             self.connections.iter().map(|(&connection, told)| (connection, told.participant)).collect();
         for (connection, participant) in ended {
-            self.down(lesson, participant, connection, Closed::LessonEnded, now);
+            self.down(lesson, participant, connection, Closed::LessonEnded, live, now);
         }
         for participant in self.present.keys().copied().collect::<Vec<_>>() {
             self.presence(lesson, participant, false, None, now);
@@ -164,6 +160,7 @@ impl Story {
         participant: ParticipantId,
         connection: ConnectionId,
         why: Closed,
+        live: &Live,
         now: Instant,
     ) {
         let told = self.connections.remove(&connection);
@@ -171,21 +168,20 @@ impl Story {
         if !self.may_say(lesson, participant, now) {
             return;
         }
-        let seconds = told.as_ref().map_or(0.0, |told| now.saturating_duration_since(told.since).as_secs_f64());
-        let line = told.and_then(|told| told.line).unwrap_or_default();
+        let seconds = told.map_or(0.0, |told| now.saturating_duration_since(told.since).as_secs_f64());
+        let line = live.line_of(connection).map(|(line, _)| line).unwrap_or_default();
         let (loss, bitrate, jitter_ms) = (line.loss, line.bitrate, line.jitter.as_millis() as u64);
         let round_trip_ms = line.round_trip.map(|round_trip| round_trip.as_millis() as u64);
         let why = closed(why);
         info!(%lesson, %participant, %connection, why, seconds, loss, round_trip_ms, jitter_ms, bitrate, "connection ended");
     }
 
-    fn publication(&mut self, lesson: LessonId, report: &PublicationReport, now: Instant) {
+    fn publication(&mut self, lesson: LessonId, report: &PublicationReport, live: &Live, now: Instant) {
         let PublicationReport { id: publication, participant, source, silent, .. } = report;
-        let before = self.publications.get(publication).and_then(|&(_, silent)| silent);
         // It is reported from its first packet on, and has begun when that told the codec.
-        let state = if before.is_none() && report.codec.is_none() { None } else { Some(*silent) };
-        self.publications.insert(*publication, (*participant, state));
-        if before == state || !self.may_say(lesson, *participant, now) {
+        let is_silent = |report: &PublicationReport| report.codec.map(|_| report.silent);
+        let before = live.reported(*publication).and_then(is_silent);
+        if before == is_silent(report) || !self.may_say(lesson, *participant, now) {
             return;
         }
         match before {
@@ -198,8 +194,15 @@ impl Story {
         }
     }
 
-    fn publication_ended(&mut self, lesson: LessonId, publication: PublicationId, why: Closed, now: Instant) {
-        let Some((participant, _)) = self.publications.remove(&publication) else { return };
+    fn publication_ended(
+        &mut self,
+        lesson: LessonId,
+        publication: PublicationId,
+        why: Closed,
+        live: &Live,
+        now: Instant,
+    ) {
+        let Some(participant) = live.reported(publication).map(|report| report.participant) else { return };
         if self.may_say(lesson, participant, now) {
             info!(%lesson, %participant, %publication, why = closed(why), "publication ended");
         }
@@ -210,18 +213,17 @@ impl Story {
         lesson: LessonId,
         participant: ParticipantId,
         connection: ConnectionId,
-        slots: &[SlotState],
+        (before, slots): (&[SlotState], &[SlotState]),
         now: Instant,
     ) {
         for state in slots {
-            let place = (state.slot, state.index);
-            let before = self.told(participant, connection, now).slots.insert(place, state.paused);
+            let before = before.iter().find(|before| (before.slot, before.index) == (state.slot, state.index));
             // A slot that never had anything to carry is no news.
-            let news = before.map_or(state.paused != Some(Paused::NoSource), |before| before != state.paused);
+            let news = before.map_or(state.paused != Some(Paused::NoSource), |before| before.paused != state.paused);
             if !news || !self.may_say(lesson, participant, now) {
                 continue;
             }
-            let (slot, index) = (format!("{:?}", state.slot).to_lowercase(), state.index);
+            let (slot, index) = (SlotName::from(state.slot).word(), state.index);
             let publication = state.publication.map(tracing::field::display);
             match state.paused {
                 None => {
@@ -239,18 +241,16 @@ impl Story {
         lesson: LessonId,
         participant: ParticipantId,
         connection: ConnectionId,
-        line: LineReport,
+        (line, so_far): (&LineReport, u64),
         now: Instant,
     ) {
         let told = self.told(participant, connection, now);
-        told.line = Some(line);
-        told.keyframe_requests += u64::from(line.keyframe_requests);
         let lately = told.storm_at.is_some_and(|at| now.saturating_duration_since(at) < STORM_EVERY);
         if line.keyframe_requests < STORM || lately {
             return;
         }
         told.storm_at = Some(now);
-        let (requests, so_far) = (line.keyframe_requests, told.keyframe_requests);
+        let (requests, so_far) = (line.keyframe_requests, so_far + u64::from(line.keyframe_requests));
         if self.may_say(lesson, participant, now) {
             let direction = if line.up { "up" } else { "down" };
             warn!(%lesson, %participant, %connection, direction, requests, so_far, "many keyframe requests");
@@ -258,14 +258,7 @@ impl Story {
     }
 
     fn told(&mut self, participant: ParticipantId, connection: ConnectionId, now: Instant) -> &mut Told {
-        self.connections.entry(connection).or_insert_with(|| Told {
-            participant,
-            since: now,
-            line: None,
-            storm_at: None,
-            keyframe_requests: 0,
-            slots: HashMap::new(),
-        })
+        self.connections.entry(connection).or_insert_with(|| Told { participant, since: now, storm_at: None })
     }
 
     /// Whether one more line about this participant may be written. What was left out is told with the next that may.
@@ -349,19 +342,19 @@ mod tests {
     fn what_is_kept_of_connections_and_people_goes_with_them() {
         let (now, lesson) = (Instant::now(), LessonId::from_u64(1));
         let (participant, connection) = (ParticipantId::from_u64(1), ConnectionId::from_u64(64));
-        let mut story = Story::default();
+        let (mut story, live) = (Story::default(), Live::default());
         story.accepted(participant, connection, now);
         story.presence(lesson, participant, true, Some(Role::Classroom), now);
-        story.report(lesson, &Report::Up { lesson, participant, connection }, now);
+        story.report(lesson, &Report::Up { lesson, participant, connection }, &live, now);
         let line = LineReport { keyframe_requests: STORM, ..LineReport::default() };
-        story.report(lesson, &Report::Line { lesson, participant, connection, line }, now);
-        story.report(lesson, &Report::Down { lesson, participant, connection, why: Closed::Expired }, now);
+        story.report(lesson, &Report::Line { lesson, participant, connection, line }, &live, now);
+        story.report(lesson, &Report::Down { lesson, participant, connection, why: Closed::Expired }, &live, now);
         story.presence(lesson, participant, false, Some(Role::Classroom), now);
         assert!(story.connections.is_empty() && story.present.is_empty());
 
         story.accepted(participant, connection, now);
         story.presence(lesson, participant, true, Some(Role::Classroom), now);
-        story.lesson_over(lesson, now);
+        story.lesson_over(lesson, &live, now);
         assert!(story.connections.is_empty() && story.present.is_empty());
     }
 }

@@ -111,7 +111,7 @@ struct Connection {
     up: bool,
     slots: Vec<SlotState>,
     line: Option<LineReport>,
-    last: Option<LineReport>,
+    line_untold: bool,
     flow: Flow,
 }
 
@@ -123,7 +123,7 @@ impl Connection {
             up: false,
             slots: Vec::new(),
             line: None,
-            last: None,
+            line_untold: false,
             flow: Flow::default(),
         }
     }
@@ -255,7 +255,10 @@ impl Live {
         let mut all = Vec::new();
         let mut own: BTreeMap<ParticipantId, Vec<Line>> = BTreeMap::new();
         for (&id, connection) in &mut self.connections {
-            if let Some(line) = connection.line.take().map(|report| line(connection.participant, id, &report)) {
+            let untold = std::mem::take(&mut connection.line_untold);
+            if let Some(line) =
+                connection.line.filter(|_| untold).map(|report| line(connection.participant, id, &report))
+            {
                 let staff =
                     self.people.get(&connection.participant).is_some_and(|p| p.identity.role != Role::Classroom);
                 if !staff {

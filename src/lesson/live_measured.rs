@@ -1,10 +1,10 @@
 //! What was measured of a running lesson: by the workers of each connection, by the pages of what they receive.
 
 use super::{Connection, Live, Role};
-use crate::id::{ConnectionId, ParticipantId};
+use crate::id::{ConnectionId, ParticipantId, PublicationId};
 use crate::lesson::message::{Line, Notice, Participant, Slot, SlotName};
-use crate::lesson::stats::{Change, Expected, LineState, Stats};
-use crate::worker::mailbox::{LineReport, SlotState};
+use crate::lesson::stats::{Change, Expected, LineState, Stats, mean_and_most};
+use crate::worker::mailbox::{LineReport, PublicationReport, SlotState};
 
 /// What went over a line so far.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -53,7 +53,7 @@ impl Live {
         let connection = self.connection(id, participant);
         connection.flow.add(&line);
         connection.line = Some(line);
-        connection.last = Some(line);
+        connection.line_untold = true;
     }
 
     /// A page told what it measured. Returns whom to tell, and what is different by it.
@@ -76,10 +76,10 @@ impl Live {
 
     fn expected(&self, id: ParticipantId) -> Expected {
         let own = self.connections.values().filter(|connection| connection.participant == id && connection.up);
-        let mut flowing = own
+        let flowing = own
             .flat_map(|connection| &connection.slots)
             .filter(|slot| slot.index == 0 && slot.publication.is_some() && slot.paused.is_none());
-        flowing.by_ref().fold(Expected::default(), |expected, slot| match slot.slot.into() {
+        flowing.fold(Expected::default(), |expected, slot| match slot.slot.into() {
             SlotName::Voice => Expected { voice: true, ..expected },
             SlotName::Camera => Expected { camera: true, ..expected },
             SlotName::Slides | SlotName::Stage => expected,
@@ -105,11 +105,29 @@ impl Live {
         (lines.map(|seen| super::line(id, seen.connection, &seen.line)).collect(), self.slots(id))
     }
 
+    /// The last report of a connection's line, and what went over it so far.
+    #[must_use]
+    pub fn line_of(&self, id: ConnectionId) -> Option<(LineReport, Flow)> {
+        self.connections.get(&id).and_then(|connection| Some((connection.line?, connection.flow)))
+    }
+
+    /// What is in the slots of a connection.
+    #[must_use]
+    pub fn slots_in(&self, id: ConnectionId) -> &[SlotState] {
+        self.connections.get(&id).map(|connection| &connection.slots[..]).unwrap_or_default()
+    }
+
+    /// The last report of a publication.
+    #[must_use]
+    pub fn reported(&self, id: PublicationId) -> Option<&PublicationReport> {
+        self.publications.get(&id)
+    }
+
     /// The connections of which a line was reported.
     pub fn seen(&self) -> impl Iterator<Item = Seen<'_>> {
         self.connections.iter().filter_map(|(&id, connection)| {
-            let Connection { participant, flow, slots, last, .. } = connection;
-            Some(Seen { connection: id, participant: *participant, line: (*last)?, flow: *flow, slots })
+            let Connection { participant, flow, slots, line, .. } = connection;
+            Some(Seen { connection: id, participant: *participant, line: (*line)?, flow: *flow, slots })
         })
     }
 
@@ -137,9 +155,6 @@ impl Live {
     /// The parts of the voice that each connected classroom last had to make up: their mean and the greatest.
     #[must_use]
     pub fn voice_concealed(&self) -> Option<(f64, f64)> {
-        let parts = self.people.values().filter_map(|person| person.measured.stats()?.voice_concealed());
-        let (count, sum, most) =
-            parts.fold((0u32, 0.0, 0.0f64), |(n, sum, most), part| (n + 1, sum + part, most.max(part)));
-        (count > 0).then(|| (sum / f64::from(count), most))
+        mean_and_most(self.people.values().filter_map(|person| person.measured.stats()?.voice_concealed()))
     }
 }

@@ -134,6 +134,19 @@ pub enum SlotName {
     Stage,
 }
 
+impl SlotName {
+    /// As it is written in messages, metrics and the log.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Voice => "voice",
+            Self::Slides => "slides",
+            Self::Camera => "camera",
+            Self::Stage => "stage",
+        }
+    }
+}
+
 impl From<SlotKind> for SlotName {
     fn from(kind: SlotKind) -> Self {
         match kind {

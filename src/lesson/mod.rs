@@ -13,4 +13,6 @@ pub use message::{
     PublicationKind, Replaced, Role, Slot, SlotName,
 };
 pub use state::{Draft, DraftError, Lesson, Moved, State, StateError};
-pub use stats::{Change, Expected, LineState, Measured, PathStats, SentStats, SlotStats, Stats, StatsError, Transport};
+pub use stats::{
+    Change, Expected, LineState, Measured, PathStats, SentStats, SlotStats, Stats, StatsError, Transport, mean_and_most,
+};

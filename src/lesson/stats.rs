@@ -183,6 +183,14 @@ impl Stats {
     }
 }
 
+/// The mean of what was measured in several places, and the greatest; `None` where it was measured in none.
+#[must_use]
+pub fn mean_and_most(values: impl IntoIterator<Item = f64>) -> Option<(f64, f64)> {
+    let sum_up = |(n, sum, most): (u32, f64, f64), value: f64| (n + 1, sum + value, most.max(value));
+    let (count, sum, most) = values.into_iter().fold((0, 0.0, 0.0), sum_up);
+    (count > 0).then(|| (sum / f64::from(count), most))
+}
+
 /// How a classroom's line is, in a word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]

@@ -10,15 +10,12 @@ use super::subscription::Slot;
 
 /// The packet of a source, if it is still held in the life in which it was sent.
 pub(super) fn held(publications: &Slab<Publication>, source: Source, sequence: u64) -> Option<&Entry> {
-    let publication = publications.get(source.publication as usize)?;
-    let layer = publication.layers.get(usize::from(source.layer)).filter(|_| publication.has(source))?;
-    layer.cache.get(sequence)
+    publications.get(source.publication as usize)?.layer(source)?.cache.get(sequence)
 }
 
 /// The instant of a source's media time on the server's clock, nanoseconds.
 pub(super) fn instant(publications: &Slab<Publication>, source: Source, timestamp: u32) -> Option<i64> {
-    let publication = publications.get(source.publication as usize)?;
-    let layer = publication.layers.get(usize::from(source.layer)).filter(|_| publication.has(source))?;
+    let layer = publications.get(source.publication as usize)?.layer(source)?;
     layer.timeline.map(|timeline| timeline.unix_nanos(timestamp))
 }
 

@@ -146,10 +146,15 @@ impl Publication {
         }
     }
 
+    /// The encoding that `source` is, if it is one of this publication's in its present life.
+    pub(super) fn layer(&self, source: Source) -> Option<&Layer> {
+        let layer = self.layers.get(usize::from(source.layer)).filter(|_| source.serial == self.serial)?;
+        (layer.generation == source.generation).then_some(layer)
+    }
+
     /// Whether `source` is one of this publication's encodings, in its present life.
     pub(super) fn has(&self, source: Source) -> bool {
-        let layer = self.layers.get(usize::from(source.layer));
-        source.serial == self.serial && layer.is_some_and(|layer| layer.generation == source.generation)
+        self.layer(source).is_some()
     }
 
     pub(super) fn source(&self, key: usize, layer: u8) -> Source {

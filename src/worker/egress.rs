@@ -8,7 +8,7 @@ use crate::rtp::vp8;
 use crate::sfu::Forward;
 use crate::transport::srtp::{MAX_OVERHEAD, Sealer};
 
-use super::socket::{Path, WorkerSocket};
+use super::socket::Path;
 
 /// The longest datagram that media makes: a retransmission carries two octets more than its original.
 pub const MAX_DATAGRAM: usize = TEMPLATE_HEADER + 2 + MAX_PAYLOAD + MAX_PADDING + MAX_OVERHEAD;
@@ -102,12 +102,7 @@ impl Egress {
         let sealed = length + receiver.sealer.overhead();
         self.make_room(receiver.path, sealed, send);
         let out = &mut self.buffer[self.used..];
-        let mut elements = u64::from_be_bytes(words(template)[2]);
-        if let Some(id) = receiver.transport_cc {
-            elements |= u64::from(id << 4 | 1) << 56 | u64::from(*receiver.transport_sequence) << 40;
-            *receiver.transport_sequence = receiver.transport_sequence.wrapping_add(1);
-        }
-        write_header(out, template, forward, elements);
+        write_header(out, template, forward, receiver);
         let payload = &template[TEMPLATE_HEADER + usize::from(forward.skip)..];
         if let Some(original) = forward.original {
             // Padding was for the sake of a batch; a retransmission leaves alone (RFC 4588 §4 asks for the payload only).
@@ -160,28 +155,22 @@ impl Egress {
     }
 }
 
-/// The three words of a header.
-fn words(header: &[u8]) -> [[u8; 8]; 3] {
-    let (words, _) = header.as_chunks::<8>();
-    [words[0], words[1], words[2]]
-}
-
 /// Writes the template's header with a receiver's numbers, in whole words and before the payload: the seal reads it in
 /// wider pieces soon after, and would have to wait for smaller ones that were written last.
 #[inline]
-fn write_header(out: &mut [u8], template: &[u8], forward: &Forward, elements: u64) {
-    let [first, second, _] = words(template).map(u64::from_be_bytes);
+fn write_header(out: &mut [u8], template: &[u8], forward: &Forward, receiver: &mut Receiver<'_>) {
+    let (template, _) = template.as_chunks::<8>();
+    let [first, second, mut elements] = [template[0], template[1], template[2]].map(u64::from_be_bytes);
+    if let Some(id) = receiver.transport_cc {
+        elements |= u64::from(id << 4 | 1) << 56 | u64::from(*receiver.transport_sequence) << 40;
+        *receiver.transport_sequence = receiver.transport_sequence.wrapping_add(1);
+    }
     let numbers =
         u64::from(forward.payload_type) << 48 | u64::from(forward.sequence as u16) << 32 | u64::from(forward.timestamp);
     let (out, _) = out.as_chunks_mut::<8>();
     out[0] = (first | numbers).to_be_bytes();
     out[1] = (second | u64::from(forward.ssrc) << 32).to_be_bytes();
     out[2] = elements.to_be_bytes();
-}
-
-/// Sends over a socket.
-pub fn over(socket: &WorkerSocket) -> impl FnMut(&Path, &[u8], usize) -> io::Result<()> + '_ {
-    move |path, contents, segment| socket.send(path, contents, segment)
 }
 
 #[cfg(test)]

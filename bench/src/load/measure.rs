@@ -8,18 +8,8 @@ use anyhow::Context;
 use super::server::Server;
 
 /// Gauges that count what is alive; the metrics' labels are summed over.
-const ALIVE: [&str; 10] = [
-    "mingshi_connections",
-    "mingshi_addresses",
-    "mingshi_fragments",
-    "mingshi_publications",
-    "mingshi_subscribers",
-    "mingshi_participants",
-    "mingshi_lesson_pages",
-    "mingshi_http_connections",
-    "mingshi_rate_limit_entries",
-    "mingshi_tasks",
-];
+const ALIVE: [&str; 4] =
+    ["mingshi_connections", "mingshi_participants", "mingshi_lesson_pages", "mingshi_http_connections"];
 
 /// A look at the server.
 #[derive(Debug, Clone, Default)]

@@ -69,16 +69,13 @@ impl Socket {
             Ok(()) => self.talk(&state, lesson, claims, &mut seat).await,
             Err(done) => done,
         };
-        let closing = match done {
-            Done::Close(code, reason) => {
-                // Said before the seat is given up: a server that stops waits for the seats, then ends.
-                let said = self.say_goodbye(code, reason).await;
-                Some(said)
-            }
-            Done::Gone => None,
+        let said = match done {
+            // Said before the seat is given up: a server that stops waits for the seats, then ends.
+            Done::Close(code, reason) => self.say_goodbye(code, reason).await,
+            Done::Gone => false,
         };
         state.directory.close_page(lesson, viewer, seat.page);
-        if closing == Some(true) {
+        if said {
             self.wait_for_answer().await;
         }
     }

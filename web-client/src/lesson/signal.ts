@@ -1,3 +1,5 @@
+import type { Participant } from '../api/types';
+
 /** How good a line is, as bars from 1 (very weak) to 4 (good); 0 when nothing is known. */
 export type Bars = 0 | 1 | 2 | 3 | 4;
 
@@ -20,7 +22,7 @@ export function barsOf(sample: LineSample): Bars {
 }
 
 /** How a line is, in a word. */
-export type LineWord = 'good' | 'weak' | 'bad';
+export type LineWord = NonNullable<Participant['line']>;
 
 /** The word of a line: what the classroom's page measured says more than the loss that the server sees. */
 export function wordOf(measured: LineWord | null, bars: Bars): LineWord | null {

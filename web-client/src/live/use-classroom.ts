@@ -3,12 +3,11 @@ import { Classroom, type ClassroomEffect, type ClassroomEvent } from '../lesson/
 import { Receiver } from '../media/receiver';
 import { classroomObstacle, enterClassroom, offerRefusal } from './credentials';
 import { memory } from './memory';
+import { startMeasuring } from './measuring';
 import { expose } from './hooks';
 import { SocketPlace } from './socket-place';
 
 const SAMPLE_EVERY_MS = 250;
-/** How often the server is told what was measured. */
-const MEASURE_EVERY_MS = 5000;
 
 /** Runs a classroom: gives the lesson logic its events and does what it asks for. */
 export function useClassroom(code: string | null, urlToken: string | null) {
@@ -106,14 +105,12 @@ export function useClassroom(code: string | null, urlToken: string | null) {
   }
 
   /** Of several connections, the one whose voice is heard counts. */
-  async function measure(): Promise<void> {
+  function heard(): Receiver | undefined {
     const key = logic.voiceKey(clock()) ?? [...receivers.value.keys()].pop();
-    const receiver = key === undefined ? undefined : receivers.value.get(key);
-    const stats = await receiver?.measure(clock()).catch(() => null);
-    if (stats && !stopped) socket.send({ type: 'stats', stats });
+    return key === undefined ? undefined : receivers.value.get(key);
   }
 
-  const measurer = window.setInterval(() => void measure(), MEASURE_EVERY_MS);
+  const stopMeasuring = startMeasuring(socket, heard);
   const sampler = window.setInterval(() => void sample(), SAMPLE_EVERY_MS);
   const online = (): void => send({ type: 'online' });
   const leave = (): void => {
@@ -126,7 +123,7 @@ export function useClassroom(code: string | null, urlToken: string | null) {
     stopped = true;
     clearTimeout(timer);
     clearInterval(sampler);
-    clearInterval(measurer);
+    stopMeasuring();
     window.removeEventListener('online', online);
     window.removeEventListener('pagehide', leave);
     socket.close();

@@ -5,13 +5,12 @@ import { type UplinkWarning, UplinkWatch } from '../lesson/uplink';
 import { Sender } from '../media/sender';
 import { enterStudio, offerRefusal, studioObstacle } from './credentials';
 import { expose } from './hooks';
+import { startMeasuring } from './measuring';
 import { memory } from './memory';
 import { SocketPlace } from './socket-place';
 import { useCapture } from './use-capture';
 
 const SAMPLE_EVERY_MS = 500;
-/** How often the server is told what was measured. */
-const MEASURE_EVERY_MS = 5000;
 
 /** Runs a studio: gives the lesson logic its events and does what it asks for. */
 export function useStudio(lesson: string, urlToken: string | null) {
@@ -136,17 +135,11 @@ export function useStudio(lesson: string, urlToken: string | null) {
     send({ type: 'tick' });
   }
 
-  /** Of several connections, the first is the one on air. */
-  async function measure(): Promise<void> {
-    const [sender] = senders.values();
-    const stats = await sender?.measure(clock()).catch(() => null);
-    if (stats && !stopped) socket.send({ type: 'stats', stats });
-  }
-
   const listen = (): void => watch.sound(capture.state.muted ? null : capture.state.level, clock());
   follow(() => capture.state.level, listen);
 
-  const measurer = window.setInterval(() => void measure(), MEASURE_EVERY_MS);
+  // Of several connections, the first is the one on air.
+  const stopMeasuring = startMeasuring(socket, () => [...senders.values()][0]);
   const sampler = window.setInterval(() => void sample(), SAMPLE_EVERY_MS);
   const online = (): void => send({ type: 'online' });
   const leave = (): void => {
@@ -166,7 +159,7 @@ export function useStudio(lesson: string, urlToken: string | null) {
     stopped = true;
     clearTimeout(timer);
     clearInterval(sampler);
-    clearInterval(measurer);
+    stopMeasuring();
     window.removeEventListener('online', online);
     window.removeEventListener('pagehide', leave);
     socket.close();
