@@ -2,13 +2,13 @@
 # Runs the tests step by step, each to its end whatever became of the others, and closes with a table and the total.
 #
 #   scripts/test.sh quick    format, lints, unit and simulation tests
-#   scripts/test.sh all      also licences, interop with aiortc, the browser tests, those behind firewalls and those of
-#                            faults (most of which need root)
+#   scripts/test.sh all      also licences, interop with clients of other makes, the browser tests, those behind firewalls and those
+#                            of faults (most of which need root)
 #
 # The output of every step is also in target/test-logs/. `scripts/test.sh all browser` runs only the steps named.
 set -uo pipefail
 cd "$(dirname "$0")/.."
-export PATH="$PWD/.tools/node_modules/.bin:$HOME/.cargo/bin:$PATH"
+export PATH="$PWD/.tools/bin:$HOME/.cargo/bin:$PATH"
 export CARGO_TERM_PROGRESS_WHEN=never
 
 scope=${1:-all}
