@@ -60,7 +60,11 @@ step() {
 }
 
 web_tests() { make --silent web && cd web-client && npm run --silent lint && npm run --silent test; }
-interop() { cargo build --quiet --locked --bin mingshi && .tools/venv/bin/pytest -q -rN --tb=short tests/interop; }
+interop() {
+  cargo build --quiet --locked --bin mingshi &&
+    make --silent tests/interop/clients/node_modules/.package-lock.json &&
+    .tools/venv/bin/pytest -q -rN --tb=short tests/interop
+}
 # in_browsers FILE…: tests of the built server and its demonstration.
 in_browsers() {
   cargo build --quiet --locked --workspace --bin mingshi --bin mingshi-media &&

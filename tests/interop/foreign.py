@@ -21,9 +21,10 @@ LONGEST_LINE = 1 << 20
 class Foreign:
     """One WHIP or WHEP connection of another make."""
 
-    def __init__(self, base: str, token: str, process: asyncio.subprocess.Process) -> None:
+    def __init__(self, base: str, token: str, process: asyncio.subprocess.Process, user_agent: str | None) -> None:
         self.base = base
         self.token = token
+        self.user_agent = user_agent
         self.offer: str | None = None
         self.candidates: list[str] = []
         self.states: list[str] = []
@@ -65,6 +66,8 @@ class Foreign:
         self, method: str, path: str, body: str | None = None, headers: dict[str, str] | None = None
     ) -> Answer:
         """One HTTP exchange with this client's token."""
+        if self.user_agent:
+            headers = {"User-Agent": self.user_agent} | (headers or {})
         return await asyncio.to_thread(request, self.base, method, path, self.token, body, headers)
 
     async def leave(self) -> None:
@@ -78,7 +81,7 @@ class Foreign:
             await self._process.wait()
             self.errors.append("it didn't end with its input")
         await self._listening
-        assert not self.errors, self.errors
+        assert not self.errors and self._process.returncode == 0, (self.errors, self._process.returncode)
 
     async def _listen(self) -> None:
         assert self._process.stdout
@@ -103,11 +106,13 @@ class Foreign:
 
 
 @asynccontextmanager
-async def foreign(base: str, path: str, token: str, command: Sequence[str | Path]) -> AsyncIterator[Foreign]:
+async def foreign(
+    base: str, path: str, token: str, command: Sequence[str | Path], user_agent: str | None = None
+) -> AsyncIterator[Foreign]:
     """The client that this command starts, connected."""
     pipe = asyncio.subprocess.PIPE
     process = await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe, limit=LONGEST_LINE)
-    client = Foreign(base, token, process)
+    client = Foreign(base, token, process, user_agent)
     try:
         yield await client.open(path)
     finally:
