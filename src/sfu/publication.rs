@@ -343,7 +343,11 @@ impl Facts {
                     ..Self::default()
                 }
             }
-            Codec::Av1 => Self { keyframe_start: av1::begins_keyframe(packet.payload), ..Self::default() },
+            Codec::Av1 => Self {
+                keyframe_start: av1::begins_keyframe(packet.payload),
+                size: av1::size(packet.payload),
+                ..Self::default()
+            },
         }
     }
 }
