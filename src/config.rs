@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use time::Duration;
 
-use crate::auth::{Lifetimes, Network};
+use crate::auth::{Lifetimes, Network, Turn};
 use file::File;
 
 /// Why a configuration can't be used.
@@ -71,6 +71,8 @@ pub struct Config {
     pub server: Server,
     /// The media workers.
     pub media: Media,
+    /// TURN servers of the operator's, if any.
+    pub turn: Option<Turn>,
     /// Certificates.
     pub tls: Tls,
     /// Tokens and guessing.
@@ -188,7 +190,7 @@ impl Config {
     }
 
     fn valid(file: File) -> Result<Self, Error> {
-        let File { server, media, tls, auth, log } = file;
+        let File { server, media, turn, tls, auth, log } = file;
         let workers = usize::from(in_range("media.workers", media.workers, 0, crate::id::MAX_WORKERS as u16)?);
         if usize::from(media.udp_port) + workers.max(1) > 1 + usize::from(u16::MAX) || media.udp_port == 0 {
             return Err(value("media.udp_port", format!("{} leaves no port for {workers} workers", media.udp_port)));
@@ -221,6 +223,7 @@ impl Config {
                     100_000,
                 )? as usize,
             },
+            turn: turn_servers(turn)?,
             tls: Tls { files: files(&tls.certificate, &tls.key)?, names: tls.names },
             auth: Auth {
                 lifetimes: Lifetimes {
@@ -296,6 +299,18 @@ fn files(certificate: &str, key: &str) -> Result<Option<CertificateFiles>, Error
     }
 }
 
+fn turn_servers(turn: file::Turn) -> Result<Option<Turn>, Error> {
+    let hours = in_range("turn.credential_hours", turn.credential_hours, 1, 168)?;
+    match (turn.urls.is_empty(), turn.secret.is_empty()) {
+        (true, true) => Ok(None),
+        (true, false) => Err(value("turn.urls", "a secret without the servers that share it")),
+        (false, true) => Err(value("turn.secret", "TURN servers without the secret that is shared with them")),
+        (false, false) => Turn::new(turn.urls, turn.secret, Duration::hours(hours.into()))
+            .map(Some)
+            .map_err(|error| value("turn.urls", error.to_string())),
+    }
+}
+
 fn log_filter(filter: String) -> Result<String, Error> {
     match filter.parse::<tracing_subscriber::EnvFilter>() {
         Ok(_) => Ok(filter),
@@ -350,6 +365,9 @@ mod tests {
             ("[server]\nhttp = \"\"\nhttps = \"\"\n", "nobody could reach the server"),
             ("[server]\ntrusted_proxies = [\"10.0.0.0/40\"]\n", "server.trusted_proxies: "),
             ("[server]\npublic_url = \"ke.example.cn\"\n", "server.public_url: "),
+            ("[turn]\nurls = [\"turn:a\"]\n", "turn.secret: "),
+            ("[turn]\nsecret = \"s\"\n", "turn.urls: "),
+            ("[turn]\nsecret = \"s\"\nurls = [\"stun:a\"]\n", "turn.urls: \"stun:a\" is not a TURN address"),
             ("[tls]\nkey = \"k.pem\"\n", "tls.certificate: a key without its certificate"),
             ("[auth]\nlesson_token_minutes = 0\n", "auth.lesson_token_minutes: 0 is not between 1 and 1440"),
             ("[log]\nfilter = \"mingshi=loudly\"\n", "log.filter: "),

@@ -145,6 +145,7 @@ pub async fn start_with(config: &Config, data: DataFolder, media: MediaSide, clo
         trusted_proxies: config.server.trusted_proxies.clone(),
         join_attempts_per_minute: config.auth.join_attempts_per_minute,
         public_url: config.server.public_url.clone(),
+        turn: config.turn.clone(),
         metrics: Some(metrics.clone()),
         ca_certificate: certificates.as_ref().and_then(|certificates| certificates.ca_certificate()),
     });

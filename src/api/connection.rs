@@ -12,7 +12,7 @@ use super::extract::{Client, bearer, segment, text_body};
 use super::problem::{Kind, Problem};
 use super::state::{ApiState, not_ended};
 use crate::auth::Claims;
-use crate::id::{ConnectionId, LessonId, SourceName};
+use crate::id::{ConnectionId, LessonId, ParticipantId, SourceName};
 use crate::lesson::{Lesson, Role, State};
 use crate::worker::mailbox::{Connect, Connected, End, Patch, Patched, Purpose};
 
@@ -108,7 +108,9 @@ pub(super) async fn open(
         (ACCEPT_PATCH, SDP_FRAGMENT.to_owned()),
         (header::CACHE_CONTROL, "no-store".to_owned()),
     ];
-    Ok((StatusCode::CREATED, headers, answer).into_response())
+    let mut response = (StatusCode::CREATED, headers, answer).into_response();
+    add_ice_servers(state, claims.sub, response.headers_mut());
+    Ok(response)
 }
 
 /// `PATCH`: candidates or an ICE restart (RFC 9725 §4.3).
@@ -156,8 +158,23 @@ fn may_touch(state: &ApiState, path: ConnectionPath, headers: &HeaderMap) -> Res
 }
 
 /// `OPTIONS` of an endpoint: what may be posted (RFC 9725 §4.2).
-pub(super) async fn endpoint_options() -> Response {
-    options("GET, HEAD, OPTIONS, POST", ACCEPT_POST, SDP)
+///
+/// Who has a token is told of TURN servers too, since a browser wants to know them before it offers (RFC 9725 §4.6).
+pub(super) async fn endpoint_options(Shared(state): Shared<ApiState>, headers: HeaderMap) -> Response {
+    let mut response = options("GET, HEAD, OPTIONS, POST", ACCEPT_POST, SDP);
+    if let Some(token) = bearer(&headers).ok().filter(|_| state.turn.is_some())
+        && let Ok(claims) = state.claims(token).await
+    {
+        add_ice_servers(&state, claims.sub, response.headers_mut());
+    }
+    response
+}
+
+fn add_ice_servers(state: &ApiState, participant: ParticipantId, headers: &mut HeaderMap) {
+    let links = state.turn.iter().flat_map(|turn| turn.links(participant, state.clock.now()));
+    for link in links.filter_map(|link| HeaderValue::try_from(link).ok()) {
+        headers.append(header::LINK, link);
+    }
 }
 
 /// `OPTIONS` of a connection: what may be patched.

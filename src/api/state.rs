@@ -9,7 +9,7 @@ use super::clock::Clock;
 use super::directory::Directory;
 use super::media::Media;
 use super::problem::{Kind, Problem};
-use crate::auth::{Claims, Limited, Network, RateLimit, Tokens};
+use crate::auth::{Claims, Limited, Network, RateLimit, Tokens, Turn};
 use crate::id::LessonId;
 use crate::lesson::{Lesson, Role, State};
 use crate::store::Store;
@@ -32,6 +32,8 @@ pub struct Parts {
     pub join_attempts_per_minute: u32,
     /// How the site is reached from outside, without a slash at the end; `None` = as the request came.
     pub public_url: Option<String>,
+    /// TURN servers that clients are told.
+    pub turn: Option<Turn>,
     /// Writes the metrics down, where they are collected.
     pub metrics: Option<metrics_exporter_prometheus::PrometheusHandle>,
     /// The certificate authority that browsers are to trust, as PEM, where the server made its own.

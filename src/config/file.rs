@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 pub(super) struct File {
     pub(super) server: Server,
     pub(super) media: Media,
+    pub(super) turn: Turn,
     pub(super) tls: Tls,
     pub(super) auth: Auth,
     pub(super) log: Log,
@@ -57,6 +58,20 @@ impl Default for Media {
             public_addresses: Vec::new(),
             max_connections_per_worker: 2000,
         }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Turn {
+    pub(super) urls: Vec<String>,
+    pub(super) secret: String,
+    pub(super) credential_hours: u32,
+}
+
+impl Default for Turn {
+    fn default() -> Self {
+        Self { urls: Vec::new(), secret: String::new(), credential_hours: 12 }
     }
 }
 

@@ -1,5 +1,6 @@
 // A classroom behind firewalls that let less and less through, in Chromium, on two machines made of namespaces.
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
 import { after, before, test } from 'node:test';
 import { executable, launch, openDevice } from '../support/browser.mjs';
 import { figure, until } from '../support/figures.mjs';
@@ -10,19 +11,37 @@ import { Server } from '../support/server.mjs';
 const { line: school, why } = line();
 const options = { skip: why };
 
-let server, browser;
+/** Makes the page use nothing but relays. */
+const relayOnly = () => {
+  const Plain = window.RTCPeerConnection;
+  window.RTCPeerConnection = class extends Plain {
+    constructor(configuration) {
+      super({ ...configuration, iceTransportPolicy: 'relay' });
+    }
+  };
+};
+
+const TURN_SECRET = 'a secret that is shared';
+let server, browser, turn;
 before(async () => {
   if (!school) return;
+  const [program, ...words] = school.within(school.server);
+  turn = spawn(program, [...words, 'turnserver', '-n', '--no-cli', '--no-tls', '--no-dtls', '--use-auth-secret',
+    '--static-auth-secret', TURN_SECRET, '--realm', 'mingshi', '--listening-ip', SERVER.ipv4, '--relay-ip', SERVER.ipv4,
+    '--log-file', 'stdout', '--simple-log', '--pidfile', '/dev/null', '--userdb', `${school.folder}/turn.db`], { stdio: 'ignore' });
   server = await Server.demoWithin(school.within(school.server), {
     MINGSHI_SERVER_HTTP: '127.0.0.1:8080',
     MINGSHI_SERVER_HTTPS: '[::]:443',
     MINGSHI_MEDIA_UDP_PORT: '20000',
+    MINGSHI_TURN_URLS: `turn:${SERVER.ipv4}:3478?transport=tcp`,
+    MINGSHI_TURN_SECRET: TURN_SECRET,
   });
   browser = await launch({ program: school.browser(executable()) });
 });
 after(async () => {
   await browser?.close();
   await server?.stop();
+  turn?.kill();
   school?.remove();
 });
 
@@ -69,6 +88,21 @@ test('everything but TCP 443 blocked, on IPv4: joins within 3 s', options, (t) =
 
 test('everything but TCP 443 blocked, on IPv6: joins within 3 s', options, (t) =>
   joins(t, `[${SERVER.ipv6}]`, 'only TCP 443, IPv6 only', ['meta nfproto ipv6 tcp dport 443'], { protocol: 'tcp', port: 443 }));
+
+test('through the TURN server of the operator', options, async (t) => {
+  school.allow();
+  const page = await openDevice(browser, { init: [relayOnly] });
+  const began = Date.now();
+  await page.goto(`https://${SERVER.ipv4}/#/c/${code()}`);
+  const joined = await movesAgain(page, 'camera', began);
+  const all = await stats(page);
+  const transport = all.find(({ type, selectedCandidatePairId }) => type === 'transport' && selectedCandidatePairId);
+  const chosen = all.find(({ id }) => id === transport?.selectedCandidatePairId);
+  const local = all.find(({ id }) => id === chosen?.localCandidateId);
+  figure(t, `coturn: first moving picture ${joined} ms after the address was typed, ${local?.candidateType} over ${local?.relayProtocol}`);
+  assert.equal(local?.candidateType, 'relay');
+  await page.context().close();
+});
 
 test('UDP is blocked in mid-lesson: the lesson goes on over TCP', options, async (t) => {
   school.allow();
