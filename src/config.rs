@@ -79,6 +79,17 @@ pub struct Config {
     pub auth: Auth,
     /// The log.
     pub log: Log,
+    /// Series of lessons and connections.
+    pub metrics: Metrics,
+}
+
+/// Which series of their own lessons and connections have in `/metrics`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Metrics {
+    /// So many lessons at most have series of their own.
+    pub lessons: usize,
+    /// Whether each of their connections has.
+    pub per_connection: bool,
 }
 
 /// The web server.
@@ -96,6 +107,8 @@ pub struct Server {
     pub trusted_proxies: Vec<Network>,
     /// How many HTTP and HTTPS connections are kept at most.
     pub max_connections: usize,
+    /// How long a stop waits for lessons on air to end.
+    pub drain: std::time::Duration,
 }
 
 /// The media workers.
@@ -190,7 +203,7 @@ impl Config {
     }
 
     fn valid(file: File) -> Result<Self, Error> {
-        let File { server, media, turn, tls, auth, log } = file;
+        let File { server, media, turn, tls, auth, log, metrics } = file;
         let workers = usize::from(in_range("media.workers", media.workers, 0, crate::id::MAX_WORKERS as u16)?);
         if usize::from(media.udp_port) + workers.max(1) > 1 + usize::from(u16::MAX) || media.udp_port == 0 {
             return Err(value("media.udp_port", format!("{} leaves no port for {workers} workers", media.udp_port)));
@@ -209,6 +222,9 @@ impl Config {
                 public_url: url("server.public_url", &server.public_url)?,
                 trusted_proxies: each("server.trusted_proxies", &server.trusted_proxies)?,
                 max_connections: in_range("server.max_connections", server.max_connections, 16, 1_000_000)? as usize,
+                drain: std::time::Duration::from_secs(
+                    in_range("server.drain_seconds", server.drain_seconds, 0, 14_400)?.into(),
+                ),
             },
             media: Media {
                 workers: (workers > 0).then_some(workers),
@@ -242,6 +258,10 @@ impl Config {
                 )?,
             },
             log: Log { filter: log_filter(log.filter)?, json: log.json },
+            metrics: Metrics {
+                lessons: in_range("metrics.lessons", metrics.lessons, 0, 100_000)? as usize,
+                per_connection: metrics.per_connection,
+            },
         })
     }
 }

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use time::OffsetDateTime;
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
@@ -23,7 +23,7 @@ use tokio_rustls::TlsAcceptor;
 use listen::Pages;
 
 pub use authority::{AuthorityError, local_addresses};
-pub use lock::{DataFolder, LockError};
+pub use lock::{DataFolder, Holder, LockError};
 pub use media::{MediaSide, tcp_candidates, udp_candidates};
 pub use tls::{Certificates, TlsError, certificate_files};
 pub use validity::Validity;
@@ -37,10 +37,12 @@ use crate::worker;
 
 /// How often certificates are looked after.
 const CERTIFICATE_INTERVAL: Duration = Duration::from_secs(30);
-/// How often the metrics recorder tidies up.
+/// How often the metrics recorder tidies up, and the database is asked for a sign of life.
 const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
-/// How long pages get to go away after they were told that the server restarts.
-const PAGES_LEAVE: Duration = Duration::from_secs(2);
+/// How long pages get to hear that the server restarts. They come back to the next process; a long goodbye is silence.
+const PAGES_LEAVE: Duration = Duration::from_secs(1);
+/// How often a server that drains looks whether the last lesson has ended.
+const DRAIN_POLL: Duration = Duration::from_millis(200);
 
 /// The name under which the secret of the tokens is kept.
 pub const TOKEN_SECRET: &str = "token";
@@ -135,6 +137,10 @@ pub async fn start_with(config: &Config, data: DataFolder, media: MediaSide, clo
     };
     let directory = Directory::new(clock.clone());
     let MediaSide { media, reports } = media;
+    for (lesson, classrooms) in store.stages().await? {
+        let participants = directory.restore_stage(lesson, classrooms);
+        media.set_stage(lesson, participants).await;
+    }
     let streams = media.clone();
     let state = ApiState::new(Parts {
         store,
@@ -147,6 +153,7 @@ pub async fn start_with(config: &Config, data: DataFolder, media: MediaSide, clo
         public_url: config.server.public_url.clone(),
         turn: config.turn.clone(),
         metrics: Some(metrics.clone()),
+        series: config.metrics,
         ca_certificate: certificates.as_ref().and_then(|certificates| certificates.ca_certificate()),
     });
     let (stop, stopping) = watch::channel(false);
@@ -170,26 +177,58 @@ pub async fn start_with(config: &Config, data: DataFolder, media: MediaSide, clo
     if let Some(listener) = tcp {
         listeners.push(tokio::spawn(listen::accept(listener, Pages::None, shared)));
     }
-    let mut tasks = vec![tokio::spawn(directory.run(reports)), tokio::spawn(upkeep(metrics))];
+    let mut tasks = vec![
+        tokio::spawn(directory.run(reports)),
+        tokio::spawn(upkeep(metrics, state.clone())),
+        tokio::spawn(state.clone().look_after_database()),
+    ];
+    data.announce(&bound(&addresses), now);
     tasks.extend(certificates.map(|certificates| tokio::spawn(look_after(certificates, clock))));
     let [http, https] = addresses;
     tracing::info!(?http, ?https, data = %data.path().display(), "server started");
     Ok(Running { http, https, first_key, state, data, stop, listeners, tasks })
 }
 
-impl Running {
-    /// Wait for SIGTERM or SIGINT.
+/// SIGTERM and SIGINT, which both ask a server to stop.
+#[derive(Debug)]
+pub struct StopSignals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl StopSignals {
+    /// Have them reported here, instead of ending the process, from now on.
     ///
     /// # Errors
     /// [`Error::Signals`].
-    pub async fn until_told_to_stop(&self) -> Result<(), Error> {
-        let mut terminate = signal(SignalKind::terminate()).map_err(Error::Signals)?;
-        let mut interrupt = signal(SignalKind::interrupt()).map_err(Error::Signals)?;
+    pub fn new() -> Result<Self, Error> {
+        let listen = |kind| signal(kind).map_err(Error::Signals);
+        Ok(Self { terminate: listen(SignalKind::terminate())?, interrupt: listen(SignalKind::interrupt())? })
+    }
+
+    /// Wait for the next of either.
+    pub async fn next(&mut self) {
         tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
         }
-        Ok(())
+    }
+}
+
+impl Running {
+    /// Let nobody new in, and wait until no studio is on air any more, at most so long.
+    pub async fn drain(&self, patience: Duration) {
+        self.state.drain();
+        let over = async {
+            while self.state.directory.lessons_on_air() > 0 {
+                tokio::time::sleep(DRAIN_POLL).await;
+            }
+        };
+        if !patience.is_zero() {
+            let lessons = self.state.directory.lessons_on_air();
+            tracing::info!(lessons, seconds = patience.as_secs(), "draining: nobody new is let in");
+            let _ = tokio::time::timeout(patience, over).await;
+        }
     }
 
     /// Where its data is.
@@ -199,9 +238,10 @@ impl Running {
     }
 
     /// Stop: accept nothing more, send pages away with the word that they may come back, let requests finish,
-    /// end media, close the database, give the data folder back.
+    /// save what is unsaved, end media, close the database, give the data folder back.
     pub async fn stop(self) {
         tracing::info!("stopping");
+        self.state.drain();
         self.state.directory.restart();
         let _ = self.stop.send(true);
         let left = async {
@@ -215,12 +255,20 @@ impl Running {
                 tracing::error!(%error, "a listener had failed");
             }
         }
+        // Whatever may take time comes before this: from here to the next process's start nobody hears anything.
+        self.state.save_all().await;
         self.state.media.stop().await;
         self.tasks.iter().for_each(JoinHandle::abort);
         self.state.store.close().await;
         drop(self.data);
         tracing::info!("stopped");
     }
+}
+
+/// Where a server that listens on these is reached, in words.
+fn bound([http, https]: &[Option<SocketAddr>; 2]) -> Vec<String> {
+    let http = http.map(|address| format!("http://{address}"));
+    http.into_iter().chain(https.map(|address| format!("https://{address}"))).collect()
 }
 
 async fn bind(option: &'static str, address: Option<SocketAddr>) -> Result<Option<TcpListener>, Error> {
@@ -251,11 +299,19 @@ async fn first_key(store: &Store, clock: &Clock) -> Result<Option<OperatorKey>, 
     Ok(Some(key))
 }
 
-async fn upkeep(metrics: metrics_exporter_prometheus::PrometheusHandle) {
+async fn upkeep(metrics: metrics_exporter_prometheus::PrometheusHandle, state: ApiState) {
     let mut tick = tokio::time::interval(UPKEEP_INTERVAL);
     loop {
         tick.tick().await;
         metrics.run_upkeep();
+        let began = state.clock.instant();
+        match state.store.ping().await {
+            Ok(()) => {
+                let took = state.clock.instant().saturating_duration_since(began);
+                metrics::histogram!("mingshi_database_duration_seconds").record(took.as_secs_f64());
+            }
+            Err(error) => tracing::warn!(%error, "the database doesn't answer"),
+        }
     }
 }
 

@@ -106,7 +106,7 @@ impl Lesson {
         }
         while self.router.flush() {
             for run in self.router.forwards().chunk_by(|one, next| one.connection == next.connection) {
-                let client = &mut self.clients[run[0].connection];
+                let client = &mut self.clients[run[0].connection as usize];
                 for forward in run {
                     let (cache, entry) = self.router.packet(forward).expect("it came just now");
                     let mut receiver = Receiver {

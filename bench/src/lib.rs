@@ -2,4 +2,5 @@
 
 pub mod allocations;
 pub mod lesson;
+pub mod load;
 pub mod trace;

@@ -10,8 +10,13 @@ use serde::Serialize;
 use tokio::sync::mpsc;
 
 use super::clock::Clock;
+use super::participants::Attendance;
+use super::story::Story;
 use crate::id::{ConnectionId, LessonId, ParticipantId, SourceName};
-use crate::lesson::{Identity, Live, Notice, Participant, Publication, Role, Slot, StageError, Viewer};
+use crate::lesson::{
+    Identity, Live, Notice, Participant, Publication, Replaced, Role, Slot, StageError, Stats, Viewer,
+};
+use crate::telemetry::Exposition;
 use crate::worker::mailbox::Report;
 
 /// How many messages a page may lag behind before it is sent away (close code 4008).
@@ -49,6 +54,8 @@ pub struct Seat {
     pub publications: Vec<Publication>,
     /// What is in the participant's own slots.
     pub slots: Vec<Slot>,
+    /// What others took over from the participant lately.
+    pub replaced: Vec<Replaced>,
     /// What follows. Its end without [`Outgoing::Close`] means that the page was too slow.
     pub queue: mpsc::Receiver<Outgoing>,
 }
@@ -66,6 +73,7 @@ struct Page {
 #[derive(Debug, Default)]
 struct Running {
     live: Live,
+    story: Story,
     pages: HashMap<PageId, Page>,
 }
 
@@ -111,18 +119,12 @@ impl Directory {
     /// Take in what a worker reported. Reports of a lesson that is over come too late and are let go.
     pub fn report(&self, report: Report) {
         let lesson = lesson_of(&report);
-        match &report {
-            Report::Up { participant, connection, .. } => {
-                tracing::info!(%lesson, %connection, %participant, "connection up")
-            }
-            Report::Down { participant, connection, why, .. } => {
-                tracing::info!(%lesson, %connection, %participant, ?why, "connection ended");
-            }
-            _ => {}
-        }
         if let Some(mut running) = self.running.get_mut(&lesson) {
-            let notices = running.live.apply(report);
-            running.tell(&notices);
+            let now = self.clock.instant();
+            let Running { live, story, .. } = &mut *running;
+            story.report(lesson, &report, live, now);
+            let of = participant_of(&report);
+            running.change(lesson, of, now, |live| live.apply(report));
         }
     }
 
@@ -144,7 +146,9 @@ impl Directory {
     pub fn connecting(&self, lesson: LessonId, identity: Identity, connection: ConnectionId, sources: Vec<SourceName>) {
         let participant = identity.participant;
         let now = self.clock.now();
-        self.change(lesson, |live| {
+        let mut running = self.running.entry(lesson).or_default();
+        running.story.accepted(participant, connection, self.clock.instant());
+        running.change(lesson, Some(participant), self.clock.instant(), |live| {
             let notices = live.introduce(identity, now);
             live.connecting(connection, participant, sources);
             notices
@@ -158,11 +162,15 @@ impl Directory {
         let (queue, receiver) = mpsc::channel(QUEUE);
         let page = PageId(self.next_page.fetch_add(1, Ordering::Relaxed));
         let mut running = self.running.entry(lesson).or_default();
-        let mut notices = running.live.introduce(identity, self.clock.now());
-        if viewer.role != Role::Operator {
-            notices.extend(running.live.page_opened(viewer.participant));
-        }
-        running.tell(&notices);
+        let (told, now) = (identity.clone(), self.clock.instant());
+        running.change(lesson, Some(viewer.participant), now, |live| {
+            let mut notices = live.introduce(identity, self.clock.now());
+            if viewer.role != Role::Operator {
+                notices.extend(live.page_opened(viewer.participant));
+            }
+            notices
+        });
+        running.story.page_opened(lesson, &told, now);
         if self.restarting.load(Ordering::Acquire) {
             // The queue is new and empty: it can take one.
             let _ = queue.try_send(Outgoing::Close(Closing::Restarting));
@@ -173,6 +181,7 @@ impl Directory {
             participants: running.live.participants(viewer),
             publications: running.live.publications(viewer),
             slots: running.live.slots(viewer.participant),
+            replaced: running.live.replaced(viewer.participant),
             queue: receiver,
         }
     }
@@ -182,15 +191,48 @@ impl Directory {
         if let Some(mut running) = self.running.get_mut(&lesson) {
             running.pages.remove(&page);
             if viewer.role != Role::Operator {
-                let notices = running.live.page_closed(viewer.participant);
-                running.tell(&notices);
+                let now = self.clock.instant();
+                running.story.page_closed(lesson, viewer.participant, now);
+                running.change(lesson, Some(viewer.participant), now, |live| live.page_closed(viewer.participant));
             }
         }
     }
 
     /// Raise or lower a hand.
     pub fn raise_hand(&self, lesson: LessonId, participant: ParticipantId, raised: bool) {
-        self.change(lesson, |live| live.raise_hand(participant, raised));
+        let mut running = self.running.entry(lesson).or_default();
+        let notices = running.live.raise_hand(participant, raised);
+        running.tell(&notices);
+    }
+
+    /// A page told what it measured of what it receives and sends.
+    pub fn measured(&self, lesson: LessonId, participant: ParticipantId, stats: Stats) {
+        let now = self.clock.instant();
+        let Some(mut running) = self.running.get_mut(&lesson) else { return };
+        let told = stats.clone();
+        let (notices, changes) = running.live.measured(participant, stats);
+        running.story.measured(lesson, participant, &told, &changes, now);
+        running.tell(&notices);
+    }
+
+    /// Everybody who is in a lesson: who, by which lines, with what in its slots, and what its page measured last.
+    #[must_use]
+    pub(super) fn everybody(&self, lesson: LessonId) -> Vec<Attendance> {
+        let Some(running) = self.running.get(&lesson) else { return Vec::new() };
+        let everybody = running.live.everybody().map(|(participant, stats)| {
+            let (lines, slots) = running.live.lines_of(participant.id);
+            Attendance { participant, lines, slots, stats: stats.cloned() }
+        });
+        everybody.collect()
+    }
+
+    /// Writes the series of at most `most` lessons, and of their connections where these are wanted too. Returns how many
+    /// lessons there are.
+    pub(crate) fn write_metrics(&self, exposition: &mut Exposition, most: usize, connections: bool) -> usize {
+        for running in self.running.iter().take(most) {
+            super::series::write_lesson(exposition, *running.key(), &running.live, connections);
+        }
+        self.running.len()
     }
 
     /// Put these classrooms on stage.
@@ -205,7 +247,29 @@ impl Directory {
         let mut running = self.running.entry(lesson).or_default();
         let notices = running.live.set_stage(participants)?;
         running.tell(&notices);
-        Ok(running.live.stage().to_vec())
+        let stage = running.live.stage().to_vec();
+        let names = stage.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
+        tracing::info!(%lesson, participants = names, "stage set");
+        Ok(stage)
+    }
+
+    /// Who is on stage, as they would be put there again.
+    #[must_use]
+    pub fn on_stage(&self, lesson: LessonId) -> Vec<Identity> {
+        self.running.get(&lesson).map(|running| running.live.on_stage()).unwrap_or_default()
+    }
+
+    /// Put those on stage again who were there before the server was restarted.
+    pub fn restore_stage(&self, lesson: LessonId, classrooms: Vec<Identity>) -> Vec<ParticipantId> {
+        let mut running = self.running.entry(lesson).or_default();
+        running.live.restore_stage(classrooms, self.clock.now());
+        running.live.stage().to_vec()
+    }
+
+    /// In how many lessons the studio sends anything.
+    #[must_use]
+    pub fn lessons_on_air(&self) -> usize {
+        self.running.iter().filter(|running| running.live.is_on_air()).count()
     }
 
     /// Whose connection this is, where it is known.
@@ -248,6 +312,7 @@ impl Directory {
     /// A lesson is over: its pages are closed after what was told them, and it is forgotten.
     pub fn end_lesson(&self, lesson: LessonId) {
         if let Some((_, mut running)) = self.running.remove(&lesson) {
+            running.story.lesson_over(lesson, &running.live, self.clock.instant());
             running.send(|_| Some(Outgoing::Close(Closing::LessonEnded)));
         }
     }
@@ -265,15 +330,26 @@ impl Directory {
     pub fn pages(&self) -> usize {
         self.running.iter().map(|running| running.pages.len()).sum()
     }
-
-    fn change(&self, lesson: LessonId, change: impl FnOnce(&mut Live) -> Vec<Notice>) {
-        let mut running = self.running.entry(lesson).or_default();
-        let notices = change(&mut running.live);
-        running.tell(&notices);
-    }
 }
 
 impl Running {
+    /// Changes what is known, tells the pages, and the log where `participant` comes or goes by it.
+    fn change(
+        &mut self,
+        lesson: LessonId,
+        participant: Option<ParticipantId>,
+        now: std::time::Instant,
+        change: impl FnOnce(&mut Live) -> Vec<Notice>,
+    ) {
+        let present = |live: &Live| participant.is_some_and(|id| live.is_present(id));
+        let before = present(&self.live);
+        let notices = change(&mut self.live);
+        if let Some(id) = participant.filter(|_| present(&self.live) != before) {
+            self.story.presence(lesson, id, !before, self.live.role(id), now);
+        }
+        self.tell(&notices);
+    }
+
     fn tell(&mut self, notices: &[Notice]) {
         for notice in notices {
             // Written once, however many are told.
@@ -310,6 +386,14 @@ pub(super) fn text<M: Serialize>(message: &M) -> Option<Utf8Bytes> {
             tracing::error!(%error, "a message can't be written");
             None
         }
+    }
+}
+
+/// Whose coming or going a report may be.
+const fn participant_of(report: &Report) -> Option<ParticipantId> {
+    match report {
+        Report::Up { participant, .. } | Report::Down { participant, .. } => Some(*participant),
+        _ => None,
     }
 }
 

@@ -9,6 +9,8 @@ use utoipa::ToSchema;
 use super::extract::{Client, Holder, bearer};
 use super::problem::{Document, Kind, Problem};
 use super::state::ApiState;
+use crate::config::Metrics;
+use crate::telemetry::{Exposition, Kind as SeriesKind, write_process};
 
 /// Whether the server is well.
 #[derive(Debug, Serialize, ToSchema)]
@@ -27,11 +29,18 @@ pub(super) async fn healthz() -> axum::Json<Health> {
     axum::Json(WELL)
 }
 
-/// The server can take requests: its database answers.
+/// The server can take requests: its database answers and can be written to, and it isn't about to stop.
 #[utoipa::path(get, path = "/readyz", tag = "operation",
-    responses((status = 200, body = Health), (status = 500, body = Document)))]
+    responses((status = 200, body = Health), (status = 500, body = Document), (status = 503, body = Document),
+        (status = 507, body = Document)))]
 pub(super) async fn readyz(Shared(state): Shared<ApiState>) -> Result<axum::Json<Health>, Problem> {
+    if state.is_draining() {
+        return Err(Problem::stopping());
+    }
     state.store.ping().await?;
+    if let Some(trouble) = state.custody().trouble() {
+        return Err(trouble.into());
+    }
     Ok(axum::Json(WELL))
 }
 
@@ -49,7 +58,12 @@ pub(super) async fn metrics(
     }
     let handle = state.metrics.as_ref().ok_or_else(|| Problem::plain(Kind::NotFound))?;
     let headers = [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
-    Ok((headers, handle.render()).into_response())
+    let mut exposition = Exposition::default();
+    write_process(&mut exposition);
+    let Metrics { lessons, per_connection } = state.series;
+    let running = state.directory.write_metrics(&mut exposition, lessons, per_connection);
+    exposition.add(("mingshi_lessons_running", SeriesKind::Gauge, "Lessons in which somebody is"), &[], running as f64);
+    Ok((headers, handle.render() + &exposition.render()).into_response())
 }
 
 /// The certificate authority that the server made for itself, to be trusted by the devices of a LAN.

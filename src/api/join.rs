@@ -60,9 +60,10 @@ pub(super) async fn join(
     state.guessed_right(client.address);
     let participant = join.participant.filter(|&id| may_be(&state, &headers, lesson.id, id));
     let participant = participant.unwrap_or_else(ParticipantId::random);
+    state.lets_in(lesson.id, participant)?;
     let publish = Publish::These([SourceName::camera()].into());
     let claims = member(lesson.id, participant, Role::Classroom, publish, name, None);
-    let Issued { token, expires_at, .. } = state.tokens.issue(claims, state.clock.now());
+    let Issued { token, expires_at, .. } = state.tokens.issue(claims, state.clock.latest());
     let lesson = LessonView::new(&lesson, Role::Classroom);
     Ok(axum::Json(Joined { lesson, token, expires_at, participant }))
 }
@@ -113,7 +114,7 @@ pub(super) async fn operator(
         return Err(invalid());
     }
     state.guessed_right(client.address);
-    let Issued { token, expires_at, .. } = state.tokens.issue(operator_claims(id), state.clock.now());
+    let Issued { token, expires_at, .. } = state.tokens.issue(operator_claims(id), state.clock.latest());
     Ok(axum::Json(OperatorToken { token, expires_at }))
 }
 

@@ -126,6 +126,7 @@ pub(super) async fn create(
     Json(new): Json<NewLesson>,
 ) -> Result<(StatusCode, [(HeaderName, String); 1], axum::Json<LessonView>), Problem> {
     let operator = holder.operator()?;
+    not_draining(&state)?;
     let NewLesson { title, teacher, subject, grade, starts_at } = new;
     let draft = Draft { title, teacher, subject, grade, starts_at };
     let mut lesson = Lesson::new(draft, JoinCode::random(), state.clock.now())?;
@@ -171,6 +172,7 @@ pub(super) async fn start(
     holder: Holder,
 ) -> Result<axum::Json<LessonView>, Problem> {
     let claims = holder.staff(id)?;
+    not_draining(&state)?;
     move_on(&state, id, &claims, Lesson::start).await
 }
 
@@ -185,9 +187,15 @@ pub(super) async fn end(
 ) -> Result<axum::Json<LessonView>, Problem> {
     let claims = holder.staff(id)?;
     let view = move_on(&state, id, &claims, Lesson::end).await?;
+    state.custody().keep_stage(id, Vec::new());
     state.directory.end_lesson(id);
     state.media.end_lesson(id).await;
     Ok(view)
+}
+
+/// What begins now would be interrupted at once.
+fn not_draining(state: &ApiState) -> Result<(), Problem> {
+    if state.is_draining() { Err(Problem::stopping()) } else { Ok(()) }
 }
 
 type Step = fn(&mut Lesson, OffsetDateTime) -> Result<Moved, StateError>;

@@ -4,6 +4,7 @@
 mod clock;
 mod connection;
 mod cors;
+mod custody;
 mod directory;
 mod events;
 mod extract;
@@ -13,10 +14,13 @@ mod join;
 mod lessons;
 mod media;
 mod openapi;
+mod participants;
 mod problem;
+mod series;
 mod sources;
 mod stage;
 mod state;
+mod story;
 mod tokens;
 mod web;
 mod whep;
@@ -36,7 +40,7 @@ use utoipa_axum::routes;
 
 pub use clock::Clock;
 pub use directory::{Closing, Directory, Outgoing, Seat};
-pub use events::PROTOCOL;
+pub use events::{ClientMessage, PROTOCOL};
 pub use join::operator_claims;
 pub use lessons::LessonView;
 pub use media::Media;
@@ -107,6 +111,7 @@ fn documented() -> OpenApiRouter<ApiState> {
         .routes(routes!(tokens::hand_out))
         .routes(routes!(tokens::renew))
         .routes(routes!(stage::set))
+        .routes(routes!(participants::everybody))
         .routes(routes!(join::join))
         .routes(routes!(join::operator))
         .routes(routes!(health::healthz))

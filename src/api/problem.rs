@@ -50,6 +50,8 @@ pub enum Kind {
     Internal,
     Busy,
     Stopping,
+    DatabaseBusy,
+    DiskFull,
 }
 
 impl Kind {
@@ -113,6 +115,18 @@ impl Kind {
             Self::Internal => (S::INTERNAL_SERVER_ERROR, "internal", "Something went wrong here", "服务器内部错误"),
             Self::Busy => (S::SERVICE_UNAVAILABLE, "busy", "The server is full at the moment", "服务器繁忙，请稍候"),
             Self::Stopping => (S::SERVICE_UNAVAILABLE, "stopping", "The server is restarting", "服务器正在重启"),
+            Self::DatabaseBusy => (
+                S::SERVICE_UNAVAILABLE,
+                "database_busy",
+                "The database is busy at the moment",
+                "数据库繁忙，请稍候重试",
+            ),
+            Self::DiskFull => (
+                S::INSUFFICIENT_STORAGE,
+                "disk_full",
+                "The server's disk is full: nothing can be saved",
+                "服务器磁盘已满，无法保存",
+            ),
         }
     }
 }
@@ -164,6 +178,12 @@ impl Problem {
     pub fn plain(kind: Kind) -> Self {
         let (_, _, title, title_zh) = kind.facts();
         Self::new(kind, title, title_zh)
+    }
+
+    /// The server restarts: come again in a moment.
+    #[must_use]
+    pub fn stopping() -> Self {
+        Self::plain(Kind::Stopping).retry_after(Duration::from_secs(1))
     }
 
     /// With a header.
@@ -218,7 +238,18 @@ impl From<store::Error> for Problem {
     fn from(error: store::Error) -> Self {
         // What the database says is for the log, not for whoever asked.
         tracing::error!(%error, "the database failed");
-        Self::plain(Kind::Internal)
+        metrics::counter!("mingshi_database_failures_total").increment(1);
+        Self::from(error.trouble())
+    }
+}
+
+impl From<store::Trouble> for Problem {
+    fn from(trouble: store::Trouble) -> Self {
+        match trouble {
+            store::Trouble::DiskFull => Self::plain(Kind::DiskFull),
+            store::Trouble::Busy => Self::plain(Kind::DatabaseBusy).retry_after(Duration::from_secs(2)),
+            store::Trouble::Broken => Self::plain(Kind::Internal),
+        }
     }
 }
 
@@ -280,7 +311,7 @@ impl From<Refused> for Problem {
             Refused::StaleEtag => Self::plain(Kind::EtagStale),
             Refused::BadFragment(why) => Self::new(Kind::FragmentUnusable, said, format!("SDP 片段无法使用：{why}")),
             Refused::Busy => Self::plain(Kind::Busy).retry_after(Duration::from_secs(2)),
-            Refused::Stopping => Self::plain(Kind::Stopping).retry_after(Duration::from_secs(3)),
+            Refused::Stopping => Self::stopping(),
         }
     }
 }

@@ -32,5 +32,6 @@ pub(super) async fn set(
     not_ended(&state.lesson(id).await?)?;
     let participants = state.directory.set_stage(id, &stage.participants)?;
     state.media.set_stage(id, participants.clone()).await;
+    state.custody().keep_stage(id, state.directory.on_stage(id));
     Ok(axum::Json(Stage { participants }))
 }

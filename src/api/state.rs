@@ -1,16 +1,18 @@
 //! What every request handler is given.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use time::OffsetDateTime;
 
 use super::clock::Clock;
+use super::custody::Custody;
 use super::directory::Directory;
 use super::media::Media;
 use super::problem::{Kind, Problem};
 use crate::auth::{Claims, Limited, Network, RateLimit, Tokens, Turn};
-use crate::id::LessonId;
+use crate::id::{LessonId, ParticipantId};
 use crate::lesson::{Lesson, Role, State};
 use crate::store::Store;
 
@@ -36,6 +38,8 @@ pub struct Parts {
     pub turn: Option<Turn>,
     /// Writes the metrics down, where they are collected.
     pub metrics: Option<metrics_exporter_prometheus::PrometheusHandle>,
+    /// Which series of their own lessons and connections have.
+    pub series: crate::config::Metrics,
     /// The certificate authority that browsers are to trust, as PEM, where the server made its own.
     pub ca_certificate: Option<String>,
 }
@@ -55,6 +59,8 @@ struct Inner {
     parts: Parts,
     // Held for a few hash map operations, never across an await.
     guesses: Mutex<RateLimit>,
+    custody: Custody,
+    draining: AtomicBool,
 }
 
 /// How a request came in; put into its extensions by whoever accepted the connection.
@@ -71,7 +77,42 @@ impl ApiState {
     #[must_use]
     pub fn new(parts: Parts) -> Self {
         let guesses = Mutex::new(RateLimit::per_minute(parts.join_attempts_per_minute));
-        Self(Arc::new(Inner { parts, guesses }))
+        Self(Arc::new(Inner { parts, guesses, custody: Custody::default(), draining: AtomicBool::new(false) }))
+    }
+
+    /// What is saved behind a lesson's back.
+    pub(super) fn custody(&self) -> &Custody {
+        &self.0.custody
+    }
+
+    /// Save what comes and look after the database, for as long as this is polled.
+    pub async fn look_after_database(self) {
+        self.custody().run(&self.store, &self.clock).await;
+    }
+
+    /// Save what still waits to be saved.
+    pub async fn save_all(&self) {
+        self.custody().finish(&self.store).await;
+    }
+
+    /// From now on let nobody new in.
+    pub fn drain(&self) {
+        self.0.draining.store(true, Ordering::Release);
+        metrics::gauge!("mingshi_draining").set(1.0);
+    }
+
+    /// Whether nobody new is let in.
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        self.0.draining.load(Ordering::Acquire)
+    }
+
+    /// A server that drains lets in only who is in the lesson already: after a reload or a break of the line.
+    pub(super) fn lets_in(&self, lesson: LessonId, participant: ParticipantId) -> Result<(), Problem> {
+        if self.is_draining() && self.directory.role(lesson, participant).is_none() {
+            return Err(Problem::stopping());
+        }
+        Ok(())
     }
 
     /// The lesson, or the problem that there is none.
@@ -87,7 +128,7 @@ impl ApiState {
     /// # Errors
     /// [`Kind::TokenInvalid`] or [`Kind::TokenExpired`].
     pub async fn claims(&self, token: &str) -> Result<Claims, Problem> {
-        let claims = self.tokens.read(token, self.clock.now())?;
+        let claims = self.tokens.read(token, self.clock.earliest())?;
         if claims.role == Role::Operator {
             let key = self.store.operator_key().await?.map(|(id, _)| id);
             if claims.key.is_none() || claims.key != key {

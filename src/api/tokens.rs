@@ -89,7 +89,7 @@ pub(super) async fn hand_out(
     not_ended(&state.lesson(id).await?)?;
     let minutes = new.minutes.map(life).transpose()?;
     let claims = claims(id, ParticipantId::random(), new)?;
-    let now = state.clock.now();
+    let now = state.clock.latest();
     let issued = match minutes {
         Some(life) => state.tokens.issue_for(claims, now, life),
         None => state.tokens.issue(claims, now),
@@ -175,6 +175,6 @@ pub(super) async fn renew(Shared(state): Shared<ApiState>, holder: Holder) -> Re
     if let Some(lesson) = claims.lesson {
         not_ended(&state.lesson(lesson).await?)?;
     }
-    let Issued { token, claims, expires_at } = state.tokens.issue(claims, state.clock.now());
+    let Issued { token, claims, expires_at } = state.tokens.issue(claims, state.clock.latest());
     Ok(axum::Json(Renewed { token, expires_at, participant: claims.sub }))
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use time::OffsetDateTime;
+use time::{Duration, OffsetDateTime};
 
 use crate::id::{LessonId, ParseError, ParticipantId, SourceName};
 use crate::lesson::{Identity, Role, Viewer};
@@ -115,7 +115,13 @@ impl Claims {
     /// When a page that holds this token is to be given the next one: after two thirds of its life.
     #[must_use]
     pub fn renew_at(&self) -> OffsetDateTime {
-        let at = self.iat + (self.exp - self.iat) * 2 / 3;
-        OffsetDateTime::from_unix_timestamp(at).unwrap_or(OffsetDateTime::UNIX_EPOCH)
+        let issued = OffsetDateTime::from_unix_timestamp(self.iat).unwrap_or(OffsetDateTime::UNIX_EPOCH);
+        issued.checked_add(self.renew_after()).unwrap_or(OffsetDateTime::UNIX_EPOCH)
+    }
+
+    /// How long after it was issued that is.
+    #[must_use]
+    pub fn renew_after(&self) -> Duration {
+        Duration::seconds(self.exp.saturating_sub(self.iat).saturating_mul(2) / 3)
     }
 }

@@ -9,13 +9,13 @@ use clap::ValueEnum;
 use serde::Serialize;
 use tokio::process::{Child, Command};
 
-use super::{Bases, print, say};
+use super::{Bases, print, say, stop};
 use crate::api::{ApiState, member, page_url};
 use crate::auth::{Issued, OperatorKey, Publish};
 use crate::config::Config;
 use crate::id::{LessonId, ParticipantId};
 use crate::lesson::{Draft, JoinCode, Lesson, Role, State};
-use crate::server;
+use crate::server::{self, StopSignals};
 use crate::store::LessonFilter;
 use crate::telemetry::{Output, start_log};
 
@@ -81,6 +81,7 @@ pub(super) async fn run(mut config: Config, arguments: Arguments) -> anyhow::Res
     start_log(&config.log, Output::Error);
     config.server.data = arguments.data.unwrap_or_else(own_folder);
     let program = find_media_program()?;
+    let mut signals = StopSignals::new()?;
     let running = server::start(&config).await?;
     let bases = Bases::of(&config, &running);
     let lesson = on_air(&running.state).await?;
@@ -90,11 +91,12 @@ pub(super) async fn run(mut config: Config, arguments: Arguments) -> anyhow::Res
     let publisher = demo.publish(&data);
     let told = demo.announce(&bases, arguments.json);
     tokio::select! {
-        stopped = running.until_told_to_stop() => stopped?,
+        () = signals.next() => {}
         failed = publisher => failed?,
         told = async { told.await?; std::future::pending::<anyhow::Result<()>>().await } => told?,
     }
-    running.stop().await;
+    // Its publisher never ends by itself: there is nothing to wait for.
+    stop(running, Duration::ZERO, signals).await;
     Ok(())
 }
 
@@ -109,7 +111,7 @@ struct Demo {
 impl Demo {
     fn token(&self, role: Role, publish: Publish, name: &str) -> Issued {
         let claims = member(self.lesson.id, ParticipantId::random(), role, publish, Some(name.into()), None);
-        self.state.tokens.issue_for(claims, self.state.clock.now(), TOKEN_LIFE)
+        self.state.tokens.issue_for(claims, self.state.clock.latest(), TOKEN_LIFE)
     }
 
     /// Keep the publisher running, with growing pauses between its failures. When a teacher goes on air in the

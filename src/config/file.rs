@@ -11,6 +11,7 @@ pub(super) struct File {
     pub(super) tls: Tls,
     pub(super) auth: Auth,
     pub(super) log: Log,
+    pub(super) metrics: Metrics,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -22,6 +23,7 @@ pub(super) struct Server {
     pub(super) public_url: String,
     pub(super) trusted_proxies: Vec<String>,
     pub(super) max_connections: u32,
+    pub(super) drain_seconds: u32,
 }
 
 impl Default for Server {
@@ -33,6 +35,7 @@ impl Default for Server {
             public_url: String::new(),
             trusted_proxies: Vec::new(),
             max_connections: 4096,
+            drain_seconds: 0,
         }
     }
 }
@@ -107,5 +110,18 @@ pub(super) struct Log {
 impl Default for Log {
     fn default() -> Self {
         Self { filter: "info".into(), json: false }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Metrics {
+    pub(super) lessons: u32,
+    pub(super) per_connection: bool,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self { lessons: 200, per_connection: false }
     }
 }

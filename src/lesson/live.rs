@@ -2,20 +2,31 @@
 //! who is on stage. Fed with the workers' reports and the pages' requests, it says what changed and
 //! who is to be told; a page that comes later reads the same state whole.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+#[path = "live_measured.rs"]
+mod measured;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
 use time::OffsetDateTime;
 
 use super::EndReason;
-use super::message::{Audience, Codec, Direction, Layer, Line, Message, Notice, Participant, Publication, Role, Slot};
+use super::message::{
+    Audience, Codec, Direction, Layer, Line, Message, Notice, Participant, Publication, Replaced, Role, Slot,
+};
+use super::stats::Measured;
 use crate::id::{ConnectionId, ParticipantId, PublicationId, SourceName};
 use crate::worker::mailbox::{Closed, End, LayerReport, LineReport, MediaKind, PublicationReport, Report, SlotState};
+
+pub use measured::{Flow, Seen};
 
 /// How many classrooms may be on stage at a time.
 pub const MAX_ON_STAGE: usize = 6;
 
 /// How many participants are remembered; beyond it the absent are forgotten first.
 const MAX_REMEMBERED: usize = 4096;
+
+/// How many of a participant's sources that others took over are remembered; the oldest are forgotten.
+const MAX_REPLACED: usize = 16;
 
 /// Who looks at a lesson.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,9 +82,23 @@ struct Person {
     pages: u32,
     connections_up: u32,
     hand_raised: bool,
+    replaced: VecDeque<Replaced>,
+    measured: Measured,
 }
 
 impl Person {
+    fn new(identity: Identity, joined_at: OffsetDateTime) -> Self {
+        Self {
+            identity,
+            joined_at,
+            pages: 0,
+            connections_up: 0,
+            hand_raised: false,
+            replaced: VecDeque::new(),
+            measured: Measured::default(),
+        }
+    }
+
     fn is_present(&self) -> bool {
         self.pages > 0 || self.connections_up > 0
     }
@@ -86,11 +111,21 @@ struct Connection {
     up: bool,
     slots: Vec<SlotState>,
     line: Option<LineReport>,
+    line_untold: bool,
+    flow: Flow,
 }
 
 impl Connection {
     fn of(participant: ParticipantId) -> Self {
-        Self { participant, sources: Vec::new(), up: false, slots: Vec::new(), line: None }
+        Self {
+            participant,
+            sources: Vec::new(),
+            up: false,
+            slots: Vec::new(),
+            line: None,
+            line_untold: false,
+            flow: Flow::default(),
+        }
     }
 }
 
@@ -101,6 +136,9 @@ pub struct Live {
     connections: HashMap<ConnectionId, Connection>,
     publications: BTreeMap<PublicationId, PublicationReport>,
     stage: Vec<ParticipantId>,
+    up: Flow,
+    down: Flow,
+    frozen_seconds: f64,
 }
 
 impl Live {
@@ -120,8 +158,7 @@ impl Live {
         if self.people.len() >= MAX_REMEMBERED {
             self.forget_one();
         }
-        let person = Person { identity, joined_at: now, pages: 0, connections_up: 0, hand_raised: false };
-        self.people.insert(id, person);
+        self.people.insert(id, Person::new(identity, now));
         Vec::new()
     }
 
@@ -155,7 +192,7 @@ impl Live {
             Report::PublicationEnded { publication, why, .. } => self.publication_ended(publication, why.into()),
             Report::Slots { participant, connection, slots, .. } => self.slots_changed(participant, connection, slots),
             Report::Line { participant, connection, line, .. } => {
-                self.connection(connection, participant).line = Some(line);
+                self.line_measured(participant, connection, line);
                 Vec::new()
             }
         }
@@ -205,12 +242,23 @@ impl Live {
         Ok(notices)
     }
 
+    /// Put those on stage again who were there before the server was restarted. They may be on their way still.
+    pub fn restore_stage(&mut self, classrooms: Vec<Identity>, now: OffsetDateTime) {
+        self.stage = classrooms.iter().take(MAX_ON_STAGE).map(|identity| identity.participant).collect();
+        for identity in classrooms.into_iter().take(MAX_ON_STAGE) {
+            self.people.entry(identity.participant).or_insert_with(|| Person::new(identity, now));
+        }
+    }
+
     /// What was measured since this was last asked: all for the staff, its own for each classroom.
     pub fn line_notices(&mut self) -> Vec<Notice> {
         let mut all = Vec::new();
         let mut own: BTreeMap<ParticipantId, Vec<Line>> = BTreeMap::new();
         for (&id, connection) in &mut self.connections {
-            if let Some(line) = connection.line.take().map(|report| line(connection.participant, id, &report)) {
+            let untold = std::mem::take(&mut connection.line_untold);
+            if let Some(line) =
+                connection.line.filter(|_| untold).map(|report| line(connection.participant, id, &report))
+            {
                 let staff =
                     self.people.get(&connection.participant).is_some_and(|p| p.identity.role != Role::Classroom);
                 if !staff {
@@ -254,6 +302,18 @@ impl Live {
         &self.stage
     }
 
+    /// Who is on stage, as they would be put there again.
+    #[must_use]
+    pub fn on_stage(&self) -> Vec<Identity> {
+        self.stage.iter().filter_map(|id| self.people.get(id)).map(|person| person.identity.clone()).collect()
+    }
+
+    /// What others took over from this participant lately.
+    #[must_use]
+    pub fn replaced(&self, participant: ParticipantId) -> Vec<Replaced> {
+        self.people.get(&participant).map(|person| person.replaced.iter().cloned().collect()).unwrap_or_default()
+    }
+
     /// Whose connection this is.
     #[must_use]
     pub fn owner(&self, connection: ConnectionId) -> Option<ParticipantId> {
@@ -271,6 +331,12 @@ impl Live {
     pub fn has_picture(&self) -> bool {
         let studio = self.publications.values().filter(|p| p.end == End::Studio && p.kind == MediaKind::Video);
         studio.into_iter().any(|p| p.codec.is_some() && !p.silent)
+    }
+
+    /// Whether the studio sends anything.
+    #[must_use]
+    pub fn is_on_air(&self) -> bool {
+        self.publications.values().any(|p| p.end == End::Studio && !p.silent)
     }
 
     /// Whether anybody at the studio's end but `participant` sends pictures.
@@ -309,8 +375,14 @@ impl Live {
         let only = |message| Notice { to: Audience::Only(participant), message };
         let mut notices = Vec::new();
         if why == Closed::Replaced {
-            let replaced = |source| only(Message::Replaced { source, connection: id });
-            notices.extend(connection.sources.into_iter().map(replaced));
+            let replaced = connection.sources.into_iter().map(|source| Replaced { source, connection: id });
+            let replaced: Vec<_> = replaced.collect();
+            // Kept as well: whoever lost its line, and so its place, can't be told now.
+            if let Some(person) = self.people.get_mut(&participant) {
+                person.replaced.extend(replaced.iter().cloned());
+                person.replaced.drain(..person.replaced.len().saturating_sub(MAX_REPLACED));
+            }
+            notices.extend(replaced.into_iter().map(|replaced| only(Message::Replaced(replaced))));
         }
         if !connection.slots.is_empty() {
             notices.push(only(Message::Slots { connection: id, slots: Vec::new() }));
@@ -318,6 +390,9 @@ impl Live {
         if connection.up {
             notices.extend(self.presence(participant, |person| {
                 person.connections_up = person.connections_up.saturating_sub(1);
+                if person.connections_up == 0 {
+                    person.measured.forget();
+                }
             }));
         }
         notices
@@ -415,6 +490,7 @@ impl Live {
             publishing: self.sources(id).into_iter().collect(),
             hand_raised: person.hand_raised,
             on_stage: self.stage.contains(&id),
+            line: if person.connections_up > 0 { person.measured.line() } else { None },
             joined_at: person.joined_at,
         }
     }

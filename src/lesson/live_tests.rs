@@ -147,10 +147,36 @@ fn who_is_replaced_is_told_which_connection_was_meant() {
     assert_eq!(told(&live.apply(ended), viewer(SHUCHENG, Role::Classroom)), ["publication_ended", "participant"]);
     let down = Report::Down { lesson: LESSON, participant: STUDIO, connection: connection(1), why: Closed::Replaced };
     let notices = live.apply(down);
-    let replaced = |source| Message::Replaced { source, connection: connection(1) };
+    let replaced = |source| Message::Replaced(Replaced { source, connection: connection(1) });
     let messages: Vec<_> = notices.iter().map(|notice| notice.message.clone()).collect();
     assert_eq!(messages[..2], [replaced(SourceName::camera()), replaced(SourceName::slides())]);
     assert_eq!(told(&notices[..2], viewer(SHUCHENG, Role::Classroom)), [""; 0]);
+    let remembered: Vec<_> = live.replaced(STUDIO).into_iter().map(Message::Replaced).collect();
+    assert_eq!(remembered, messages[..2], "for a page whose line was dead then");
+    assert_eq!(live.replaced(SHUCHENG), []);
+}
+
+#[test]
+fn of_many_replacements_the_latest_are_remembered() {
+    let mut live = lesson();
+    for number in 10..60 {
+        live.connecting(connection(number), STUDIO, vec![SourceName::camera()]);
+        let why = Closed::Replaced;
+        live.apply(Report::Down { lesson: LESSON, participant: STUDIO, connection: connection(number), why });
+    }
+    let remembered: Vec<_> = live.replaced(STUDIO).into_iter().map(|replaced| replaced.connection).collect();
+    assert_eq!(remembered, (44..60).map(connection).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_stage_that_is_restored_is_the_stage_before_anybody_is_back() {
+    let mut before = lesson();
+    before.set_stage(&[SHUCHENG]).expect("it has come");
+    let mut after = Live::default();
+    after.restore_stage(before.on_stage(), NOW);
+    assert_eq!((after.stage(), after.present()), (&[SHUCHENG][..], 0));
+    assert!(!after.is_idle(), "it isn't forgotten");
+    assert_eq!(after.on_stage(), before.on_stage());
 }
 
 #[test]
@@ -202,6 +228,7 @@ fn lines_go_to_the_studio_whole_and_to_each_classroom_its_own() {
             round_trip: Some(Duration::from_millis(80)),
             jitter: Duration::from_millis(7),
             bitrate: 900_000,
+            ..LineReport::default()
         };
         live.apply(Report::Line { lesson: LESSON, participant, connection: connection(number), line });
     }

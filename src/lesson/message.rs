@@ -5,6 +5,7 @@ use time::OffsetDateTime;
 use utoipa::ToSchema;
 
 use super::Viewer;
+use super::stats::LineState;
 use crate::id::{ConnectionId, ParticipantId, PublicationId, SourceName};
 use crate::worker::mailbox::{Closed, MediaKind, Paused, SlotKind};
 
@@ -41,6 +42,8 @@ pub struct Participant {
     pub hand_raised: bool,
     /// Whether it is on stage.
     pub on_stage: bool,
+    /// How its line is by what its page measures; `null` where it measures nothing or isn't connected.
+    pub line: Option<LineState>,
     /// When it first came.
     #[serde(with = "time::serde::rfc3339")]
     pub joined_at: OffsetDateTime,
@@ -57,7 +60,7 @@ pub enum PublicationKind {
 }
 
 /// How a publication is encoded.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Codec {
     /// Opus (RFC 7587), with or without RED.
@@ -129,6 +132,19 @@ pub enum SlotName {
     Camera,
     /// Others on stage.
     Stage,
+}
+
+impl SlotName {
+    /// As it is written in messages, metrics and the log.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Voice => "voice",
+            Self::Slides => "slides",
+            Self::Camera => "camera",
+            Self::Stage => "stage",
+        }
+    }
 }
 
 impl From<SlotKind> for SlotName {
@@ -322,14 +338,18 @@ pub enum Message {
         lines: Vec<Line>,
     },
     /// Another publisher took over a source that this participant sent on `connection`.
-    Replaced {
-        /// The source.
-        #[schema(value_type = String)]
-        source: SourceName,
-        /// The connection that was closed: a page that has reloaded knows by it that its *old* one is meant.
-        #[schema(value_type = String)]
-        connection: ConnectionId,
-    },
+    Replaced(Replaced),
+}
+
+/// A source that another publisher took over.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Replaced {
+    /// The source.
+    #[schema(value_type = String)]
+    pub source: SourceName,
+    /// The connection that was closed: a page that has reloaded knows by it that its *old* one is meant.
+    #[schema(value_type = String)]
+    pub connection: ConnectionId,
 }
 
 /// Who is told.

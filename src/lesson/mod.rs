@@ -4,11 +4,15 @@ mod join_code;
 mod live;
 mod message;
 mod state;
+mod stats;
 
 pub use join_code::{JoinCode, NotACode};
-pub use live::{Identity, Live, MAX_ON_STAGE, StageError, Viewer};
+pub use live::{Flow, Identity, Live, MAX_ON_STAGE, Seen, StageError, Viewer};
 pub use message::{
     Audience, Codec, Direction, EndReason, Layer, Line, Message, Notice, Participant, PausedReason, Publication,
-    PublicationKind, Role, Slot, SlotName,
+    PublicationKind, Replaced, Role, Slot, SlotName,
 };
 pub use state::{Draft, DraftError, Lesson, Moved, State, StateError};
+pub use stats::{
+    Change, Expected, LineState, Measured, PathStats, SentStats, SlotStats, Stats, StatsError, Transport, mean_and_most,
+};

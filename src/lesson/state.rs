@@ -158,7 +158,9 @@ impl Lesson {
             return Err(self.over());
         }
         self.state = State::Ended;
-        self.ended_at = Some(kept(now));
+        // The machine's clock may have been set back meanwhile; no lesson ends before it has begun.
+        let begun = self.started_at.unwrap_or(self.created_at);
+        self.ended_at = Some(kept(now).max(begun));
         Ok(Moved::Changed)
     }
 

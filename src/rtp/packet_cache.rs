@@ -97,15 +97,21 @@ pub struct PacketCache {
 }
 
 impl PacketCache {
-    /// A cache of `packets` (a power of two) packets in `bytes` bytes; the oldest are dropped.
+    /// A cache of `packets` packets in `bytes` bytes, both powers of two; the oldest are dropped.
     #[must_use]
     pub fn new(packets: usize, bytes: usize) -> Self {
-        assert!(packets.is_power_of_two() && bytes > 2 * (TEMPLATE_HEADER + MAX_PAYLOAD + MAX_PADDING));
+        assert!(packets.is_power_of_two() && bytes.is_power_of_two());
+        assert!(bytes > 2 * (TEMPLATE_HEADER + MAX_PAYLOAD + MAX_PADDING));
         Self { entries: vec![Entry::default(); packets].into(), data: vec![0; bytes].into(), written: 0, highest: 0 }
     }
 
     fn slot(&self, sequence: u64) -> usize {
         sequence as usize & (self.entries.len() - 1)
+    }
+
+    /// Where in the ring of bytes a position is.
+    const fn place(&self, position: u64) -> usize {
+        position as usize & (self.data.len() - 1)
     }
 
     /// The highest sequence number taken, 0 before the first.
@@ -131,7 +137,7 @@ impl PacketCache {
         }
         let length = TEMPLATE_HEADER + packet.payload.len();
         let position = self.reserve(length + MAX_PADDING);
-        let at = (position % self.data.len() as u64) as usize;
+        let at = self.place(position);
         let template = &mut self.data[at..at + length];
         template[..TEMPLATE_HEADER].fill(0);
         template[0] = 0x90;
@@ -157,7 +163,7 @@ impl PacketCache {
     /// Takes `length` contiguous bytes of the ring.
     fn reserve(&mut self, length: usize) -> u64 {
         let capacity = self.data.len() as u64;
-        let left = capacity - self.written % capacity;
+        let left = capacity - self.place(self.written) as u64;
         if left < length as u64 {
             self.written += left;
         }
@@ -178,7 +184,7 @@ impl PacketCache {
     /// The template of an entry that [`get`](Self::get) returned, padding included.
     #[must_use]
     pub fn template(&self, entry: &Entry) -> &[u8] {
-        let at = (entry.position % self.data.len() as u64) as usize;
+        let at = self.place(entry.position);
         &self.data[at..at + entry.template_len()]
     }
 
@@ -191,11 +197,11 @@ impl PacketCache {
     /// Pads a packet to a template of `length` octets (RFC 3550 §5.1), if that needs at most [`MAX_PADDING`].
     fn pad(&mut self, sequence: u64, length: usize) {
         let slot = self.slot(sequence);
+        let at = self.place(self.entries[slot].position);
         let entry = &mut self.entries[slot];
         let padding = length - usize::from(entry.length);
         debug_assert!(padding <= MAX_PADDING);
         entry.padding = padding as u8;
-        let at = (entry.position % self.data.len() as u64) as usize;
         let template = &mut self.data[at..at + length];
         if padding > 0 {
             template[0] |= 0x20;

@@ -23,9 +23,9 @@ struct Epoch<S> {
     first_out: u64,
     anchor_in: u32,
     anchor_out: u32,
-    /// Media time before the anchor is squeezed by so many bits: what is shown at once, and what overlaps the source before.
-    squeeze: u32,
     pictures: Offsets,
+    /// Whether media time before the anchor is squeezed: what is shown at once, and what overlaps the source before.
+    squeezed: bool,
 }
 
 /// Where a packet goes in the outgoing stream.
@@ -68,28 +68,36 @@ struct Last<S> {
 /// no source passes one packet twice.
 #[derive(Debug)]
 pub struct Rewriter<S> {
-    clock_rate: u32,
-    first_sequence: u64,
-    first_timestamp: u32,
     /// What goes out now.
     epoch: Option<Epoch<S>>,
     last: Option<Last<S>>,
-    /// What went out before, for retransmissions, oldest first. Apart, so that a packet touches little memory.
+    /// Apart, so that a packet touches little memory.
+    rest: Box<Rest<S>>,
+}
+
+/// What of a stream a packet in order has nothing to do with.
+#[derive(Debug)]
+struct Rest<S> {
+    clock_rate: u32,
+    first_sequence: u64,
+    first_timestamp: u32,
+    /// What went out before, for retransmissions, oldest first.
     past: VecDeque<Epoch<S>>,
 }
 
 impl<S: Copy + PartialEq> Rewriter<S> {
     /// A stream that begins with these numbers. `first_sequence` below 2^15 leaves the roll-over count beyond doubt (RFC 3711 §3.3.1).
     #[must_use]
-    pub const fn new(clock_rate: u32, first_sequence: u16, first_timestamp: u32) -> Self {
-        Self {
-            clock_rate,
-            first_sequence: first_sequence as u64 & 0x7fff,
-            first_timestamp,
-            epoch: None,
-            last: None,
-            past: VecDeque::new(),
-        }
+    pub fn new(clock_rate: u32, first_sequence: u16, first_timestamp: u32) -> Self {
+        let first_sequence = u64::from(first_sequence & 0x7fff);
+        let rest = Rest { clock_rate, first_sequence, first_timestamp, past: VecDeque::new() };
+        Self { epoch: None, last: None, rest: Box::new(rest) }
+    }
+
+    /// The source that goes out now.
+    #[must_use]
+    pub fn source(&self) -> Option<S> {
+        self.epoch.as_ref().map(|epoch| epoch.source)
     }
 
     /// The source and media time of the last packet in order that went out.
@@ -106,13 +114,13 @@ impl<S: Copy + PartialEq> Rewriter<S> {
         let at_once = i64::from(live.wrapping_sub(start.timestamp) >> SQUEEZE);
         let (first_out, anchor_in, anchor_out, pictures) = match self.last {
             None => {
-                let anchor_out = self.first_timestamp.wrapping_add(at_once as u32);
-                (self.first_sequence, live, anchor_out, Offsets::default())
+                let anchor_out = self.rest.first_timestamp.wrapping_add(at_once as u32);
+                (self.rest.first_sequence, live, anchor_out, Offsets::default())
             }
             Some(last) => {
                 let least = at_once + 1;
-                let gap = ticks(gap_nanos.unwrap_or(0), self.clock_rate).min(i64::from(MAX_FROM_ANCHOR));
-                let gap = if gap < -MAX_OVERLAP * i64::from(self.clock_rate) { least } else { gap };
+                let gap = ticks(gap_nanos.unwrap_or(0), self.rest.clock_rate).min(i64::from(MAX_FROM_ANCHOR));
+                let gap = if gap < -MAX_OVERLAP * i64::from(self.rest.clock_rate) { least } else { gap };
                 let short = (least - gap).max(0);
                 // What the squeeze leaves of it takes room too.
                 let overlap = (short << SQUEEZE).div_euclid((1 << SQUEEZE) - 1) + i64::from(short > 0);
@@ -121,22 +129,23 @@ impl<S: Copy + PartialEq> Rewriter<S> {
                 (last.sequence_out + 1, live.wrapping_add(overlap as u32), anchor_out, pictures)
             }
         };
-        let squeeze = if anchor_in == start.timestamp { 0 } else { SQUEEZE };
-        let epoch = Epoch { source, first_in: start.sequence, first_out, anchor_in, anchor_out, squeeze, pictures };
+        let squeezed = anchor_in != start.timestamp;
+        let epoch = Epoch { source, first_in: start.sequence, first_out, anchor_in, anchor_out, pictures, squeezed };
         if let Some(past) = self.epoch.replace(epoch) {
-            if self.past.len() == PAST_EPOCHS {
-                self.past.pop_front();
+            if self.rest.past.len() == PAST_EPOCHS {
+                self.rest.past.pop_front();
             }
-            self.past.push_back(past);
+            self.rest.past.push_back(past);
         }
     }
 
     /// The place of a packet of `source`, or `None` if `source` isn't the one that goes out now, or the packet is older than its beginning.
+    #[inline]
     pub fn map(&mut self, source: S, sequence: u64, timestamp: u32, numbers: Numbers) -> Option<Mapped> {
         let epoch = self.epoch.as_mut().filter(|epoch| epoch.source == source && sequence >= epoch.first_in)?;
         let mapped = epoch.apply(sequence, timestamp);
         if (MAX_FROM_ANCHOR..1 << 31).contains(&timestamp.wrapping_sub(epoch.anchor_in)) {
-            (epoch.anchor_in, epoch.anchor_out, epoch.squeeze) = (timestamp, mapped.timestamp, 0);
+            (epoch.anchor_in, epoch.anchor_out, epoch.squeezed) = (timestamp, mapped.timestamp, false);
         }
         if self.last.is_none_or(|last| mapped.sequence > last.sequence_out) {
             self.last = Some(Last {
@@ -163,7 +172,7 @@ impl<S: Copy + PartialEq> Rewriter<S> {
         let highest = self.last?.sequence_out;
         let back = (highest as u16).wrapping_sub(sequence);
         let out = highest.checked_sub(u64::from(back)).filter(|_| back < 1 << 15)?;
-        let mut epochs = self.epoch.iter().chain(self.past.iter().rev());
+        let mut epochs = self.epoch.iter().chain(self.rest.past.iter().rev());
         let epoch = epochs.find(|epoch| epoch.first_out <= out)?;
         let sequence_in = epoch.first_in + (out - epoch.first_out);
         let timestamp = timestamp_of(epoch.source, sequence_in)?;
@@ -177,7 +186,8 @@ impl<S> Epoch<S> {
         if since >= 0 {
             self.anchor_out.wrapping_add(since as u32)
         } else {
-            self.anchor_out.wrapping_sub(since.unsigned_abs() >> self.squeeze)
+            let squeeze = if self.squeezed { SQUEEZE } else { 0 };
+            self.anchor_out.wrapping_sub(since.unsigned_abs() >> squeeze)
         }
     }
 

@@ -24,7 +24,7 @@ use crate::api::{Media, Peer};
 /// A client that doesn't finish its TLS handshake or its headers in this time is let go.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// After a stop, requests under way get this long.
-const GRACE: Duration = Duration::from_secs(3);
+const GRACE: Duration = Duration::from_secs(1);
 /// When the process is out of file descriptors, others have to close some first.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 const MAX_HEADERS: usize = 64;

@@ -10,17 +10,12 @@ use super::subscription::Slot;
 
 /// The packet of a source, if it is still held in the life in which it was sent.
 pub(super) fn held(publications: &Slab<Publication>, source: Source, sequence: u64) -> Option<&Entry> {
-    let publication = publications.get(source.publication).filter(|publication| publication.serial == source.serial)?;
-    let layer =
-        publication.layers.get(usize::from(source.layer)).filter(|layer| layer.generation == source.generation)?;
-    layer.cache.get(sequence)
+    publications.get(source.publication as usize)?.layer(source)?.cache.get(sequence)
 }
 
 /// The instant of a source's media time on the server's clock, nanoseconds.
 pub(super) fn instant(publications: &Slab<Publication>, source: Source, timestamp: u32) -> Option<i64> {
-    let publication = publications.get(source.publication).filter(|publication| publication.serial == source.serial)?;
-    let layer =
-        publication.layers.get(usize::from(source.layer)).filter(|layer| layer.generation == source.generation)?;
+    let layer = publications.get(source.publication as usize)?.layer(source)?;
     layer.timeline.map(|timeline| timeline.unix_nanos(timestamp))
 }
 
@@ -34,21 +29,20 @@ pub(super) fn gap_nanos(slot: &Slot, publications: &Slab<Publication>, source: S
 /// Forwards what came of a publication to one slot; at a keyframe of the target layer the slot changes over. Returns whether it did.
 pub(super) fn forward_pending(
     slot: &mut Slot,
-    connection: usize,
     key: usize,
     publication: &Publication,
     publications: &Slab<Publication>,
     forwards: &mut Vec<Forward>,
 ) -> bool {
-    if let Some(source) = slot.current {
+    if let Some(source) = slot.current() {
         let layer = &publication.layers[usize::from(source.layer)];
         // A replay takes from the cache what is still before it, and these packets are there too.
-        let live = slot.replay.map_or(u64::MAX, |replay| replay.next);
+        let live = slot.replay().map_or(u64::MAX, |replay| replay.next);
         for entry in layer.pending.iter().filter(|&&sequence| sequence < live).filter_map(|&one| layer.cache.get(one)) {
-            forwards.extend(slot.forward(connection, entry));
+            forwards.extend(slot.forward(entry));
         }
     }
-    let Some(target) = slot.target.filter(|&target| slot.waits_for(target)) else { return false };
+    let Some(target) = slot.awaited() else { return false };
     let layer = &publication.layers[usize::from(target)];
     let mut entries = layer.pending.iter().filter_map(|&sequence| layer.cache.get(sequence));
     if !entries.any(|entry| entry.keyframe_start) {
@@ -60,7 +54,7 @@ pub(super) fn forward_pending(
     let gap = gap_nanos(slot, publications, source, first.timestamp);
     slot.begin(source, first, publication, gap, false);
     for entry in (first.sequence..=layer.cache.highest()).filter_map(|sequence| layer.cache.get(sequence)) {
-        forwards.extend(slot.forward(connection, entry));
+        forwards.extend(slot.forward(entry));
     }
     true
 }

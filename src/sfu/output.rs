@@ -9,9 +9,9 @@ use super::input::{End, MediaKind, SlotKind};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Forward {
     /// The subscriber's connection, as named in its [`SubscriberSpec`](super::SubscriberSpec).
-    pub connection: usize,
+    pub connection: u32,
     /// Key of the publication.
-    pub publication: usize,
+    pub publication: u32,
     /// Its encoding.
     pub layer: u8,
     /// Number of the packet in that encoding's cache.

@@ -28,9 +28,9 @@ const MAX_REPLAY: u64 = 96 * 1024;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Source {
     /// Key of the publication.
-    pub publication: usize,
+    pub publication: u32,
     /// Distinguishes publications that had the same key one after the other.
-    pub serial: u64,
+    pub serial: u32,
     /// Its encoding.
     pub layer: u8,
     /// Its life.
@@ -117,10 +117,10 @@ impl Layer {
 #[derive(Debug)]
 pub struct Publication {
     pub(super) spec: PublicationSpec,
-    pub(super) serial: u64,
+    pub(super) serial: u32,
     pub(super) layers: Vec<Layer>,
-    /// Subscribers' keys and the number of the slot in which each gets this.
-    pub(super) receivers: Vec<(usize, usize)>,
+    /// Keys of the slots that get this.
+    pub(super) receivers: Vec<usize>,
     pub(super) codec: Option<Codec>,
     pub(super) ladder: Ladder,
     pub(super) silent: bool,
@@ -130,7 +130,7 @@ pub struct Publication {
 }
 
 impl Publication {
-    pub(super) fn new(spec: PublicationSpec, serial: u64, clock: ServerClock, now: Instant) -> Self {
+    pub(super) fn new(spec: PublicationSpec, serial: u32, clock: ServerClock, now: Instant) -> Self {
         let layers = (0..spec.rids.len().max(1)).map(|_| Layer::new(spec.kind)).collect();
         Self {
             spec,
@@ -146,15 +146,20 @@ impl Publication {
         }
     }
 
+    /// The encoding that `source` is, if it is one of this publication's in its present life.
+    pub(super) fn layer(&self, source: Source) -> Option<&Layer> {
+        let layer = self.layers.get(usize::from(source.layer)).filter(|_| source.serial == self.serial)?;
+        (layer.generation == source.generation).then_some(layer)
+    }
+
     /// Whether `source` is one of this publication's encodings, in its present life.
     pub(super) fn has(&self, source: Source) -> bool {
-        let layer = self.layers.get(usize::from(source.layer));
-        source.serial == self.serial && layer.is_some_and(|layer| layer.generation == source.generation)
+        self.layer(source).is_some()
     }
 
     pub(super) fn source(&self, key: usize, layer: u8) -> Source {
         let generation = self.layers[usize::from(layer)].generation;
-        Source { publication: key, serial: self.serial, layer, generation }
+        Source { publication: key as u32, serial: self.serial, layer, generation }
     }
 
     /// Takes one packet. Returns whether what flows has changed, so that receivers must be looked at anew.

@@ -12,7 +12,7 @@ use crate::rtp::timeline::Timeline;
 use crate::units::ServerClock;
 
 use super::forwarding::{forward_pending, gap_nanos, held, instant};
-use super::input::{Inbound, PublicationSpec, SlotKind, SubscriberSpec};
+use super::input::{Inbound, PublicationSpec, SlotKind, SlotSpec, SubscriberSpec};
 use super::output::{Forward, Output, SlotReport, SlotState};
 use super::publication::Publication;
 use super::routing::{Viewer, publication_for};
@@ -25,7 +25,8 @@ const FORWARDS_AT_ONCE: usize = 128;
 #[derive(Debug)]
 struct Subscriber {
     spec: SubscriberSpec,
-    slots: Vec<Slot>,
+    /// Keys of its slots.
+    slots: Vec<usize>,
     told: Vec<SlotState>,
 }
 
@@ -46,8 +47,9 @@ pub struct Router {
     publications: Slab<Publication>,
     by_id: HashMap<PublicationId, usize>,
     subscribers: Slab<Subscriber>,
+    slots: Slab<Slot>,
     lessons: HashMap<LessonId, Lesson>,
-    next_serial: u64,
+    next_serial: u32,
     with_pending: Vec<usize>,
     /// How many receivers of the last of them have been served.
     flushed_receivers: usize,
@@ -55,8 +57,8 @@ pub struct Router {
     outputs: VecDeque<Output>,
     changed: Vec<usize>,
     /// Slots whose replay goes on with the next flush, and those where it goes on with the next tick.
-    replays_due: Vec<(usize, usize)>,
-    replays: Vec<(usize, usize)>,
+    replays_due: Vec<usize>,
+    replays: Vec<usize>,
 }
 
 impl Router {
@@ -68,6 +70,7 @@ impl Router {
             publications: Slab::new(),
             by_id: HashMap::new(),
             subscribers: Slab::new(),
+            slots: Slab::new(),
             lessons: HashMap::new(),
             next_serial: 0,
             with_pending: Vec::new(),
@@ -83,7 +86,7 @@ impl Router {
     /// A new publication; returns its key.
     pub fn add_publication(&mut self, spec: PublicationSpec, now: Instant) -> usize {
         let (id, lesson) = (spec.id, spec.lesson);
-        self.next_serial += 1;
+        self.next_serial = self.next_serial.wrapping_add(1);
         let key = self.publications.insert(Publication::new(spec, self.next_serial, self.clock, now));
         self.by_id.insert(id, key);
         self.lessons.entry(lesson).or_default().publications.push(key);
@@ -96,11 +99,11 @@ impl Router {
     pub fn remove_publication(&mut self, key: usize) {
         let Some(publication) = self.publications.get_mut(key) else { return };
         let lesson = publication.spec.lesson;
-        for (subscriber, slot) in std::mem::take(&mut publication.receivers) {
-            self.detach(subscriber, slot);
+        for slot in std::mem::take(&mut publication.receivers) {
+            self.detach(slot);
         }
         // Its key may soon be another's.
-        self.forwards.retain(|forward| forward.publication != key);
+        self.forwards.retain(|forward| forward.publication as usize != key);
         let publication = self.publications.remove(key);
         self.by_id.remove(&publication.spec.id);
         self.with_pending.retain(|&pending| pending != key);
@@ -170,21 +173,23 @@ impl Router {
             return;
         };
         let source = publication.source(key, layer);
-        for &(subscriber, slot) in &publication.receivers {
-            let slot = &mut self.subscribers[subscriber].slots[slot];
+        for &slot in &publication.receivers {
+            let slot = &mut self.slots[slot];
             let last = slot.last_in().filter(|&(last, _)| last == source);
             slot.freeze(last.and_then(|(source, timestamp)| instant(&self.publications, source, timestamp)));
         }
         self.publications[key].restart(layer);
-        self.forwards.retain(|forward| (forward.publication, forward.layer) != (key, layer));
+        self.forwards.retain(|forward| (forward.publication as usize, forward.layer) != (key, layer));
         self.retarget_all(key);
     }
 
     /// A new subscriber; returns its key. What there is begins to flow at once.
     pub fn add_subscriber(&mut self, spec: SubscriberSpec) -> usize {
         let lesson = spec.lesson;
-        let slots = spec.slots.iter().cloned().map(Slot::new).collect();
-        let key = self.subscribers.insert(Subscriber { spec, slots, told: Vec::new() });
+        let key = self.subscribers.vacant_key();
+        let slots = spec.slots.iter().map(|slot| self.slots.insert(Slot::new(slot.clone(), key, spec.connection)));
+        let slots = slots.collect();
+        self.subscribers.insert(Subscriber { spec, slots, told: Vec::new() });
         self.lessons.entry(lesson).or_default().subscribers.push(key);
         self.changed.push(key);
         self.assign_one(key);
@@ -194,17 +199,18 @@ impl Router {
     /// The subscriber is gone.
     pub fn remove_subscriber(&mut self, key: usize) {
         let Some(subscriber) = self.subscribers.try_remove(key) else { return };
-        for publication in subscriber.slots.iter().filter_map(|slot| slot.publication) {
-            if let Some(publication) = self.publications.get_mut(publication) {
-                publication.receivers.retain(|&(receiver, _)| receiver != key);
+        for &key in &subscriber.slots {
+            let slot = self.slots.remove(key);
+            if let Some(publication) = slot.publication().and_then(|key| self.publications.get_mut(key)) {
+                publication.receivers.retain(|&receiver| receiver != key);
             }
         }
-        let connection = subscriber.spec.connection;
+        let connection = subscriber.spec.connection as u32;
         self.changed.retain(|&changed| changed != key);
         // What was decided for it must not reach whoever gets its connection's key next.
         self.forwards.retain(|forward| forward.connection != connection);
-        self.replays_due.retain(|&(replaying, _)| replaying != key);
-        self.replays.retain(|&(replaying, _)| replaying != key);
+        self.replays_due.retain(|replaying| !subscriber.slots.contains(replaying));
+        self.replays.retain(|replaying| !subscriber.slots.contains(replaying));
         if let Some(lesson) = self.lessons.get_mut(&subscriber.spec.lesson) {
             lesson.subscribers.retain(|&other| other != key);
         }
@@ -234,38 +240,38 @@ impl Router {
     ) {
         let subscribers = self.lessons.get(&lesson).map(|lesson| lesson.subscribers.clone()).unwrap_or_default();
         for key in subscribers {
-            let Some(subscriber) = self.subscribers.get_mut(key).filter(|one| one.spec.participant == participant)
-            else {
-                continue;
-            };
-            let found = subscriber.slots.iter().position(|slot| (slot.spec.kind, slot.spec.index) == (kind, index));
-            if let Some(slot) = found {
-                subscriber.slots[slot].cap = cap;
-                self.retarget(key, slot);
+            let subscriber = self.subscribers.get(key).filter(|one| one.spec.participant == participant);
+            let mut slots = subscriber.into_iter().flat_map(|subscriber| subscriber.slots.iter().copied());
+            let is_it = |spec: &SlotSpec| (spec.kind, spec.index) == (kind, index);
+            if let Some(slot) = slots.find(|&slot| is_it(self.slots[slot].spec())) {
+                self.slots[slot].set_cap(cap);
+                self.retarget(slot);
             }
         }
     }
 
     /// A receiver misses packets of this stream: they are sent again as far as they are held.
     pub fn nack(&mut self, subscriber: usize, ssrc: u32, sequence_numbers: &[u16], now: Instant) {
-        let publications = &self.publications;
-        let Some(subscriber) = self.subscribers.get_mut(subscriber) else { return };
-        let connection = subscriber.spec.connection;
-        let Some(slot) = subscriber.slots.iter_mut().find(|slot| slot.spec.ssrc == ssrc) else { return };
+        let Some(slot) = self.slot_of(subscriber, ssrc) else { return };
+        let (slot, publications) = (&mut self.slots[slot], &self.publications);
         for &sequence in sequence_numbers {
-            let forward =
-                slot.retransmit(connection, sequence, now, |source, sequence| held(publications, source, sequence));
-            self.forwards.extend(forward);
+            let entry_of = |source, sequence| held(publications, source, sequence);
+            self.forwards.extend(slot.retransmit(sequence, now, entry_of));
         }
     }
 
     /// A receiver can't decode this stream without a keyframe.
     pub fn keyframe_request(&mut self, subscriber: usize, ssrc: u32) {
-        let Some(subscriber) = self.subscribers.get(subscriber) else { return };
-        let Some(slot) = subscriber.slots.iter().find(|slot| slot.spec.ssrc == ssrc) else { return };
-        if let (Some(publication), Some(source)) = (slot.publication, slot.current) {
+        let Some(slot) = self.slot_of(subscriber, ssrc).map(|slot| &self.slots[slot]) else { return };
+        if let (Some(publication), Some(source)) = (slot.publication(), slot.current()) {
             self.want_keyframe(publication, source.layer);
         }
+    }
+
+    /// The key of a subscriber's slot with this stream.
+    fn slot_of(&self, subscriber: usize, ssrc: u32) -> Option<usize> {
+        let mut slots = self.subscribers.get(subscriber)?.slots.iter().copied();
+        slots.find(|&slot| self.slots[slot].spec().ssrc == ssrc)
     }
 
     /// Somebody needs a keyframe of this encoding.
@@ -283,8 +289,8 @@ impl Router {
         while self.forwards.len() < FORWARDS_AT_ONCE {
             if let Some(&key) = self.with_pending.last() {
                 self.flush_next(key);
-            } else if let Some((subscriber, slot)) = self.replays_due.pop() {
-                self.replay(subscriber, slot);
+            } else if let Some(slot) = self.replays_due.pop() {
+                self.replay(slot);
             } else {
                 break;
             }
@@ -306,7 +312,7 @@ impl Router {
         let next = publication.receivers.get(self.flushed_receivers).copied();
         self.flushed_receivers += 1;
         match next {
-            Some((subscriber, slot)) => self.forward_to(key, subscriber, slot),
+            Some(slot) => self.forward_to(key, slot),
             None => {
                 for layer in &mut publication.layers {
                     layer.pending.clear();
@@ -317,13 +323,10 @@ impl Router {
         }
     }
 
-    fn forward_to(&mut self, key: usize, subscriber: usize, slot: usize) {
-        let Some(receiver) = self.subscribers.get_mut(subscriber) else { return };
-        let connection = receiver.spec.connection;
-        let Some(slot) = receiver.slots.get_mut(slot) else { return };
-        let publication = &self.publications[key];
-        if forward_pending(slot, connection, key, publication, &self.publications, &mut self.forwards) {
-            self.changed.push(subscriber);
+    fn forward_to(&mut self, key: usize, slot: usize) {
+        let (slot, publication) = (&mut self.slots[slot], &self.publications[key]);
+        if forward_pending(slot, key, publication, &self.publications, &mut self.forwards) {
+            self.changed.push(slot.subscriber());
         }
     }
 
@@ -333,9 +336,7 @@ impl Router {
         for (key, publication) in &mut self.publications {
             let Publication { layers, receivers, .. } = publication;
             for (layer, number) in layers.iter_mut().zip(0..).filter(|(layer, _)| layer.flows(now)) {
-                let waits = |&(subscriber, slot): &(usize, usize)| {
-                    self.subscribers.get(subscriber).is_some_and(|receiver| receiver.slots[slot].waits_for(number))
-                };
+                let waits = |&slot: &usize| self.slots[slot].waits_for(number);
                 if layer.keyframes.overdue(now) && receivers.iter().any(waits) {
                     layer.keyframes.want();
                 }
@@ -374,14 +375,15 @@ impl Router {
     /// The packet of a forward, with the cache that holds it. `None` if the ring has gone over it since.
     #[must_use]
     pub fn packet(&self, forward: &Forward) -> Option<(&PacketCache, &Entry)> {
-        let layer = self.publications.get(forward.publication)?.layers.get(usize::from(forward.layer))?;
+        let layer = self.publications.get(forward.publication as usize)?.layers.get(usize::from(forward.layer))?;
         Some((&layer.cache, layer.cache.get(forward.packet)?))
     }
 
     /// What a sender report of each flowing slot says now.
     pub fn reports(&self, subscriber: usize) -> impl Iterator<Item = SlotReport> + '_ {
         let slots = self.subscribers.get(subscriber).map(|subscriber| &subscriber.slots[..]).unwrap_or_default();
-        slots.iter().filter_map(|slot| slot.report(self.publications.get(slot.publication?)?))
+        let slots = slots.iter().map(|&slot| &self.slots[slot]);
+        slots.filter_map(|slot| slot.report(self.publications.get(slot.publication()?)?))
     }
 
     /// What is to be done besides forwarding, oldest first.
@@ -389,8 +391,8 @@ impl Router {
         while let Some(key) = self.changed.pop() {
             let Some(subscriber) = self.subscribers.get_mut(key) else { continue };
             let publications = &self.publications;
-            let state = |slot: &Slot| slot.state(slot.publication.and_then(|key| publications.get(key)));
-            let slots: Vec<SlotState> = subscriber.slots.iter().map(state).collect();
+            let state = |slot: &Slot| slot.state(slot.publication().and_then(|key| publications.get(key)));
+            let slots: Vec<SlotState> = subscriber.slots.iter().map(|&slot| state(&self.slots[slot])).collect();
             if slots != subscriber.told {
                 subscriber.told.clone_from(&slots);
                 let SubscriberSpec { lesson, participant, connection, .. } = subscriber.spec;
@@ -434,79 +436,77 @@ impl Router {
         let wanted: Vec<Option<usize>> = subscriber
             .slots
             .iter()
-            .map(|slot| publication_for(slot.spec.kind, slot.spec.index, viewer, &specs, &lesson.stage))
+            .map(|&slot| self.slots[slot].spec())
+            .map(|slot| publication_for(slot.kind, slot.index, viewer, &specs, &lesson.stage))
             .map(|found| found.map(|at| lesson.publications[at]))
             .collect();
-        for (slot, publication) in wanted.into_iter().enumerate() {
-            if self.subscribers[key].slots[slot].publication == publication {
+        for (slot, publication) in subscriber.slots.clone().into_iter().zip(wanted) {
+            if self.slots[slot].publication() == publication {
                 continue;
             }
-            self.detach(key, slot);
+            self.detach(slot);
             if let Some(publication) = publication {
-                self.subscribers[key].slots[slot].publication = Some(publication);
-                self.publications[publication].receivers.push((key, slot));
-                self.retarget(key, slot);
+                self.slots[slot].attach(publication);
+                self.publications[publication].receivers.push(slot);
+                self.retarget(slot);
             }
         }
     }
 
-    fn detach(&mut self, subscriber: usize, slot: usize) {
-        let Some(receiver) = self.subscribers.get_mut(subscriber) else { return };
-        let last_nanos = receiver.slots[slot]
-            .last_in()
-            .and_then(|(source, timestamp)| instant(&self.publications, source, timestamp));
-        if let Some(publication) = receiver.slots[slot].publication.and_then(|key| self.publications.get_mut(key)) {
-            publication.receivers.retain(|&receiver| receiver != (subscriber, slot));
+    fn detach(&mut self, key: usize) {
+        let slot = &mut self.slots[key];
+        let last = slot.last_in();
+        let last_nanos = last.and_then(|(source, timestamp)| instant(&self.publications, source, timestamp));
+        if let Some(publication) = slot.publication().and_then(|key| self.publications.get_mut(key)) {
+            publication.receivers.retain(|&receiver| receiver != key);
         }
-        receiver.slots[slot].detach(last_nanos);
-        self.changed.push(subscriber);
+        slot.detach(last_nanos);
+        self.changed.push(slot.subscriber());
     }
 
     fn retarget_all(&mut self, publication: usize) {
         let receivers = self.publications[publication].receivers.clone();
-        for (subscriber, slot) in receivers {
-            self.retarget(subscriber, slot);
+        for slot in receivers {
+            self.retarget(slot);
         }
     }
 
     /// Decides anew which encoding a slot gets.
-    fn retarget(&mut self, subscriber: usize, slot: usize) {
-        let receiver = &mut self.subscribers[subscriber].slots[slot];
-        let Some(key) = receiver.publication else { return };
+    fn retarget(&mut self, slot: usize) {
+        let receiver = &mut self.slots[slot];
+        let Some(key) = receiver.publication() else { return };
         let publication = &self.publications[key];
-        let demand = Demand { ladder: &publication.ladder, cap: receiver.cap };
+        let demand = Demand { ladder: &publication.ladder, cap: receiver.cap() };
         let Some(allocation) = allocate([demand]).next() else { return };
-        let needs_keyframe = receiver.retarget(publication, allocation);
-        self.changed.push(subscriber);
-        let Some(target) = receiver.target.filter(|_| needs_keyframe) else { return };
-        let group = publication.layers[usize::from(target)].replayable().filter(|_| receiver.current.is_none());
+        receiver.retarget(publication, allocation);
+        self.changed.push(receiver.subscriber());
+        let Some(target) = receiver.awaited() else { return };
+        let group = publication.layers[usize::from(target)].replayable().filter(|_| receiver.current().is_none());
         let first = group.and_then(|group| publication.layers[usize::from(target)].cache.get(group.sequence));
         if let Some(entry) = first {
             let source = publication.source(key, target);
             let live = publication.layers[usize::from(target)].latest_timestamp;
             let gap = gap_nanos(receiver, &self.publications, source, live);
             receiver.begin(source, entry, publication, gap, true);
-            self.replays_due.push((subscriber, slot));
+            self.replays_due.push(slot);
         } else {
             self.want_keyframe(key, target);
         }
     }
 
     /// Sends a slot's replay on by one burst. Nothing may be pending: it would be sent twice.
-    fn replay(&mut self, subscriber: usize, slot: usize) {
-        let Some(receiver) = self.subscribers.get_mut(subscriber) else { return };
-        let connection = receiver.spec.connection;
-        let sending = &mut receiver.slots[slot];
-        let (Some(replay), Some(source)) = (sending.replay, sending.current) else { return };
-        let Some(publication) = self.publications.get(source.publication) else { return };
+    fn replay(&mut self, slot: usize) {
+        let Some(sending) = self.slots.get_mut(slot) else { return };
+        let (Some(replay), Some(source)) = (sending.replay(), sending.current()) else { return };
+        let Some(publication) = self.publications.get(source.publication as usize) else { return };
         let cache = &publication.layers[usize::from(source.layer)].cache;
         let upto = replay.upto(cache.highest());
         for entry in (replay.next..upto).filter_map(|sequence| cache.get(sequence)) {
-            self.forwards.extend(sending.forward(connection, entry));
+            self.forwards.extend(sending.forward(entry));
         }
-        sending.replay = Replay::after(upto, cache.highest());
-        if sending.replay.is_some() {
-            self.replays.push((subscriber, slot));
+        sending.set_replay(Replay::after(upto, cache.highest()));
+        if sending.replay().is_some() {
+            self.replays.push(slot);
         }
     }
 }

@@ -57,7 +57,7 @@ impl Store {
             .bind(lesson.started_at.map(millis))
             .bind(lesson.ended_at.map(millis))
             .bind(lesson.join_code.to_string())
-            .execute(&self.pool)
+            .execute(&self.writer)
             .await
             .map(|_| ())
     }
@@ -68,7 +68,7 @@ impl Store {
     /// [`Error::Statement`] or [`Error::Corrupt`].
     pub async fn lesson(&self, id: LessonId) -> Result<Option<Lesson>, Error> {
         let row =
-            sqlx::query("SELECT * FROM lesson WHERE id = ?").bind(id.to_string()).fetch_optional(&self.pool).await?;
+            sqlx::query("SELECT * FROM lesson WHERE id = ?").bind(id.to_string()).fetch_optional(&self.readers).await?;
         row.as_ref().map(read).transpose()
     }
 
@@ -78,7 +78,7 @@ impl Store {
     /// [`Error::Statement`] or [`Error::Corrupt`].
     pub async fn lesson_by_code(&self, code: JoinCode) -> Result<Option<Lesson>, Error> {
         let sql = "SELECT * FROM lesson WHERE join_code = ? AND state <> 'ended'";
-        let row = sqlx::query(sql).bind(code.to_string()).fetch_optional(&self.pool).await?;
+        let row = sqlx::query(sql).bind(code.to_string()).fetch_optional(&self.readers).await?;
         row.as_ref().map(read).transpose()
     }
 
@@ -98,7 +98,7 @@ impl Store {
             query.push(" AND coalesce(starts_at, created_at) < ").push_bind(millis(to));
         }
         query.push(" ORDER BY coalesce(starts_at, created_at) DESC LIMIT ").push_bind(LIST_LIMIT);
-        query.build().fetch_all(&self.pool).await?.iter().map(read).collect()
+        query.build().fetch_all(&self.readers).await?.iter().map(read).collect()
     }
 
     /// Keep a lesson's new state, provided that it is still in the state `before`.
@@ -115,7 +115,7 @@ impl Store {
             .bind(lesson.ended_at.map(millis))
             .bind(lesson.id.to_string())
             .bind(before.as_str())
-            .execute(&self.pool)
+            .execute(&self.writer)
             .await?;
         Ok(done.rows_affected() == 1)
     }

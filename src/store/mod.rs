@@ -1,9 +1,13 @@
 //! What outlives the process: one SQLite database, one file per aggregate. Times are kept as
 //! milliseconds since the Unix epoch, so that they sort.
+//!
+//! Reading and writing have connections of their own: while the disk is full or somebody else holds the database for
+//! writing, writers wait and fail, and readers, which a lesson on air lives by, don't notice.
 
 mod lesson;
 mod operator_key;
 mod secret;
+mod stage;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -45,13 +49,64 @@ pub enum Error {
     NoFreeCode,
 }
 
+/// What stands behind a failure, as far as it matters to whoever is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trouble {
+    /// There is no room on the disk.
+    DiskFull,
+    /// Somebody else holds the database, or its writers are too many; it may pass within seconds.
+    Busy,
+    /// Anything else: a broken disk, a damaged file, a mistake of ours.
+    Broken,
+}
+
+// Primary result codes of SQLite (https://sqlite.org/rescode.html); extended codes carry them in their low octet.
+const SQLITE_BUSY: i32 = 5;
+const SQLITE_LOCKED: i32 = 6;
+const SQLITE_FULL: i32 = 13;
+/// The file that readers share with writers can't grow (SQLITE_IOERR_SHMSIZE): a full disk, too.
+const SQLITE_IOERR_SHMSIZE: i32 = 4874;
+
+impl Error {
+    /// What stands behind it.
+    #[must_use]
+    pub fn trouble(&self) -> Trouble {
+        let error = match self {
+            Self::Open { source, .. } | Self::Statement(source) => source,
+            Self::Migrate(sqlx::migrate::MigrateError::Execute(source)) => source,
+            Self::Migrate(_) | Self::Corrupt { .. } | Self::NoFreeCode => return Trouble::Broken,
+        };
+        match error {
+            sqlx::Error::PoolTimedOut => Trouble::Busy,
+            sqlx::Error::Database(error) => {
+                let code = error.code().and_then(|code| code.parse::<i32>().ok()).unwrap_or_default();
+                match code & 0xff {
+                    _ if code == SQLITE_IOERR_SHMSIZE => Trouble::DiskFull,
+                    SQLITE_FULL => Trouble::DiskFull,
+                    SQLITE_BUSY | SQLITE_LOCKED => Trouble::Busy,
+                    _ => Trouble::Broken,
+                }
+            }
+            _ => Trouble::Broken,
+        }
+    }
+}
+
 /// The database. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Store {
-    pool: SqlitePool,
+    readers: SqlitePool,
+    // SQLite has one writer at a time; that they queue here and not in SQLite keeps them in order.
+    writer: SqlitePool,
 }
 
 const FILE: &str = "mingshi.db";
+
+const READERS: u32 = 4;
+/// How long a writer waits for another process that holds the database.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long a request waits for its turn.
+const TURN_TIMEOUT: Duration = Duration::from_secs(3);
 
 impl Store {
     /// Open the database in the data folder, making it and bringing its schema up to date.
@@ -66,15 +121,32 @@ impl Store {
             .journal_mode(SqliteJournalMode::Wal)
             // With WAL a power cut loses at most the last moments, never the consistency.
             .synchronous(SqliteSynchronous::Normal)
-            .busy_timeout(Duration::from_secs(5))
+            .busy_timeout(BUSY_TIMEOUT)
             .foreign_keys(true);
-        let pool = SqlitePoolOptions::new()
-            .max_connections(4)
-            .connect_with(options)
-            .await
-            .map_err(|source| Error::Open { path, source })?;
-        sqlx::migrate!().run(&pool).await?;
-        Ok(Self { pool })
+        let pool = |connections| {
+            SqlitePoolOptions::new()
+                .max_connections(connections)
+                // Kept open for good: to open one again can fail where to use an open one doesn't.
+                .min_connections(connections)
+                .idle_timeout(None)
+                .max_lifetime(None)
+                .acquire_timeout(TURN_TIMEOUT)
+        };
+        let failed = |source| Error::Open { path: path.clone(), source };
+        let writer = pool(1).connect_with(options.clone()).await.map_err(failed)?;
+        sqlx::migrate!().run(&writer).await?;
+        let readers = pool(READERS).connect_with(options).await.map_err(failed)?;
+        Ok(Self { readers, writer })
+    }
+
+    /// Whether something can be written.
+    ///
+    /// # Errors
+    /// [`Error::Statement`] when it can't.
+    pub async fn try_writing(&self, now: OffsetDateTime) -> Result<(), Error> {
+        let sql = "INSERT INTO written (id, at) VALUES (1, ?) ON CONFLICT (id) DO UPDATE SET at = excluded.at";
+        sqlx::query(sql).bind(millis(now)).execute(&self.writer).await?;
+        Ok(())
     }
 
     /// Whether it answers.
@@ -82,13 +154,14 @@ impl Store {
     /// # Errors
     /// [`Error::Statement`] when it doesn't.
     pub async fn ping(&self) -> Result<(), Error> {
-        sqlx::query("SELECT 1").execute(&self.pool).await?;
+        sqlx::query("SELECT 1").execute(&self.readers).await?;
         Ok(())
     }
 
     /// Finish what is under way and close it.
     pub async fn close(&self) {
-        self.pool.close().await;
+        self.readers.close().await;
+        self.writer.close().await;
     }
 }
 

@@ -14,7 +14,7 @@ impl Store {
     /// # Errors
     /// [`Error::Statement`].
     pub async fn replace_operator_key(&self, hash: [u8; 32], now: OffsetDateTime) -> Result<OperatorKeyId, Error> {
-        let mut transaction = self.pool.begin().await?;
+        let mut transaction = self.writer.begin().await?;
         let retire = "UPDATE operator_key SET retired_at = ? WHERE retired_at IS NULL";
         sqlx::query(retire).bind(millis(now)).execute(&mut *transaction).await?;
         let insert = "INSERT INTO operator_key (hash, created_at) VALUES (?, ?)";
@@ -29,7 +29,7 @@ impl Store {
     /// [`Error::Statement`] or [`Error::Corrupt`].
     pub async fn operator_key(&self) -> Result<Option<(OperatorKeyId, [u8; 32])>, Error> {
         let sql = "SELECT id, hash FROM operator_key WHERE retired_at IS NULL";
-        let Some(row) = sqlx::query(sql).fetch_optional(&self.pool).await? else {
+        let Some(row) = sqlx::query(sql).fetch_optional(&self.readers).await? else {
             return Ok(None);
         };
         let hash: Vec<u8> = row.try_get("hash")?;

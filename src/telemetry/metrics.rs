@@ -2,7 +2,7 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
+use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 
 /// Why metrics can't be collected.
@@ -15,6 +15,9 @@ pub enum MetricsError {
 
 /// From a local answer to one that people notice.
 const SECONDS: [f64; 11] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0];
+
+/// From a voice that is whole to one that can't be followed.
+const CONCEALED: [f64; 7] = [0.001, 0.005, 0.01, 0.03, 0.1, 0.2, 0.5];
 
 // A process has one recorder; several servers in one process (tests) share it.
 static INSTALLED: Mutex<Option<PrometheusHandle>> = Mutex::new(None);
@@ -30,13 +33,36 @@ pub fn install_metrics() -> Result<PrometheusHandle, MetricsError> {
     }
     let handle = PrometheusBuilder::new()
         .set_buckets_for_metric(Matcher::Suffix("_seconds".into()), &SECONDS)?
+        .set_buckets_for_metric(Matcher::Full("mingshi_voice_concealed_ratio".into()), &CONCEALED)?
         .install_recorder()?;
     describe();
+    for name in FROM_ZERO {
+        counter!(name).increment(0);
+    }
     *installed = Some(handle.clone());
     Ok(handle)
 }
 
+/// Counters of what may never happen: an alert needs them to be there before it does.
+const FROM_ZERO: [&str; 7] = [
+    "mingshi_http_connections_refused_total",
+    "mingshi_tls_handshakes_failed_total",
+    "mingshi_lesson_pages_too_slow_total",
+    "mingshi_lesson_page_messages_refused_total",
+    "mingshi_guesses_limited_total",
+    "mingshi_page_stats_total",
+    "mingshi_log_lines_left_out_total",
+];
+
 fn describe() {
+    describe_gauge!("mingshi_worker_busy_ratio", "Part of the last second in which a media thread had work, 0 to 1");
+    describe_gauge!("mingshi_worker_waiting", "Messages that wait for a media thread, by queue");
+    describe_histogram!("mingshi_database_duration_seconds", Unit::Seconds, "How long the database took to answer");
+    describe_histogram!("mingshi_voice_concealed_ratio", "Part of the voice that a classroom had to make up");
+    describe_counter!("mingshi_connections_ended_total", "Connections that ended, by why");
+    describe_counter!("mingshi_page_stats_total", "Measurements that pages told");
+    describe_counter!("mingshi_page_stats_refused_total", "Measurements of pages not taken, by reason");
+    describe_counter!("mingshi_log_lines_left_out_total", "Log lines left out: too many of one participant");
     describe_counter!("mingshi_http_requests_total", "HTTP requests answered, by route, method and status");
     describe_histogram!(
         "mingshi_http_request_duration_seconds",
@@ -57,6 +83,10 @@ fn describe() {
     describe_counter!("mingshi_retransmissions_total", "Packets sent again on request");
     describe_counter!("mingshi_keyframe_requests_total", "Keyframes asked of publishers");
     describe_counter!("mingshi_dropped_total", "What a media thread let go, by reason");
+    describe_gauge!("mingshi_database_writable", "1 while the database can be written to, 0 while it can't");
+    describe_counter!("mingshi_database_failures_total", "Statements of the database that failed");
+    describe_gauge!("mingshi_stages_unsaved", "Lessons whose stage waits to be saved");
+    describe_gauge!("mingshi_draining", "1 from the first signal to stop on");
     describe_gauge!("mingshi_tcp_streams", "TCP streams of a media thread");
     describe_counter!(
         "mingshi_tcp_streams_accepted_total",

@@ -220,8 +220,9 @@ impl LiteAgent {
         } else {
             let nominates = understood(&request).any(|attribute| attribute == ATTR_USE_CANDIDATE);
             let mapped = XorMappedAddress { ip: from.address.ip(), port: from.address.port() };
-            let answer =
-                self.answer(password, &[Box::new(request.clone()), Box::new(BINDING_SUCCESS), Box::new(mapped)]);
+            let attributes: [Box<dyn Setter>; 3] =
+                [Box::new(request.clone()), Box::new(BINDING_SUCCESS), Box::new(mapped)];
+            let answer = sealed(&attributes, password, &*self.provider);
             if self.nominated == Some(from) {
                 self.nominated_heard = Some(now);
                 // The latest word counts: where the peer was about to move it doesn't want to be any more.
@@ -333,20 +334,12 @@ impl LiteAgent {
     /// The request, if it is one of our peer's: well formed, with its user name and an integrity that verifies
     /// (RFC 8489 §9.1.3). With it the session that it belongs to.
     fn authenticated(&mut self, datagram: &[u8]) -> Option<(Message, Session)> {
-        let mut message = Message::new();
-        message.unmarshal_binary(datagram).ok()?;
-        // The crate computes from the declared length; a datagram that is longer is none of its making.
-        let whole = datagram.len() == HEADER + message.length as usize;
-        if !whole || message.typ != BINDING_REQUEST || !is_sealed(&message) {
-            return None;
-        }
+        let mut message = read(datagram).filter(|message| message.typ == BINDING_REQUEST)?;
         let username = message.get(ATTR_USERNAME).ok()?;
         let names =
             |session: &Session| username == format!("{}:{}", session.local.ufrag, session.remote.ufrag).as_bytes();
-        let verifies = |message: &mut Message, session: &Session| {
-            let password = session.local.password.as_bytes();
-            MessageIntegrity::check(message, password, self.provider.crypto()).is_ok()
-        };
+        let verifies =
+            |message: &mut Message, session: &Session| verifies(message, &session.local.password, &*self.provider);
         if names(&self.session) {
             if !verifies(&mut message, &self.session) {
                 return None;
@@ -371,24 +364,36 @@ impl LiteAgent {
         if let Some(unknown) = unknown {
             attributes.push(Box::new(unknown));
         }
-        self.answer(password, &attributes)
-    }
-
-    fn answer(&self, password: String, attributes: &[Box<dyn Setter + '_>]) -> Option<Vec<u8>> {
-        let mut message = Message::new();
-        message.build(attributes).ok()?;
-        let integrity = MessageIntegrity::new_short_term_integrity_with_provider(password, self.provider.crypto());
-        integrity.add_to(&mut message).ok()?;
-        FINGERPRINT.add_to(&mut message).ok()?;
-        Some(message.raw)
+        sealed(&attributes, password, &*self.provider)
     }
 }
 
-/// Whether there is an integrity that can be checked, and a fingerprint at the end that is right or none.
-fn is_sealed(message: &Message) -> bool {
+/// A message of these attributes with its integrity and fingerprint.
+fn sealed(attributes: &[Box<dyn Setter + '_>], password: String, provider: &dyn RTCCryptoProvider) -> Option<Vec<u8>> {
+    let mut message = Message::new();
+    message.build(attributes).ok()?;
+    let integrity = MessageIntegrity::new_short_term_integrity_with_provider(password, provider.crypto());
+    integrity.add_to(&mut message).ok()?;
+    FINGERPRINT.add_to(&mut message).ok()?;
+    Some(message.raw)
+}
+
+/// The message that a datagram is, if it is whole, with an integrity that can be checked and a fingerprint at the end
+/// that is right or none.
+fn read(datagram: &[u8]) -> Option<Message> {
+    let mut message = Message::new();
+    message.unmarshal_binary(datagram).ok()?;
     let (integrity, has_integrity) = message.attributes.get(ATTR_MESSAGE_INTEGRITY);
     let fingerprint_last = message.attributes.0.last().is_some_and(|last| last.typ == ATTR_FINGERPRINT);
-    has_integrity && integrity.value.len() == 20 && (!fingerprint_last || FINGERPRINT.check(message).is_ok())
+    // The crate computes from the declared length; a datagram that is longer is none of its making.
+    let whole = datagram.len() == HEADER + message.length as usize;
+    let sealed = has_integrity && integrity.value.len() == 20;
+    (whole && sealed && (!fingerprint_last || FINGERPRINT.check(&message).is_ok())).then_some(message)
+}
+
+/// Whether a message's integrity is that of this password.
+fn verifies(message: &mut Message, password: &str, provider: &dyn RTCCryptoProvider) -> bool {
+    MessageIntegrity::check(message, password.as_bytes(), provider.crypto()).is_ok()
 }
 
 /// The attributes that count: those before the integrity (RFC 8489 §14.5).

@@ -83,7 +83,7 @@ fn counter_mode(key: &[u8]) -> Result<EncryptingKey, Error> {
 
 /// The keys of one direction and stream kind.
 enum Keys {
-    Gcm { key: LessSafeKey, salt: [u8; 12] },
+    Gcm { key: LessSafeKey, salt: GcmSalt },
     CounterMode(Box<CounterMode>),
 }
 
@@ -104,7 +104,7 @@ impl Keys {
                 let mut salt = [0; 12];
                 derive(master_key, master_salt, labels.salt, &mut salt)?;
                 let key = LessSafeKey::new(UnboundKey::new(&AES_128_GCM, &key).map_err(refuse)?);
-                Ok(Self::Gcm { key, salt })
+                Ok(Self::Gcm { key, salt: GcmSalt::new(salt) })
             }
             Profile::Aes128CmHmacSha1_80 => {
                 let (mut salt, mut authentication) = ([0; 14], [0; 20]);
@@ -130,16 +130,25 @@ fn counter_mode_iv(salt: &[u8; 14], ssrc: [u8; 4], index: u64) -> [u8; 16] {
     iv
 }
 
-/// Nonce of GCM (RFC 7714 §8.1 and §9.1): two zero octets, the stream, six octets of index, all combined with the salt.
-#[inline]
-fn gcm_nonce(salt: &[u8; 12], ssrc: [u8; 4], index: u64) -> Nonce {
-    let mut nonce = [0; 12];
-    nonce[2..6].copy_from_slice(&ssrc);
-    nonce[6..].copy_from_slice(&index.to_be_bytes()[2..]);
-    for (byte, salt) in nonce.iter_mut().zip(salt) {
-        *byte ^= salt;
+/// GCM's salt as a number, its first octet the most significant.
+#[derive(Clone, Copy)]
+struct GcmSalt(u128);
+
+impl GcmSalt {
+    fn new(salt: [u8; 12]) -> Self {
+        let mut wide = [0; 16];
+        wide[4..].copy_from_slice(&salt);
+        Self(u128::from_be_bytes(wide))
     }
-    Nonce::assume_unique_for_key(nonce)
+
+    /// The nonce of a packet (RFC 7714 §8.1 and §9.1): two zero octets, the stream, six octets of index, all combined
+    /// with the salt.
+    #[inline]
+    fn nonce(self, ssrc: [u8; 4], index: u64) -> Nonce {
+        let packet = u128::from(u32::from_be_bytes(ssrc)) << 48 | u128::from(index & 0xffff_ffff_ffff);
+        let [_, _, _, _, nonce @ ..] = (self.0 ^ packet).to_be_bytes();
+        Nonce::assume_unique_for_key(nonce)
+    }
 }
 
 #[inline]
@@ -195,7 +204,7 @@ impl Sealer {
             Keys::Gcm { key, salt } => {
                 let (head, rest) = packet.split_at_mut(header);
                 let (body, after) = rest.split_at_mut(length - header);
-                let nonce = gcm_nonce(salt, ssrc, index);
+                let nonce = salt.nonce(ssrc, index);
                 let tag = key.seal_in_place_separate_tag(nonce, Aad::from(&*head), body).ok()?;
                 after.get_mut(..16)?.copy_from_slice(tag.as_ref());
                 Some(length + 16)
@@ -228,7 +237,7 @@ impl Sealer {
                 let mut authenticated = [0; RTCP_HEADER + 4];
                 authenticated[..RTCP_HEADER].copy_from_slice(&packet[..RTCP_HEADER]);
                 authenticated[RTCP_HEADER..].copy_from_slice(&trailer);
-                let nonce = gcm_nonce(salt, ssrc, u64::from(index));
+                let nonce = salt.nonce(ssrc, u64::from(index));
                 let body = &mut packet[RTCP_HEADER..];
                 let tag = key.seal_in_place_separate_tag(nonce, Aad::from(authenticated), body).ok()?;
                 packet.extend_from_slice(tag.as_ref());

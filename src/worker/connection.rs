@@ -108,18 +108,49 @@ pub(super) struct Line {
     blocks: u32,
     jitter: Duration,
     round_trip: Option<Duration>,
+    packets: u64,
+    asked_again: u32,
+    retransmitted: u32,
+    keyframe_requests: u32,
 }
 
 impl Line {
     /// From `now` on.
     #[must_use]
     pub(super) const fn new(now: Instant) -> Self {
-        Self { since: now, octets: 0, lost: 0, blocks: 0, jitter: Duration::ZERO, round_trip: None }
+        Self {
+            since: now,
+            octets: 0,
+            lost: 0,
+            blocks: 0,
+            jitter: Duration::ZERO,
+            round_trip: None,
+            packets: 0,
+            asked_again: 0,
+            retransmitted: 0,
+            keyframe_requests: 0,
+        }
     }
 
-    /// So many octets went over it.
-    pub(super) const fn carried(&mut self, octets: u64) {
+    /// So many octets went over it, in so many packets.
+    pub(super) const fn carried(&mut self, octets: u64, packets: u64) {
         self.octets += octets;
+        self.packets += packets;
+    }
+
+    /// The receiving end asked for packets again.
+    pub(super) const fn asked_again(&mut self, packets: usize) {
+        self.asked_again = self.asked_again.saturating_add(packets as u32);
+    }
+
+    /// A packet was sent again.
+    pub(super) const fn retransmitted(&mut self, packets: u32) {
+        self.retransmitted = self.retransmitted.saturating_add(packets);
+    }
+
+    /// The receiving end asked for a keyframe.
+    pub(super) const fn keyframe_requested(&mut self) {
+        self.keyframe_requests = self.keyframe_requests.saturating_add(1);
     }
 
     /// A report block was received or made.
@@ -142,6 +173,11 @@ impl Line {
             round_trip: self.round_trip,
             jitter: self.jitter,
             bitrate: Bitrate::of(self.octets, span).bps(),
+            octets: self.octets,
+            packets: self.packets,
+            asked_again: self.asked_again,
+            retransmitted: self.retransmitted,
+            keyframe_requests: self.keyframe_requests,
         };
         *self = Self { round_trip: self.round_trip, ..Self::new(now) };
         Some(report)
@@ -157,12 +193,14 @@ mod tests {
     fn a_line_is_reported_every_two_seconds_and_begins_anew() {
         let start = Instant::now();
         let mut line = Line::new(start);
-        line.carried(250_000);
+        line.carried(250_000, 250);
+        line.asked_again(3);
         let block = Reception { fraction_lost: 64, jitter: 960, ..Reception::default() };
         line.reception(&block, 48_000, NtpTime(0));
         assert_eq!(line.report(false, start + LINE_INTERVAL / 2), None);
         let report = line.report(false, start + LINE_INTERVAL).expect("due");
         assert_eq!((report.loss, report.jitter, report.bitrate), (0.25, Duration::from_millis(20), 1_000_000));
+        assert_eq!((report.packets, report.asked_again), (250, 3));
         let next = line.report(false, start + 2 * LINE_INTERVAL).expect("due");
         assert_eq!((next.loss, next.bitrate), (0.0, 0));
     }

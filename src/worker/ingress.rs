@@ -125,6 +125,7 @@ pub(super) struct Ingress {
     clock_offset: ClockOffset,
     next_report: Instant,
     octets: u64,
+    packets: u64,
 }
 
 impl Ingress {
@@ -139,6 +140,7 @@ impl Ingress {
             clock_offset: ClockOffset::default(),
             next_report: now + REPORT_INTERVAL,
             octets: 0,
+            packets: 0,
         }
     }
 
@@ -163,6 +165,7 @@ impl Ingress {
             self.arrivals.arrived(packet.ssrc, u16::from_be_bytes([high, low]), now);
         }
         self.octets += packet.payload.len() as u64;
+        self.packets += 1;
         let restarted = if self.streams.contains_key(&packet.ssrc) { false } else { self.identify(packet)? };
         match self.streams.get_mut(&packet.ssrc) {
             Some(Stream::Media(stream)) => {
@@ -327,8 +330,8 @@ impl Ingress {
         reports
     }
 
-    /// Octets of payload since this was last asked.
-    pub(super) const fn take_octets(&mut self) -> u64 {
-        std::mem::replace(&mut self.octets, 0)
+    /// Octets of payload and packets since this was last asked.
+    pub(super) const fn take_carried(&mut self) -> (u64, u64) {
+        (std::mem::replace(&mut self.octets, 0), std::mem::replace(&mut self.packets, 0))
     }
 }

@@ -113,8 +113,8 @@ pub enum Refused {
     Stopping,
 }
 
-/// How a connection's line does, from its RTCP.
-#[derive(Debug, Clone, Copy, PartialEq)]
+/// How a connection's line does, from its RTCP; counts are those since the last report.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct LineReport {
     /// Whether the peer publishes (its line's up direction) or receives.
     pub up: bool,
@@ -126,6 +126,16 @@ pub struct LineReport {
     pub jitter: Duration,
     /// Measured over the last report interval, bits per second.
     pub bitrate: u64,
+    /// Octets of media that went over it.
+    pub octets: u64,
+    /// Media packets that went over it.
+    pub packets: u64,
+    /// Packets that the receiving end asked for again.
+    pub asked_again: u32,
+    /// Packets sent again, of those that we send.
+    pub retransmitted: u32,
+    /// Keyframes that the receiving end asked for.
+    pub keyframe_requests: u32,
 }
 
 /// Why a connection ended.

@@ -1,6 +1,7 @@
 //! What a worker counts. Counted in plain fields on the media path, and published once a second.
 
 use std::collections::HashMap;
+use std::time::{Duration, Instant};
 
 use metrics::{counter, gauge};
 
@@ -19,20 +20,28 @@ pub(super) struct Meters {
     pub(super) retransmitted: u64,
     /// Keyframes asked for.
     pub(super) keyframes: u64,
+    /// Time spent in turns, not waiting.
+    pub(super) busy: Duration,
+    /// Requests and messages of other workers that wait.
+    pub(super) waiting: [usize; 2],
+    since: Instant,
     dropped: HashMap<&'static str, u64>,
     published: Sent,
     published_streams: Dropped,
 }
 
 impl Meters {
-    /// Of this worker.
+    /// Of this worker, from `now` on.
     #[must_use]
-    pub(super) fn new(worker: usize) -> Self {
+    pub(super) fn new(worker: usize, now: Instant) -> Self {
         Self {
             worker: worker.to_string(),
             received: 0,
             retransmitted: 0,
             keyframes: 0,
+            busy: Duration::ZERO,
+            waiting: [0; 2],
+            since: now,
             dropped: HashMap::new(),
             published: Sent::default(),
             published_streams: Dropped::default(),
@@ -67,7 +76,7 @@ impl Meters {
     }
 
     /// Hands the counts over to the metrics recorder.
-    pub(super) fn publish(&mut self, connections: usize, sent: Sent) {
+    pub(super) fn publish(&mut self, connections: usize, sent: Sent, now: Instant) {
         gauge!("mingshi_connections", "worker" => self.worker.clone()).set(connections as f64);
         counter!("mingshi_datagrams_received_total", "worker" => self.worker.clone())
             .increment(std::mem::take(&mut self.received));
@@ -75,6 +84,12 @@ impl Meters {
             .increment(std::mem::take(&mut self.retransmitted));
         counter!("mingshi_keyframe_requests_total", "worker" => self.worker.clone())
             .increment(std::mem::take(&mut self.keyframes));
+        let span = now.saturating_duration_since(std::mem::replace(&mut self.since, now)).as_secs_f64();
+        let busy = std::mem::take(&mut self.busy).as_secs_f64();
+        gauge!("mingshi_worker_busy_ratio", "worker" => self.worker.clone()).set((busy / span.max(0.001)).min(1.0));
+        for (queue, waiting) in ["requests", "crossings"].into_iter().zip(self.waiting) {
+            gauge!("mingshi_worker_waiting", "worker" => self.worker.clone(), "queue" => queue).set(waiting as f64);
+        }
         let before = std::mem::replace(&mut self.published, sent);
         for (name, now, then) in [
             ("mingshi_send_calls_total", sent.sends, before.sends),

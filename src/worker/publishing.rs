@@ -194,9 +194,11 @@ impl Worker {
                 }
             }
             (Received::Nack { ssrc, sequence_numbers }, Side::Subscriber { key: Some(subscriber), .. }) => {
+                connection.line.asked_again(sequence_numbers.len());
                 self.router.nack(*subscriber, ssrc, &sequence_numbers, now);
             }
             (Received::KeyframeRequest { ssrc }, Side::Subscriber { key: Some(subscriber), .. }) => {
+                connection.line.keyframe_requested();
                 self.router.keyframe_request(*subscriber, ssrc);
             }
             (Received::Reception(block), Side::Subscriber { spec, .. }) => {
@@ -238,6 +240,9 @@ impl Worker {
         let ingress = self.connections.get_mut(key).and_then(|connection| connection.ingress());
         if let Some(ssrc) = ingress.and_then(|ingress| ingress.ssrc_of(section, layer)) {
             self.meters.keyframes += 1;
+            if let Some(connection) = self.connections.get_mut(key) {
+                connection.line.keyframe_requested();
+            }
             self.send_rtcp(key, &[Sent::KeyframeRequest { ssrc }]);
         }
     }

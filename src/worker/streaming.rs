@@ -2,6 +2,7 @@
 
 use std::net::{SocketAddr, TcpStream};
 
+use super::connection::Side;
 use super::socket::Path;
 use super::worker::Worker;
 
@@ -60,7 +61,7 @@ impl Worker {
         for owner in self.links.tcp.take_recovered() {
             let Some(connection) = self.connections.get(owner) else { continue };
             let videos = connection.video_ssrcs();
-            if let super::connection::Side::Subscriber { key: Some(subscriber), .. } = connection.side {
+            if let Side::Subscriber { key: Some(subscriber), .. } = connection.side {
                 for ssrc in videos {
                     self.router.keyframe_request(subscriber, ssrc);
                 }

@@ -98,7 +98,7 @@ impl Worker {
         let egress = Egress::new(setup.socket.max_segments());
         let tcp = Streams::new(setup.poll.registry().try_clone()?, FIRST_STREAM);
         Ok(Self {
-            meters: Meters::new(setup.host.index),
+            meters: Meters::new(setup.host.index, now),
             host: setup.host,
             clock: setup.clock,
             now,
@@ -160,6 +160,7 @@ impl Worker {
             self.drain_outputs();
             self.send_crossings();
             self.look_after_streams();
+            self.meters.busy += clock::now().saturating_duration_since(self.now);
         }
         Ok(())
     }
@@ -255,8 +256,9 @@ impl Worker {
             self.router.measure(self.now);
         }
         if turn == 0 {
-            self.meters.publish(self.connections.len(), self.egress.counts());
+            self.meters.waiting = [self.requests.len(), self.crossings.len()];
             self.meters.publish_streams(self.links.tcp.len(), self.links.tcp.dropped());
+            self.meters.publish(self.connections.len(), self.egress.counts(), self.now);
         }
     }
 
@@ -279,7 +281,13 @@ impl Worker {
                 for block in ingress.feedback(now, &mut feedback).into_iter().flatten() {
                     connection.line.reception(&block, 90_000, clock.ntp(now));
                 }
-                connection.line.carried(ingress.take_octets());
+                let (octets, packets) = ingress.take_carried();
+                connection.line.carried(octets, packets);
+                for message in &feedback {
+                    if let Sent::Nack { sequence_numbers, .. } = message {
+                        connection.line.asked_again(sequence_numbers.len());
+                    }
+                }
             }
             Side::Subscriber { key: Some(subscriber), .. } => {
                 for report in self.router.reports(*subscriber) {
@@ -325,7 +333,8 @@ impl Worker {
         let mut send = |path: &Path, contents: &[u8], segment: usize| links.send(*now, path, contents, segment);
         while router.flush() {
             for run in router.forwards().chunk_by(|one, next| one.connection == next.connection) {
-                let Some(connection) = run.first().and_then(|first| connections.get_mut(first.connection)) else {
+                let Some(connection) = run.first().and_then(|first| connections.get_mut(first.connection as usize))
+                else {
                     continue;
                 };
                 let Some(path) = connection.path() else { continue };
@@ -336,10 +345,12 @@ impl Worker {
                         meters.drop("gone_from_cache", 1);
                         continue;
                     };
-                    meters.retransmitted += u64::from(forward.original.is_some());
+                    let again = forward.original.is_some();
+                    meters.retransmitted += u64::from(again);
+                    line.retransmitted(u32::from(again));
                     let mut receiver = Receiver { sealer, path, transport_cc: *transport_cc, transport_sequence };
                     let written = egress.write(forward, cache, entry, &mut receiver, &mut send);
-                    line.carried(written.unwrap_or(0) as u64);
+                    line.carried(written.unwrap_or(0) as u64, 1);
                 }
             }
             router.sent();

@@ -19,10 +19,10 @@ use crate::support::{Asked, Site, id, path, word};
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// One page.
-struct Page(WebSocketStream<MaybeTlsStream<TcpStream>>);
+pub(crate) struct Page(WebSocketStream<MaybeTlsStream<TcpStream>>);
 
 impl Page {
-    async fn open(site: &Site, lesson: &Value, token: &str) -> Self {
+    pub(crate) async fn open(site: &Site, lesson: &Value, token: &str) -> Self {
         let url = site.url(&path(lesson, "/events")).replacen("http", "ws", 1);
         let mut request = url.into_client_request().expect("an address");
         let protocols = format!("mingshi.v1, bearer.{token}");
@@ -32,7 +32,7 @@ impl Page {
         Self(websocket)
     }
 
-    async fn frame(&mut self) -> Message {
+    pub(crate) async fn frame(&mut self) -> Message {
         loop {
             let frame = tokio::time::timeout(PATIENCE, self.0.next()).await.expect("something is heard in time");
             match frame.expect("the websocket is open").expect("the websocket works") {
@@ -42,7 +42,7 @@ impl Page {
         }
     }
 
-    async fn hear(&mut self) -> Value {
+    pub(crate) async fn hear(&mut self) -> Value {
         match self.frame().await {
             Message::Text(text) => serde_json::from_str(&text).expect("messages are JSON"),
             other => panic!("expected a message, got {other:?}"),
@@ -50,23 +50,23 @@ impl Page {
     }
 
     /// The next message, which has to be of this type.
-    async fn expect(&mut self, kind: &str) -> Value {
+    pub(crate) async fn expect(&mut self, kind: &str) -> Value {
         let message = self.hear().await;
         assert_eq!(message["type"], kind, "{message}");
         message
     }
 
-    async fn say(&mut self, message: Value) {
+    pub(crate) async fn say(&mut self, message: Value) {
         self.0.send(Message::text(message.to_string())).await.expect("the websocket is open");
     }
 
     /// Nothing more is on its way: the answer to a ping comes next.
-    async fn expect_nothing(&mut self) {
+    pub(crate) async fn expect_nothing(&mut self) {
         self.say(json!({ "type": "ping" })).await;
         self.expect("pong").await;
     }
 
-    async fn closed(&mut self) -> u16 {
+    pub(crate) async fn closed(&mut self) -> u16 {
         match self.frame().await {
             Message::Close(Some(frame)) => frame.code.into(),
             other => panic!("expected a close, got {other:?}"),
@@ -158,8 +158,14 @@ async fn slots_and_lines_are_told_to_whom_they_concern() {
     );
     studio.expect_nothing().await;
 
-    let line =
-        LineReport { up: false, loss: 0.25, round_trip: None, jitter: Duration::from_millis(3), bitrate: 800_000 };
+    let line = LineReport {
+        up: false,
+        loss: 0.25,
+        round_trip: None,
+        jitter: Duration::from_millis(3),
+        bitrate: 800_000,
+        ..LineReport::default()
+    };
     site.reports
         .send(Report::Line { lesson: lesson_id, participant, connection, line })
         .await

@@ -2,8 +2,10 @@
 
 mod access;
 mod events;
+mod faults;
 mod lessons;
 mod media;
 mod operation;
 mod streams;
 mod support;
+mod telemetry;

@@ -113,7 +113,10 @@ async fn two_servers_never_share_a_data_folder_or_a_port() {
     let site = Site::start().await;
     let data = site.data().join("data");
     match DataFolder::take(&data) {
-        Err(LockError::InUse { pid, .. }) => assert_eq!(pid, std::process::id().to_string()),
+        Err(LockError::InUse { holder, .. }) => {
+            assert_eq!(holder.pid, std::process::id().to_string());
+            assert_eq!(holder.addresses, format!("http://{}", site.address()));
+        }
         other => panic!("expected to be refused, got {other:?}"),
     }
     let other = tempfile::tempdir().expect("a folder");

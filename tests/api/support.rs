@@ -180,6 +180,7 @@ pub(crate) struct Site {
     pub(crate) running: Running,
     pub(crate) http: reqwest::Client,
     later: Arc<AtomicI64>,
+    jumped: Arc<AtomicI64>,
     folder: Arc<tempfile::TempDir>,
 }
 
@@ -204,11 +205,17 @@ impl Site {
         let wall = server::clock();
         let moved = later.clone();
         let time_of_day = move || wall.now() + time::Duration::seconds(moved.load(Ordering::Relaxed));
-        let clock = Clock::new(time_of_day, mingshi::worker::clock::now);
+        let passed = later.clone();
+        let instant = move || {
+            mingshi::worker::clock::now() + std::time::Duration::from_secs(passed.load(Ordering::Relaxed) as u64)
+        };
+        let jumped = Arc::new(AtomicI64::new(0));
+        let jump = jumped.clone();
+        let clock = Clock::new(move || time_of_day() + time::Duration::seconds(jump.load(Ordering::Relaxed)), instant);
         let data = DataFolder::take(&config.server.data).expect("a folder of our own");
         let side = MediaSide { media: media.clone(), reports };
         let running = server::start_with(&config, data, side, clock).await.expect("free ports");
-        Self { media, reports: sender, running, http: reqwest::Client::new(), later, folder }
+        Self { media, reports: sender, running, http: reqwest::Client::new(), later, jumped, folder }
     }
 
     /// Stop, and start again on the same data.
@@ -229,9 +236,14 @@ impl Site {
         format!("http://{}{path}", self.address())
     }
 
-    /// Let the time of day run ahead.
+    /// Let time pass.
     pub(crate) fn later(&self, by: time::Duration) {
         self.later.fetch_add(by.whole_seconds(), Ordering::Relaxed);
+    }
+
+    /// Have the machine's clock set, ahead or back.
+    pub(crate) fn set_clock(&self, by: time::Duration) {
+        self.jumped.store(by.whole_seconds(), Ordering::Relaxed);
     }
 
     pub(crate) fn now(&self) -> OffsetDateTime {

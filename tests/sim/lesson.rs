@@ -45,7 +45,7 @@ pub struct Lesson {
     pub publishers: Vec<Publisher>,
     pub rooms: Vec<Classroom>,
     /// Every index that was sealed: to whom, in which stream.
-    sealed: HashSet<(usize, u32, u64)>,
+    sealed: HashSet<(u32, u32, u64)>,
     steps: u64,
 }
 
@@ -204,7 +204,7 @@ impl Lesson {
                     self.sealed.insert((forward.connection, forward.ssrc, forward.sequence)),
                     "an index is sealed twice: {forward:?}"
                 );
-                let room = &mut self.rooms[forward.connection];
+                let room = &mut self.rooms[forward.connection as usize];
                 assert!(!room.left, "a packet to a classroom that left");
                 let (cache, entry) = self.router.packet(forward).expect("what was decided on just now is held");
                 let path = Path { remote: ([192, 0, 2, 1], forward.connection as u16).into(), local: None };

@@ -26,7 +26,7 @@ const in3 = new Date(Date.now() + 3 * 60_000).toISOString();
 const ago12 = new Date(Date.now() - 751_000).toISOString();
 const NAMES = ['舒城县河棚镇中心小学 五（1）班', '金寨县斑竹园教学点', '霍山县诸佛庵小学 五年级', '裕安区石婆店完小', '金安区毛坦厂镇东河口教学点 复式班', '叶集区孙岗小学', '霍邱县临水镇小学 五（2）班'];
 const rooms = NAMES.map((name, index) => ({
-  id: `r${index}`, role: 'classroom', name, school: null, connected: index !== 3, publishing: [], hand_raised: index === 4 || index === 1, on_stage: false, joined_at: ago12,
+  id: `r${index}`, role: 'classroom', name, school: null, connected: index !== 3, publishing: [], hand_raised: index === 4 || index === 1, on_stage: false, joined_at: ago12, line: ['good', 'weak', 'good', null, 'weak', 'bad', 'good'][index],
 }));
 const lines = rooms.map((room, index) => ({
   participant: room.id, connection: 'x', direction: 'down', loss: [0, 0.02, 0, 0, 0.05, 0.2, 0][index], round_trip_ms: 40 + index * 60, jitter_ms: 5, bitrate: 1e6,

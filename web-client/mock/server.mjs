@@ -174,7 +174,7 @@ function accept(socket, request) {
   sockets.add(socket);
   const slots = (entry.connections ?? []).flatMap((connection) => slotsOf(entry, connection));
   tell(socket, {
-    type: 'welcome', participant: claims.sub, lesson: entry.lesson, participants: entry.participants, publications: [],
+    type: 'welcome', participant: claims.sub, lesson: entry.lesson, participants: entry.participants, publications: [], replaced: [],
     slots, server_time: new Date().toISOString(),
   });
   const lines = setInterval(() => tell(socket, { type: 'line', lines: entry.lines }), 1000);

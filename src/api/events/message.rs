@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 use crate::api::lessons::{LessonChanged, LessonView};
 use crate::api::problem::Document;
 use crate::id::ParticipantId;
-use crate::lesson::{Message, Participant, Publication, Slot, SlotName};
+use crate::lesson::{Message, Participant, Publication, Replaced, Slot, SlotName, Stats};
 
 /// What a page is told first: all there is.
 #[derive(Debug, Serialize, ToSchema)]
@@ -24,6 +24,8 @@ pub(crate) struct Welcome {
     pub publications: Vec<Publication>,
     /// What is in the slots of the participant's own connections.
     pub slots: Vec<Slot>,
+    /// Connections of the participant that other publishers took over lately: what a page with a dead line missed.
+    pub replaced: Vec<Replaced>,
     /// The server's time of day.
     #[serde(with = "time::serde::rfc3339")]
     pub server_time: OffsetDateTime,
@@ -72,7 +74,7 @@ pub(crate) enum ServerMessage {
 /// Everything a page sends.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
-pub(crate) enum ClientMessage {
+pub enum ClientMessage {
     /// Are you there?
     Ping,
     /// Let no higher layer than this flow in a slot.
@@ -88,6 +90,11 @@ pub(crate) enum ClientMessage {
     Hand {
         /// Whether it is up.
         raised: bool,
+    },
+    /// What the page measured since it last told; at most once in three seconds.
+    Stats {
+        /// The measurement.
+        stats: Stats,
     },
 }
 

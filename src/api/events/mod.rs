@@ -10,7 +10,8 @@ use axum::http::HeaderMap;
 use axum::http::request::Parts;
 use axum::response::Response;
 
-pub(crate) use message::{ClientMessage, ServerMessage};
+pub use message::ClientMessage;
+pub(crate) use message::ServerMessage;
 
 use super::extract::{Holder, LessonPath, bearer};
 use super::problem::{Document, Kind, Problem};

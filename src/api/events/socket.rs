@@ -6,7 +6,7 @@ use axum::extract::ws::{CloseFrame, Message as Frame, Utf8Bytes, WebSocket};
 use futures_util::{SinkExt, StreamExt};
 use serde::Serialize;
 use time::OffsetDateTime;
-use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 
 use super::close;
 use super::message::{ClientMessage, Reply, Welcome};
@@ -16,7 +16,7 @@ use crate::api::problem::{Kind, Problem};
 use crate::api::state::ApiState;
 use crate::auth::{Claims, Issued};
 use crate::id::LessonId;
-use crate::lesson::{Role, State};
+use crate::lesson::{Role, State, Stats};
 
 /// How long one message may take to leave; a page that takes longer is cut off and comes back.
 const SEND_TIMEOUT: Duration = Duration::from_secs(10);
@@ -26,6 +26,9 @@ const PING_INTERVAL: Duration = Duration::from_secs(15);
 const UNANSWERED: u32 = 3;
 /// How long the other side gets to answer a close.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Measurements that come sooner after each other are let go. Pages tell every five seconds.
+const STATS_INTERVAL: Duration = Duration::from_secs(3);
 
 /// Why a websocket is done.
 enum Done {
@@ -38,11 +41,12 @@ enum Done {
 /// A websocket.
 pub(super) struct Socket {
     websocket: WebSocket,
+    measured_at: Option<Instant>,
 }
 
 impl Socket {
     pub(super) fn new(websocket: WebSocket) -> Self {
-        Self { websocket }
+        Self { websocket, measured_at: None }
     }
 
     /// Close a websocket that was not let in.
@@ -65,9 +69,14 @@ impl Socket {
             Ok(()) => self.talk(&state, lesson, claims, &mut seat).await,
             Err(done) => done,
         };
+        let said = match done {
+            // Said before the seat is given up: a server that stops waits for the seats, then ends.
+            Done::Close(code, reason) => self.say_goodbye(code, reason).await,
+            Done::Gone => false,
+        };
         state.directory.close_page(lesson, viewer, seat.page);
-        if let Done::Close(code, reason) = done {
-            self.close(code, reason).await;
+        if said {
+            self.wait_for_answer().await;
         }
     }
 
@@ -87,6 +96,7 @@ impl Socket {
             participants: std::mem::take(&mut seat.participants),
             publications: std::mem::take(&mut seat.publications),
             slots: std::mem::take(&mut seat.slots),
+            replaced: std::mem::take(&mut seat.replaced),
             server_time: state.clock.now(),
         };
         self.send(&welcome).await
@@ -97,7 +107,7 @@ impl Socket {
         ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
         ping.reset();
         let mut unanswered = 0;
-        let renewal = sleep(until_renewal(&claims, state.clock.now()));
+        let renewal = sleep(until_renewal(&claims, state.clock.earliest()));
         tokio::pin!(renewal);
         loop {
             let step = tokio::select! {
@@ -108,7 +118,7 @@ impl Socket {
                 }
                 () = &mut renewal => {
                     let renewed = self.renew(state, &mut claims).await;
-                    renewal.set(sleep(until_renewal(&claims, state.clock.now())));
+                    renewal.set(sleep(until_renewal(&claims, state.clock.earliest())));
                     renewed
                 }
                 _ = ping.tick() => {
@@ -167,9 +177,36 @@ impl Socket {
                 Ok(())
             }
             ClientMessage::Hand { .. } => self.no_sense("only classrooms raise hands").await,
+            ClientMessage::Stats { stats } => self.measured(state, lesson, claims, stats).await,
             ClientMessage::LayerCap { slot, index, max_spatial } => {
                 state.media.cap_layer(lesson, claims.sub, slot.into(), index, max_spatial).await;
                 Ok(())
+            }
+        }
+    }
+
+    async fn measured(
+        &mut self,
+        state: &ApiState,
+        lesson: LessonId,
+        claims: &Claims,
+        stats: Stats,
+    ) -> Result<(), Done> {
+        let now = Instant::now();
+        let refused = |reason| metrics::counter!("mingshi_page_stats_refused_total", "reason" => reason).increment(1);
+        if self.measured_at.is_some_and(|at| now.duration_since(at) < STATS_INTERVAL) {
+            refused("too_often");
+            return Ok(());
+        }
+        self.measured_at = Some(now);
+        match stats.checked() {
+            Ok(stats) => {
+                state.directory.measured(lesson, claims.sub, stats);
+                Ok(())
+            }
+            Err(error) => {
+                refused("too_large");
+                self.no_sense(&error.to_string()).await
             }
         }
     }
@@ -189,7 +226,7 @@ impl Socket {
                 Err(_) => return Err(Done::Close(close::INTERNAL, "internal")),
             }
         }
-        let Issued { token, claims: renewed, expires_at } = state.tokens.issue(claims.clone(), state.clock.now());
+        let Issued { token, claims: renewed, expires_at } = state.tokens.issue(claims.clone(), state.clock.latest());
         *claims = renewed;
         self.send(&Reply::Token { token, expires_at }).await
     }
@@ -211,17 +248,29 @@ impl Socket {
 
     /// Say why, and wait a little for the answer, so that the reason isn't lost in a reset connection.
     async fn close(mut self, code: u16, reason: &'static str) {
-        let frame = CloseFrame { code, reason: Utf8Bytes::from_static(reason) };
-        let closing = async {
-            if self.websocket.send(Frame::Close(Some(frame))).await.is_ok() {
-                while let Some(Ok(_)) = self.websocket.next().await {}
-            }
+        if self.say_goodbye(code, reason).await {
+            self.wait_for_answer().await;
+        }
+    }
+
+    /// Whether the reason could be sent.
+    async fn say_goodbye(&mut self, code: u16, reason: &'static str) -> bool {
+        let frame = Frame::Close(Some(CloseFrame { code, reason: Utf8Bytes::from_static(reason) }));
+        matches!(timeout(CLOSE_TIMEOUT, self.websocket.send(frame)).await, Ok(Ok(())))
+    }
+
+    async fn wait_for_answer(mut self) {
+        let answered = async {
+            while let Some(Ok(_)) = self.websocket.next().await {}
             let _ = SinkExt::close(&mut self.websocket).await;
         };
-        let _ = timeout(CLOSE_TIMEOUT, closing).await;
+        let _ = timeout(CLOSE_TIMEOUT, answered).await;
     }
 }
 
+/// Never longer than two thirds of the token's life, whatever the clock says: a clock that was set back would
+/// otherwise let it expire, once it is set right again.
 fn until_renewal(claims: &Claims, now: OffsetDateTime) -> Duration {
-    (claims.renew_at() - now).try_into().unwrap_or(Duration::ZERO)
+    let wait = (claims.renew_at() - now).min(claims.renew_after());
+    wait.try_into().unwrap_or(Duration::ZERO)
 }

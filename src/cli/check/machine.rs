@@ -33,12 +33,10 @@ pub(super) fn data_folder(config: &Config) -> Folder {
             finding: Finding::ok(SUBJECT, format!("{path} can be used"), format!("{path} 可用")),
             is_running: false,
         },
-        Err(LockError::InUse { pid, .. }) => {
-            let said = format!("{path} is in use by the running server, process {pid}");
-            Folder {
-                finding: Finding::ok(SUBJECT, said, format!("{path} 正由运行中的服务器使用（进程 {pid}）")),
-                is_running: true,
-            }
+        Err(LockError::InUse { holder, .. }) => {
+            let said = format!("{path} is in use by the running server ({holder})");
+            let said_zh = format!("{path} 正由运行中的服务器使用（{}）", holder.in_chinese());
+            Folder { finding: Finding::ok(SUBJECT, said, said_zh), is_running: true }
         }
         Err(error) => Folder {
             finding: Finding::error(SUBJECT, error.to_string(), format!("无法使用：{error}")),

@@ -8,11 +8,9 @@ use std::time::{Duration, Instant};
 
 use rtc_crypto::RTCCryptoProvider;
 use rtc_stun::attributes::{ATTR_ICE_CONTROLLED, ATTR_PRIORITY, ATTR_USERNAME, AttrType};
-use rtc_stun::fingerprint::FINGERPRINT;
-use rtc_stun::integrity::MessageIntegrity;
 use rtc_stun::message::{BINDING_ERROR, BINDING_REQUEST, BINDING_SUCCESS, Message, Setter, TransactionId};
 
-use super::{HEADER, Session, is_sealed};
+use super::{HEADER, Session, read, sealed, verifies};
 use crate::transport::Endpoint;
 
 /// The second request follows after so long, each further one after twice the time.
@@ -75,38 +73,32 @@ impl Proof {
         self.requests += 1;
         let Session { local, remote } = &self.session;
         let username = format!("{}:{}", remote.ufrag, local.ufrag);
-        let mut message = Message::new();
-        message
-            .build(&[
-                Box::new(self.transaction),
-                Box::new(BINDING_REQUEST),
-                Box::new(Raw(ATTR_USERNAME, username.as_bytes())),
-                Box::new(Raw(ATTR_PRIORITY, &PRIORITY.to_be_bytes())),
-                Box::new(Raw(ATTR_ICE_CONTROLLED, &self.tie_breaker.to_be_bytes())),
-            ])
-            .ok()?;
-        let password = remote.password.clone();
-        let integrity = MessageIntegrity::new_short_term_integrity_with_provider(password, provider.crypto());
-        integrity.add_to(&mut message).ok()?;
-        FINGERPRINT.add_to(&mut message).ok()?;
-        Some(message.raw)
+        let (priority, tie_breaker) = (PRIORITY.to_be_bytes(), self.tie_breaker.to_be_bytes());
+        let attributes: [Box<dyn Setter + '_>; 5] = [
+            Box::new(self.transaction),
+            Box::new(BINDING_REQUEST),
+            Box::new(Raw(ATTR_USERNAME, username.as_bytes())),
+            Box::new(Raw(ATTR_PRIORITY, &priority)),
+            Box::new(Raw(ATTR_ICE_CONTROLLED, &tie_breaker)),
+        ];
+        sealed(&attributes, remote.password.clone(), provider)
     }
 
     /// Whether this is the answer: of our transaction, and sealed with the peer's password. A refusal is as good, since
     /// nobody else could have sealed it.
     pub(super) fn is_answered(&self, datagram: &[u8], provider: &dyn RTCCryptoProvider) -> bool {
-        let mut message = Message::new();
-        if datagram.get(8..HEADER) != Some(&self.transaction.0) || message.unmarshal_binary(datagram).is_err() {
+        if datagram.get(8..HEADER) != Some(&self.transaction.0) {
             return false;
         }
-        datagram.len() == HEADER + message.length as usize
-            && (message.typ == BINDING_SUCCESS || message.typ == BINDING_ERROR)
-            && is_sealed(&message)
-            && MessageIntegrity::check(&mut message, self.session.remote.password.as_bytes(), provider.crypto()).is_ok()
+        let is_answer = |message: &Message| message.typ == BINDING_SUCCESS || message.typ == BINDING_ERROR;
+        read(datagram)
+            .filter(is_answer)
+            .is_some_and(|mut message| verifies(&mut message, &self.session.remote.password, provider))
     }
 }
 
-struct Raw<'a>(AttrType, &'a [u8]);
+/// An attribute with these octets.
+pub(super) struct Raw<'a>(pub(super) AttrType, pub(super) &'a [u8]);
 
 impl Setter for Raw<'_> {
     fn add_to(&self, message: &mut Message) -> rtc_shared::error::Result<()> {

@@ -1,3 +1,4 @@
+use super::proof::Raw;
 use super::*;
 use proptest::prelude::*;
 use rtc_crypto::providers::AwsLcRsProvider;
@@ -11,15 +12,6 @@ thread_local! {
     static PROVIDER: LazyCell<Arc<dyn RTCCryptoProvider>> = LazyCell::new(|| Arc::new(AwsLcRsProvider::new()));
 }
 
-struct Raw(AttrType, Vec<u8>);
-
-impl Setter for Raw {
-    fn add_to(&self, message: &mut Message) -> rtc_shared::error::Result<()> {
-        message.add(self.0, &self.1);
-        Ok(())
-    }
-}
-
 fn theirs(ufrag: &str) -> Credentials {
     Credentials { ufrag: ufrag.into(), password: "a password of theirs".into() }
 }
@@ -29,13 +21,18 @@ fn agent() -> LiteAgent {
     LiteAgent::new(local, theirs("theirs"), PROVIDER.with(|provider| Arc::clone(provider)))
 }
 
-fn request(username: &str, password: &str, extra: Vec<Raw>) -> Vec<u8> {
+fn request(username: &str, password: &str, extra: Vec<Raw<'static>>) -> Vec<u8> {
     let mut message = Message::new();
     let username = TextAttribute::new(ATTR_USERNAME, username.into());
     message.build(&[Box::new(TransactionId::new()), Box::new(BINDING_REQUEST), Box::new(username)]).expect("builds");
     for attribute in extra {
         attribute.add_to(&mut message).expect("adds");
     }
+    sealed_by_hand(message, password)
+}
+
+/// The message with its integrity and fingerprint, made without the agent's own code.
+fn sealed_by_hand(mut message: Message, password: &str) -> Vec<u8> {
     PROVIDER.with(|provider| {
         MessageIntegrity::new_short_term_integrity_with_provider(password.into(), provider.crypto())
             .add_to(&mut message)
@@ -52,14 +49,14 @@ fn answer_to(agent: &mut LiteAgent, from: &str, datagram: &[u8]) -> Option<Messa
     let now = Instant::now();
     let mut out = Vec::new();
     agent.check(now, at(from), datagram, &mut out);
-    out.pop().map(|(_, raw)| read(&raw))
+    out.pop().map(|(_, raw)| parsed(&raw))
 }
 
 fn at(address: &str) -> Endpoint {
     address.parse::<SocketAddr>().expect("an address").into()
 }
 
-fn read(raw: &[u8]) -> Message {
+fn parsed(raw: &[u8]) -> Message {
     let mut message = Message::new();
     message.unmarshal_binary(raw).expect("we write what can be read");
     message
@@ -68,12 +65,12 @@ fn read(raw: &[u8]) -> Message {
 #[test]
 fn media_follows_the_latest_nomination() {
     let mut agent = agent();
-    let controlling = || Raw(ATTR_ICE_CONTROLLING, vec![0; 8]);
+    let controlling = || Raw(ATTR_ICE_CONTROLLING, &[0; 8]);
     let check = request("ours:theirs", PASSWORD, vec![controlling()]);
     assert_eq!(answer_to(&mut agent, "192.0.2.1:5", &check).map(|answer| answer.typ), Some(BINDING_SUCCESS));
     assert_eq!(agent.nominated(), None);
     for from in ["192.0.2.1:5", "192.0.2.1:9"] {
-        let nomination = request("ours:theirs", PASSWORD, vec![controlling(), Raw(ATTR_USE_CANDIDATE, vec![])]);
+        let nomination = request("ours:theirs", PASSWORD, vec![controlling(), Raw(ATTR_USE_CANDIDATE, &[])]);
         answer_to(&mut agent, from, &nomination);
         assert_eq!(agent.nominated(), Some(at(from)));
     }
@@ -95,7 +92,7 @@ fn strangers_get_no_answer() {
 fn a_role_conflict_and_an_unknown_attribute_are_answered_as_such() {
     let mut agent = agent();
     for (attribute, code) in [(ATTR_ICE_CONTROLLED, 487), (ATTR_REALM, 420)] {
-        let check = request("ours:theirs", PASSWORD, vec![Raw(attribute, vec![0; 8])]);
+        let check = request("ours:theirs", PASSWORD, vec![Raw(attribute, &[0; 8])]);
         let answer = answer_to(&mut agent, "192.0.2.1:5", &check).expect("answered");
         let reason = answer.get(rtc_stun::attributes::ATTR_ERROR_CODE).expect("has a code");
         assert_eq!(u16::from(reason[2]) * 100 + u16::from(reason[3]), code);
@@ -118,7 +115,7 @@ fn an_attribute_behind_the_integrity_does_not_count() {
 #[test]
 fn a_restart_takes_both_until_the_new_session_shows_itself() {
     let mut agent = agent();
-    let nominate = |username: &str, password: &str| request(username, password, vec![Raw(ATTR_USE_CANDIDATE, vec![])]);
+    let nominate = |username: &str, password: &str| request(username, password, vec![Raw(ATTR_USE_CANDIDATE, &[])]);
     answer_to(&mut agent, "192.0.2.1:5", &nominate("ours:theirs", PASSWORD));
     agent.restart(Credentials { ufrag: "new".into(), password: "another".into() }, theirs("fresh"));
     assert!(agent.nominated().is_some(), "media goes on");
@@ -150,12 +147,12 @@ fn a_peer_that_moved_without_saying_so_is_followed_once_its_old_address_is_silen
     let mut agent = agent();
     #[expect(clippy::disallowed_methods, reason = "a test needs some instant")]
     let start = Instant::now();
-    let check = |agent: &mut LiteAgent, after: Duration, port: u16, extra: Vec<Raw>| {
+    let check = |agent: &mut LiteAgent, after: Duration, port: u16, extra: Vec<Raw<'static>>| {
         let from = Endpoint::from(([192, 0, 2, 1], port));
         agent.check(start + after, from, &request("ours:theirs", PASSWORD, extra), &mut Vec::new());
         agent.nominated().map(|endpoint| endpoint.address.port())
     };
-    assert_eq!(check(&mut agent, Duration::ZERO, 5, vec![Raw(ATTR_USE_CANDIDATE, vec![])]), Some(5));
+    assert_eq!(check(&mut agent, Duration::ZERO, 5, vec![Raw(ATTR_USE_CANDIDATE, &[])]), Some(5));
     assert_eq!(check(&mut agent, Duration::from_secs(2), 9, vec![]), Some(5), "it may check another path");
     assert_eq!(check(&mut agent, Duration::from_secs(4), 5, vec![]), Some(5));
     assert_eq!(check(&mut agent, Duration::from_secs(6), 9, vec![]), Some(5));
@@ -203,18 +200,12 @@ impl Flowing {
     /// What the peer answers to our latest request to `to`, sealed with `password`.
     fn answer(&self, to: &str, password: &str) -> Vec<u8> {
         let requests =
-            self.sent.iter().filter(|(endpoint, raw)| *endpoint == at(to) && read(raw).typ == BINDING_REQUEST);
+            self.sent.iter().filter(|(endpoint, raw)| *endpoint == at(to) && parsed(raw).typ == BINDING_REQUEST);
         let (_, raw) = { requests }.next_back().expect("it was asked");
         let mut message = Message::new();
-        let id = TransactionId(read(raw).transaction_id.0);
+        let id = TransactionId(parsed(raw).transaction_id.0);
         message.build(&[Box::new(id), Box::new(BINDING_SUCCESS)]).expect("builds");
-        PROVIDER.with(|provider| {
-            MessageIntegrity::new_short_term_integrity_with_provider(password.into(), provider.crypto())
-                .add_to(&mut message)
-                .expect("adds");
-        });
-        FINGERPRINT.add_to(&mut message).expect("adds");
-        message.raw
+        sealed_by_hand(message, password)
     }
 
     fn is_at(&self, address: &str) -> bool {
@@ -223,7 +214,7 @@ impl Flowing {
 }
 
 fn nomination() -> Vec<u8> {
-    request("ours:theirs", PASSWORD, vec![Raw(ATTR_USE_CANDIDATE, vec![])])
+    request("ours:theirs", PASSWORD, vec![Raw(ATTR_USE_CANDIDATE, &[])])
 }
 
 #[test]
@@ -231,9 +222,9 @@ fn media_that_flows_moves_as_soon_as_the_peer_answers_from_where_it_went() {
     let mut flowing = Flowing::begin();
     assert_eq!(flowing.check(AWAY, &nomination()), Checked::Answered);
     assert!(flowing.is_at(HOME), "a nomination may be a recording");
-    let asked = flowing.sent.iter().find(|(_, raw)| read(raw).typ == BINDING_REQUEST).expect("it is asked").clone();
+    let asked = flowing.sent.iter().find(|(_, raw)| parsed(raw).typ == BINDING_REQUEST).expect("it is asked").clone();
     assert_eq!(asked.0, at(AWAY));
-    let mut asked = read(&asked.1);
+    let mut asked = parsed(&asked.1);
     assert_eq!(asked.get(ATTR_USERNAME).expect("has one"), b"theirs:ours");
     PROVIDER.with(|provider| {
         MessageIntegrity::check(&mut asked, b"a password of theirs", provider.crypto()).expect("the peer can tell us");

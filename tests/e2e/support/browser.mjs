@@ -24,7 +24,7 @@ const SHOWN = {
 };
 
 /** The modules that run in pages, as one script that puts `window.probe` there before the page's own scripts run. */
-function probeScript() {
+export function probeScript() {
   const modules = ['time-code.mjs', 'tone.mjs', 'probe.mjs'].map((name) => readFileSync(new URL(name, import.meta.url), 'utf8'));
   const code = modules.join('\n').replace(/^import .*$/gm, '').replace(/^export /gm, '');
   return `(() => { ${code}

@@ -45,7 +45,7 @@ export class Server {
   log = [];
   process = null;
 
-  constructor(command, folder, environment, within = []) {
+  constructor(command, folder, environment, within) {
     Object.assign(this, { command, folder, environment, within, base: `http://${environment.MINGSHI_SERVER_HTTP}` });
   }
 
@@ -60,23 +60,21 @@ export class Server {
   }
 
   /** `mingshi demo` on a machine of its own; `within` are the words that run a command there. */
-  static async demoWithin(within, environment) {
-    const folder = mkdtempSync(join(tmpdir(), 'mingshi-e2e-'));
-    const workers = { MINGSHI_MEDIA_WORKERS: String(WORKERS) };
-    const server = new Server(['demo', '--json', '--data', folder], folder, { ...workers, ...environment }, within);
-    await server.start();
-    return server;
+  static demoWithin(within, environment) {
+    return Server.#make(['demo', '--json'], environment, within);
   }
 
-  static async #make(command) {
+  static async #make(command, environment = {}, within = []) {
     const folder = mkdtempSync(join(tmpdir(), 'mingshi-e2e-'));
-    const server = new Server([...command, ...(command[0] === 'demo' ? ['--data', folder] : [])], folder, {
+    const own = {
       MINGSHI_SERVER_DATA: folder,
       MINGSHI_SERVER_HTTP: `127.0.0.1:${await freeTcpPort()}`,
       MINGSHI_SERVER_HTTPS: `127.0.0.1:${await freeTcpPort()}`,
       MINGSHI_MEDIA_UDP_PORT: String(await freeUdpPorts()),
       MINGSHI_MEDIA_WORKERS: String(WORKERS),
-    });
+    };
+    const data = command[0] === 'demo' ? ['--data', folder] : [];
+    const server = new Server([...command, ...data], folder, { ...own, ...environment }, within);
     await server.start();
     return server;
   }

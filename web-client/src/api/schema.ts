@@ -94,6 +94,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/lessons/{lesson}/participants": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** See who is there and how it reaches them, for an operator or the lesson's studio. */
+        get: operations["everybody"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/lessons/{lesson}/stage": {
         parameters: {
             query?: never;
@@ -237,7 +254,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** The server can take requests: its database answers. */
+        /** The server can take requests: its database answers and can be written to, and it isn't about to stop. */
         get: operations["readyz"];
         put?: never;
         post?: never;
@@ -355,6 +372,21 @@ export interface paths {
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
+        /** @description Somebody in the lesson, as measured. */
+        Attendance: {
+            /** @description Its lines, as the server last measured them. */
+            lines: components["schemas"]["Line"][];
+            /** @description Who. */
+            participant: components["schemas"]["Participant"];
+            /** @description What the server sends it. */
+            slots: components["schemas"]["SlotState"][];
+            stats?: components["schemas"]["Stats"] | null;
+        };
+        /** @description Everybody in the lesson. */
+        Attendances: {
+            /** @description In the order of their ids. */
+            participants: components["schemas"]["Attendance"][];
+        };
         /** @description Everything a page sends. */
         ClientMessage: {
             /** @enum {string} */
@@ -379,6 +411,11 @@ export interface components {
             raised: boolean;
             /** @enum {string} */
             type: "hand";
+        } | {
+            /** @description The measurement. */
+            stats: components["schemas"]["Stats"];
+            /** @enum {string} */
+            type: "stats";
         };
         /**
          * @description How a publication is encoded.
@@ -549,14 +586,10 @@ export interface components {
             lines: components["schemas"]["Line"][];
             /** @enum {string} */
             type: "line";
-        } | {
-            /** @description The connection that was closed: a page that has reloaded knows by it that its *old* one is meant. */
-            connection: string;
-            /** @description The source. */
-            source: string;
+        } | (components["schemas"]["Replaced"] & {
             /** @enum {string} */
             type: "replaced";
-        };
+        });
         /**
          * @description Where a lesson is in its life. It only ever moves forward.
          * @enum {string}
@@ -591,6 +624,11 @@ export interface components {
              */
             round_trip_ms?: number | null;
         };
+        /**
+         * @description How a classroom's line is, in a word.
+         * @enum {string}
+         */
+        LineState: "good" | "weak" | "bad";
         /** @description What a new lesson is to be. */
         NewLesson: {
             /** @description The grade, at most 80 characters. */
@@ -646,6 +684,7 @@ export interface components {
              * @description When it first came.
              */
             joined_at: string;
+            line?: components["schemas"]["LineState"] | null;
             /** @description Shown to the studio. */
             name?: string | null;
             /** @description Whether it is on stage. */
@@ -656,6 +695,21 @@ export interface components {
             role: components["schemas"]["Role"];
             /** @description Its school. */
             school?: string | null;
+        };
+        /** @description The candidate pair in use. */
+        PathStats: {
+            /**
+             * Format: int32
+             * @description What the browser takes for free to send, in bits per second.
+             */
+            available_outgoing?: number | null;
+            /**
+             * Format: int32
+             * @description Round trip of the last check, in milliseconds.
+             */
+            round_trip_ms?: number | null;
+            /** @description How packets travel. */
+            transport: components["schemas"]["Transport"];
         };
         /**
          * @description Why nothing flows in a slot.
@@ -721,6 +775,13 @@ export interface components {
             /** @description The token. */
             token: string;
         };
+        /** @description A source that another publisher took over. */
+        Replaced: {
+            /** @description The connection that was closed: a page that has reloaded knows by it that its *old* one is meant. */
+            connection: string;
+            /** @description The source. */
+            source: string;
+        };
         /** @description What is told to one page only. */
         Reply: {
             /**
@@ -751,6 +812,39 @@ export interface components {
          * @enum {string}
          */
         Role: "operator" | "studio" | "classroom";
+        /** @description What left in one encoding since the last measurement. */
+        SentStats: {
+            codec?: components["schemas"]["Codec"] | null;
+            /**
+             * Format: int32
+             * @description Pictures encoded.
+             */
+            frames: number;
+            /**
+             * Format: int32
+             * @description Pixels, where there is a picture.
+             */
+            height?: number | null;
+            /** @description Whether the line holds the encoder back. */
+            limited: boolean;
+            /**
+             * Format: int32
+             * @description Those of them that were sent again.
+             */
+            retransmitted: number;
+            /**
+             * Format: int32
+             * @description Packets sent.
+             */
+            sent: number;
+            /** @description The slot in which classrooms see or hear it. */
+            slot: components["schemas"]["SlotName"];
+            /**
+             * Format: int32
+             * @description Pixels, where there is a picture.
+             */
+            width?: number | null;
+        };
         /** @description Everything the server sends on the lesson websocket; `type` tells which. */
         ServerMessage: components["schemas"]["Welcome"] | components["schemas"]["LessonChanged"] | components["schemas"]["LessonMessage"] | components["schemas"]["Reply"];
         /**
@@ -784,11 +878,95 @@ export interface components {
             /** @description That publication's source. */
             source?: string | null;
         };
+        /** @description What came in one slot since the last measurement. */
+        SlotStats: {
+            codec?: components["schemas"]["Codec"] | null;
+            /**
+             * Format: int32
+             * @description Those of them that were made up for lost packets and are not silence.
+             */
+            concealed: number;
+            /**
+             * Format: int32
+             * @description Pictures decoded.
+             */
+            frames_decoded: number;
+            /**
+             * Format: int32
+             * @description Pictures decoded too late to be shown.
+             */
+            frames_dropped: number;
+            /**
+             * Format: int32
+             * @description How often the picture froze.
+             */
+            freezes: number;
+            /**
+             * Format: int32
+             * @description For how long, in milliseconds.
+             */
+            frozen_ms: number;
+            /**
+             * Format: int32
+             * @description Pixels, where there is a picture.
+             */
+            height?: number | null;
+            /**
+             * Format: int32
+             * @description Its number among its kind.
+             */
+            index: number;
+            /**
+             * Format: int32
+             * @description Mean stay in the jitter buffer, in milliseconds.
+             */
+            jitter_buffer_ms?: number | null;
+            /**
+             * Format: int32
+             * @description Packets lost for good.
+             */
+            lost: number;
+            /**
+             * Format: int32
+             * @description Packets received.
+             */
+            received: number;
+            /**
+             * Format: int32
+             * @description Samples of sound played.
+             */
+            samples: number;
+            /** @description Which kind of slot. */
+            slot: components["schemas"]["SlotName"];
+            /**
+             * Format: int32
+             * @description Pixels, where there is a picture.
+             */
+            width?: number | null;
+        };
         /** @description The classrooms on stage. */
         Stage: {
             /** @description Their ids; at most six. */
             participants: string[];
         };
+        /** @description What a page measured since it last told. */
+        Stats: {
+            /**
+             * Format: int32
+             * @description Over how long, in milliseconds.
+             */
+            over_ms: number;
+            path?: components["schemas"]["PathStats"] | null;
+            /** @description What it sends; at most 16. */
+            sent: components["schemas"]["SentStats"][];
+            /** @description What it receives; at most 16. */
+            slots: components["schemas"]["SlotStats"][];
+        };
+        /**
+         * @description How a page's packets travel.
+         * @enum {string}
+         */
+        Transport: "udp" | "tcp" | "relay";
         /** @description What a page is told first: all there is. */
         Welcome: {
             /** @description The lesson. */
@@ -799,6 +977,8 @@ export interface components {
             participants: components["schemas"]["Participant"][];
             /** @description What is sent, as far as the page may see. */
             publications: components["schemas"]["Publication"][];
+            /** @description Connections of the participant that other publishers took over lately: what a page with a dead line missed. */
+            replaced: components["schemas"]["Replaced"][];
             /**
              * Format: date-time
              * @description The server's time of day.
@@ -1006,6 +1186,35 @@ export interface operations {
                 content?: never;
             };
             426: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    everybody: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                lesson: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Attendances"];
+                };
+            };
+            "4XX": {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -1283,6 +1492,22 @@ export interface operations {
                 };
             };
             500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };

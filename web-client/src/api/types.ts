@@ -22,6 +22,7 @@ export type SlotKind = Schemas['SlotName'];
 export type PauseReason = Schemas['PausedReason'];
 export type SlotState = Whole<Schemas['SlotState']>;
 export type Line = Whole<Schemas['Line']>;
+export type Stats = Whole<Schemas['Stats']>;
 export type Problem = Schemas['Problem'];
 export type Token = Schemas['OperatorToken'];
 export type ParticipantToken = Schemas['Renewed'];

@@ -207,6 +207,7 @@ export const en: Messages = {
     no_classrooms: 'No classroom has come in yet',
     no_classrooms_hint: 'Tell the classrooms the code {code}',
     no_media: 'connecting',
+    line: { good: 'good', weak: 'weak', bad: 'broken' },
     self: 'My camera',
     my_slides: 'My slides',
     refused: {

@@ -205,6 +205,7 @@ export const zh = {
     no_classrooms: '还没有教室进来',
     no_classrooms_hint: '把号码 {code} 告诉各教室',
     no_media: '正在连接',
+    line: { good: '良好', weak: '较弱', bad: '中断' },
     self: '我的画面',
     my_slides: '我的课件',
     refused: {

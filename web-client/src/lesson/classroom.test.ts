@@ -24,7 +24,7 @@ function slots(connection: string, paused: SlotState['paused'] = null): SlotStat
 }
 
 function welcome(lesson: Lesson, known: SlotState[]): ServerMessage {
-  return { type: 'welcome', participant: 'me', lesson, participants: [], publications: [], slots: known, server_time: '' };
+  return { type: 'welcome', participant: 'me', lesson, participants: [], publications: [], slots: known, replaced: [], server_time: '' };
 }
 
 /** A classroom on a line that the scenario controls; time moves in the steps of the real sampler. */
@@ -346,7 +346,7 @@ describe('a hand', () => {
     const room = live();
     expect(room.send({ type: 'hand', raised: true })).toEqual([{ type: 'send', message: { type: 'hand', raised: true } }]);
     expect(room.logic.handRaised).toBe(true);
-    const me = { id: 'me', role: 'classroom', name: null, school: null, connected: true, publishing: [], hand_raised: false, on_stage: false, joined_at: '' } as const;
+    const me = { id: 'me', role: 'classroom', name: null, school: null, connected: true, publishing: [], hand_raised: false, on_stage: false, line: null, joined_at: '' } as const;
     room.send({ type: 'message', message: { type: 'participant', participant: { ...me, publishing: [] } } });
     expect(room.logic.handRaised).toBe(false);
   });

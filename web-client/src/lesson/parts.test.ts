@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import type { PauseReason, SlotKind, SlotState } from '../api/types';
 import { arrange } from './arrangement';
 import { Backoff } from './backoff';
-import { Signal, barsOf } from './signal';
+import { Signal, barsOf, wordOf } from './signal';
 import { UplinkWatch } from './uplink';
 
 function slot(kind: SlotKind, paused: PauseReason | null): SlotState {
@@ -22,6 +22,11 @@ describe('waiting between tries', () => {
 });
 
 describe('the signal', () => {
+  it('has the word that the page measured, else that of its bars', () => {
+    expect(wordOf('bad', 4)).toBe('bad');
+    expect([0, 1, 2, 3, 4].map((bars) => wordOf(null, bars as 0 | 1 | 2 | 3 | 4))).toEqual([null, 'bad', 'weak', 'good', 'good']);
+  });
+
   it('has bars for loss and for delay, whichever is worse', () => {
     expect(barsOf({ loss: 0, roundTripMs: 20 })).toBe(4);
     expect(barsOf({ loss: 0.02, roundTripMs: 20 })).toBe(3);

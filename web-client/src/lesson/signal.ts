@@ -1,3 +1,5 @@
+import type { Participant } from '../api/types';
+
 /** How good a line is, as bars from 1 (very weak) to 4 (good); 0 when nothing is known. */
 export type Bars = 0 | 1 | 2 | 3 | 4;
 
@@ -17,6 +19,15 @@ const STEPS: { bars: Bars; loss: number; roundTripMs: number }[] = [
 export function barsOf(sample: LineSample): Bars {
   const roundTrip = sample.roundTripMs ?? 0;
   return STEPS.find((step) => sample.loss <= step.loss && roundTrip <= step.roundTripMs)?.bars ?? 1;
+}
+
+/** How a line is, in a word. */
+export type LineWord = NonNullable<Participant['line']>;
+
+/** The word of a line: what the classroom's page measured says more than the loss that the server sees. */
+export function wordOf(measured: LineWord | null, bars: Bars): LineWord | null {
+  if (measured !== null || bars === 0) return measured;
+  return bars >= 3 ? 'good' : bars === 2 ? 'weak' : 'bad';
 }
 
 /** Better news is believed after this long, so that the bars don't dance. */

@@ -76,6 +76,16 @@ export class SocketKeeper {
     this.backoff.reset();
   }
 
+  /** Whether the server has said anything since then. */
+  heardSince(at: number): boolean {
+    return this.state === 'open' && this.heardAt >= at;
+  }
+
+  /** The next ping is due now. */
+  ask(now: number): void {
+    this.pingedAt = Math.min(this.pingedAt, now - PING_EVERY_MS);
+  }
+
   /** The server answered a ping. */
   ponged(now: number): void {
     this.roundTripMs = now - this.pingedAt;

@@ -27,6 +27,7 @@ function person(id: string, fields: Partial<Participant>): Participant {
     publishing: [],
     hand_raised: false,
     on_stage: false,
+    line: null,
     joined_at: '',
     ...fields,
   };
@@ -35,7 +36,7 @@ function person(id: string, fields: Partial<Participant>): Participant {
 const ME = person('me', { role: 'studio', publishing: ['camera', 'slides'] });
 
 function welcome(lesson: Lesson, participants: Participant[] = []): ServerMessage {
-  return { type: 'welcome', participant: 'me', lesson, participants, publications: [], slots: [], server_time: '' };
+  return { type: 'welcome', participant: 'me', lesson, participants, publications: [], slots: [], replaced: [], server_time: '' };
 }
 
 /** A teacher's page, its line and its server. */
@@ -226,8 +227,46 @@ describe('another page', () => {
     const desk = onAir();
     desk.heard.clear();
     desk.run(3500);
+    desk.send({ type: 'answered', key: 2, connection: 'c2' });
     desk.send({ type: 'message', message: { type: 'replaced', source: 'camera', connection: 'c1' } });
     expect(desk.logic.phase).toBe('reconnecting');
+  });
+});
+
+describe('a studio whose line was dead while another machine took over', () => {
+  const replacedWelcome = (connection: string): ServerMessage => ({
+    ...(welcome(LIVE, [ME]) as Extract<ServerMessage, { type: 'welcome' }>),
+    replaced: [{ source: 'camera', connection }],
+  });
+
+  function cutOff(): Desk {
+    const desk = onAir();
+    desk.heard.clear();
+    desk.serverTalks = false;
+    desk.run(20_000);
+    return desk;
+  }
+
+  it('asks who is on air before it sends anything', () => {
+    const desk = cutOff();
+    expect(desk.logic.phase).toBe('reconnecting');
+    expect(desk.count('build_connection')).toBe(1);
+    desk.send({ type: 'socket_opened' });
+    expect(desk.count('build_connection')).toBe(1);
+    desk.send({ type: 'message', message: replacedWelcome('c1') });
+    expect(desk.logic.phase).toBe('replaced');
+    desk.run(20_000);
+    expect(desk.count('build_connection')).toBe(1);
+  });
+
+  it('goes on air again at once where nobody has', () => {
+    const desk = cutOff();
+    desk.send({ type: 'socket_opened' });
+    desk.send({ type: 'message', message: replacedWelcome('of-the-day-before') });
+    desk.run(200);
+    expect(desk.count('build_connection')).toBe(2);
+    desk.comesUp(2);
+    expect(desk.logic.phase).toBe('on_air');
   });
 });
 

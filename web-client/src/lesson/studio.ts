@@ -77,6 +77,8 @@ export class Studio {
   private onAirWanted = false;
   private devicesReady = false;
   private replaced = false;
+  /** The server has said what there is since the line broke last: among it, who has taken over meanwhile. */
+  private welcomed = false;
   private startAt: number | null = null;
   private current: Outgoing | null = null;
   private next: Outgoing | null = null;
@@ -198,6 +200,7 @@ export class Studio {
   private lineEvent(event: StudioEvent, now: number, out: StudioEffect[]): void {
     switch (event.type) {
       case 'socket_opened':
+        this.welcomed = false;
         this.socket.opened(now);
         break;
       case 'socket_closed':
@@ -261,6 +264,8 @@ export class Studio {
         this.lesson = message.lesson;
         this.participants.clear();
         for (const participant of message.participants) this.participants.set(participant.id, participant);
+        this.welcomed = true;
+        for (const { connection } of message.replaced) this.otherTookOver(connection);
         this.uplinkForgotten(message.participants, now);
         break;
       case 'lesson':
@@ -296,9 +301,12 @@ export class Studio {
     if (settled && (me?.publishing.length ?? 0) === 0) this.lose(now);
   }
 
-  /** What the own replacement pushed out is no news; what pushed out the newest own connection is another page. */
+  /**
+   * What the own replacement pushed out is no news; what pushed out the newest own connection is another page. One that
+   * was never answered pushed out nothing.
+   */
   private otherTookOver(connection: string): void {
-    const newest = this.next ?? this.current;
+    const newest = this.next?.id != null ? this.next : this.current;
     if (newest?.id === connection) this.replaced = true;
   }
 
@@ -309,6 +317,7 @@ export class Studio {
 
   private socketClosed(code: number, now: number): void {
     const after = afterClose(code);
+    this.welcomed = false;
     this.socket.closed(now, after === 'again' || after === 'socket_only');
     if (after === 'new_token') this.askAgain(now);
     if (after === 'no_lesson') this.obstacle = 'no_such_lesson';
@@ -318,6 +327,7 @@ export class Studio {
 
   private lose(now: number): void {
     this.lostAt ??= now;
+    if (!this.socket.heardSince(this.lostAt)) this.socket.ask(now);
     if (this.next === null) this.rebuildAt ??= now + this.rebuildBackoff.next();
   }
 
@@ -357,8 +367,15 @@ export class Studio {
     }
     this.promote(out);
     if (this.current === null && this.next === null) this.rebuildAt ??= now;
-    if (this.rebuildAt !== null && now >= this.rebuildAt) this.build(now, out);
+    // Whoever comes back from a dead line must not push out the machine that took over meanwhile: it asks first.
+    if (this.rebuildAt !== null && now >= this.rebuildAt && this.mayBuild()) this.build(now, out);
     this.startWhenUp(now, out);
+  }
+
+  private mayBuild(): boolean {
+    if (this.current === null) return true;
+    const told = this.lostAt === null || this.socket.heardSince(this.lostAt);
+    return this.socket.isOpen && this.welcomed && told;
   }
 
   private promote(out: StudioEffect[]): void {

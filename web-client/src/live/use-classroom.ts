@@ -3,6 +3,7 @@ import { Classroom, type ClassroomEffect, type ClassroomEvent } from '../lesson/
 import { Receiver } from '../media/receiver';
 import { classroomObstacle, enterClassroom, offerRefusal } from './credentials';
 import { memory } from './memory';
+import { startMeasuring } from './measuring';
 import { expose } from './hooks';
 import { SocketPlace } from './socket-place';
 
@@ -103,6 +104,13 @@ export function useClassroom(code: string | null, urlToken: string | null) {
     if (running.length === 0) send({ type: 'tick' });
   }
 
+  /** Of several connections, the one whose voice is heard counts. */
+  function heard(): Receiver | undefined {
+    const key = logic.voiceKey(clock()) ?? [...receivers.value.keys()].pop();
+    return key === undefined ? undefined : receivers.value.get(key);
+  }
+
+  const stopMeasuring = startMeasuring(socket, heard);
   const sampler = window.setInterval(() => void sample(), SAMPLE_EVERY_MS);
   const online = (): void => send({ type: 'online' });
   const leave = (): void => {
@@ -115,6 +123,7 @@ export function useClassroom(code: string | null, urlToken: string | null) {
     stopped = true;
     clearTimeout(timer);
     clearInterval(sampler);
+    stopMeasuring();
     window.removeEventListener('online', online);
     window.removeEventListener('pagehide', leave);
     socket.close();

@@ -5,6 +5,7 @@ import { type UplinkWarning, UplinkWatch } from '../lesson/uplink';
 import { Sender } from '../media/sender';
 import { enterStudio, offerRefusal, studioObstacle } from './credentials';
 import { expose } from './hooks';
+import { startMeasuring } from './measuring';
 import { memory } from './memory';
 import { SocketPlace } from './socket-place';
 import { useCapture } from './use-capture';
@@ -137,6 +138,8 @@ export function useStudio(lesson: string, urlToken: string | null) {
   const listen = (): void => watch.sound(capture.state.muted ? null : capture.state.level, clock());
   follow(() => capture.state.level, listen);
 
+  // Of several connections, the first is the one on air.
+  const stopMeasuring = startMeasuring(socket, () => [...senders.values()][0]);
   const sampler = window.setInterval(() => void sample(), SAMPLE_EVERY_MS);
   const online = (): void => send({ type: 'online' });
   const leave = (): void => {
@@ -156,6 +159,7 @@ export function useStudio(lesson: string, urlToken: string | null) {
     stopped = true;
     clearTimeout(timer);
     clearInterval(sampler);
+    stopMeasuring();
     window.removeEventListener('online', online);
     window.removeEventListener('pagehide', leave);
     socket.close();

@@ -1,5 +1,7 @@
+import type { Stats } from '../api/types';
 import type { IncomingSample } from '../lesson/incoming';
 import type { LineSample } from '../lesson/signal';
+import { Measure, type Place, type Report } from './measure';
 import { Resource } from './resource';
 import { watchTransport } from './transport';
 
@@ -24,6 +26,8 @@ export class Receiver {
   readonly voices: MediaStream[] = [];
   readonly pictures: Record<Picture, MediaStream>;
   private readonly voiceReceivers: RTCRtpReceiver[] = [];
+  private readonly places = new Map<string, Place>();
+  private readonly measured = new Measure();
   private resource: Resource | null = null;
   private closed = false;
   private last: { received: number; lost: number; at: number; line: LineSample | null } | null = null;
@@ -34,9 +38,14 @@ export class Receiver {
       const receiver = this.slot('audio');
       this.voiceReceivers.push(receiver);
       this.voices.push(new MediaStream([receiver.track]));
+      this.places.set(receiver.track.id, { slot: 'voice', index });
     }
-    const picture = (): MediaStream => new MediaStream([this.slot('video').track]);
-    this.pictures = { slides: picture(), camera: picture(), stage: picture() };
+    const picture = (slot: Picture): MediaStream => {
+      const { track } = this.slot('video');
+      this.places.set(track.id, { slot, index: 0 });
+      return new MediaStream([track]);
+    };
+    this.pictures = { slides: picture('slides'), camera: picture('camera'), stage: picture('stage') };
     watchTransport(this.peer, (state) => this.closed || listener.transport(state));
   }
 
@@ -53,6 +62,12 @@ export class Receiver {
     this.closed = true;
     this.resource?.remove();
     this.peer.close();
+  }
+
+  /** What came since it was last asked, for the server to know. */
+  async measure(now: number): Promise<Stats | null> {
+    const report = (await this.peer.getStats()) as unknown as Report;
+    return this.measured.take(report, now, (track) => this.places.get(track) ?? null);
   }
 
   async sample(now: number): Promise<ReceiverSample> {

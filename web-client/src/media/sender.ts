@@ -1,5 +1,7 @@
+import type { Stats } from '../api/types';
 import type { UplinkSample } from '../lesson/uplink';
 import { CAMERA, type Encoding, SLIDES, VOICE, preferredCodecs } from './ladder';
+import { Measure, type Place, type Report } from './measure';
 import { Resource } from './resource';
 import { watchTransport } from './transport';
 
@@ -19,6 +21,7 @@ export class Sender {
   private readonly voice: RTCRtpTransceiver;
   private readonly camera: RTCRtpTransceiver;
   private readonly slides: RTCRtpTransceiver;
+  private readonly measured = new Measure();
   private picturesPaused = false;
   private resource: Resource | null = null;
   private closed = false;
@@ -71,6 +74,12 @@ export class Sender {
     this.peer.close();
   }
 
+  /** What left since it was last asked, for the server to know. */
+  async measure(now: number): Promise<Stats | null> {
+    const report = (await this.peer.getStats()) as unknown as Report;
+    return this.measured.take(report, now, (track) => this.placeOf(track));
+  }
+
   async sample(): Promise<SenderSample> {
     const report = await this.peer.getStats();
     const uplink: UplinkSample = { cameraFrames: null, limitedByLine: false, bitrate: null };
@@ -87,6 +96,14 @@ export class Sender {
       }
     });
     return { bytesReceived, uplink };
+  }
+
+  private placeOf(track: string): Place | null {
+    const lines = { voice: this.voice, camera: this.camera, slides: this.slides };
+    for (const slot of ['voice', 'camera', 'slides'] as const) {
+      if (lines[slot].sender.track?.id === track) return { slot, index: 0 };
+    }
+    return null;
   }
 
   private line(kind: 'audio' | 'video', stream: MediaStream, encodings: Encoding[]): RTCRtpTransceiver {
