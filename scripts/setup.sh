@@ -23,7 +23,7 @@ RUN_PACKAGES=(
   gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly
   gstreamer1.0-libav fonts-noto-cjk
 )
-TEST_PACKAGES=(python3-venv iproute2 nftables coturn)
+TEST_PACKAGES=(python3-venv iproute2 nftables conntrack procps coturn openssl)
 
 say() { printf 'setup: %s\n' "$*"; }
 fail() { printf 'setup: %s\n' "$*" >&2; exit 1; }

@@ -320,14 +320,13 @@ fn files(certificate: &str, key: &str) -> Result<Option<CertificateFiles>, Error
 }
 
 fn turn_servers(turn: file::Turn) -> Result<Option<Turn>, Error> {
-    let hours = in_range("turn.credential_hours", turn.credential_hours, 1, 168)?;
     match (turn.urls.is_empty(), turn.secret.is_empty()) {
         (true, true) => Ok(None),
         (true, false) => Err(value("turn.urls", "a secret without the servers that share it")),
         (false, true) => Err(value("turn.secret", "TURN servers without the secret that is shared with them")),
-        (false, false) => Turn::new(turn.urls, turn.secret, Duration::hours(hours.into()))
-            .map(Some)
-            .map_err(|error| value("turn.urls", error.to_string())),
+        (false, false) => {
+            Turn::new(turn.urls, turn.secret).map(Some).map_err(|error| value("turn.urls", error.to_string()))
+        }
     }
 }
 
@@ -387,6 +386,7 @@ mod tests {
             ("[server]\npublic_url = \"ke.example.cn\"\n", "server.public_url: "),
             ("[turn]\nurls = [\"turn:a\"]\n", "turn.secret: "),
             ("[turn]\nsecret = \"s\"\n", "turn.urls: "),
+            ("[turn]\nsecret = 123456\n", "line 2: turn.secret is a text, in quotes"),
             ("[turn]\nsecret = \"s\"\nurls = [\"stun:a\"]\n", "turn.urls: \"stun:a\" is not a TURN address"),
             ("[tls]\nkey = \"k.pem\"\n", "tls.certificate: a key without its certificate"),
             ("[auth]\nlesson_token_minutes = 0\n", "auth.lesson_token_minutes: 0 is not between 1 and 1440"),

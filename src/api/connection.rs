@@ -12,7 +12,7 @@ use super::extract::{Client, bearer, segment, text_body};
 use super::problem::{Kind, Problem};
 use super::state::{ApiState, not_ended};
 use crate::auth::Claims;
-use crate::id::{ConnectionId, LessonId, ParticipantId, SourceName};
+use crate::id::{ConnectionId, LessonId, SourceName};
 use crate::lesson::{Lesson, Role, State};
 use crate::worker::mailbox::{Connect, Connected, End, Patch, Patched, Purpose};
 
@@ -90,7 +90,6 @@ pub(super) async fn open(
     client: Client,
     request: Request,
 ) -> Result<Response, Problem> {
-    state.lets_in(session.lesson, claims.sub)?;
     let offer = text_body(request, state, SDP, ACCEPT_POST).await?;
     let Session { way, lesson, purpose, sources } = session;
     let end = if claims.role == Role::Studio { End::Studio } else { End::Classroom };
@@ -110,7 +109,7 @@ pub(super) async fn open(
         (header::CACHE_CONTROL, "no-store".to_owned()),
     ];
     let mut response = (StatusCode::CREATED, headers, answer).into_response();
-    add_ice_servers(state, claims.sub, response.headers_mut());
+    add_ice_servers(state, &claims, response.headers_mut());
     Ok(response)
 }
 
@@ -160,19 +159,19 @@ fn may_touch(state: &ApiState, path: ConnectionPath, headers: &HeaderMap) -> Res
 
 /// `OPTIONS` of an endpoint: what may be posted (RFC 9725 §4.2).
 ///
-/// Who has a token is told of TURN servers too, since a browser wants to know them before it offers (RFC 9725 §4.6).
-pub(super) async fn endpoint_options(Shared(state): Shared<ApiState>, headers: HeaderMap) -> Response {
+/// Whose offer would be met now is told of TURN servers too, since a browser wants to know them before it offers (RFC 9725
+/// §4.6); anybody else isn't, and isn't told why either.
+pub(super) fn endpoint_options(state: &ApiState, admitted: Result<Claims, Problem>) -> Response {
     let mut response = options("GET, HEAD, OPTIONS, POST", ACCEPT_POST, SDP);
-    if let Some(token) = bearer(&headers).ok().filter(|_| state.turn.is_some())
-        && let Ok(claims) = state.claims(token).await
-    {
-        add_ice_servers(&state, claims.sub, response.headers_mut());
+    if let Ok(claims) = admitted {
+        add_ice_servers(state, &claims, response.headers_mut());
+        response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     }
     response
 }
 
-fn add_ice_servers(state: &ApiState, participant: ParticipantId, headers: &mut HeaderMap) {
-    let links = state.turn.iter().flat_map(|turn| turn.links(participant, state.clock.now()));
+fn add_ice_servers(state: &ApiState, holder: &Claims, headers: &mut HeaderMap) {
+    let links = state.turn.iter().flat_map(|turn| turn.links(holder));
     for link in links.filter_map(|link| HeaderValue::try_from(link).ok()) {
         headers.append(header::LINK, link);
     }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct File {
     pub(super) server: Server,
@@ -64,18 +64,12 @@ impl Default for Media {
     }
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// Without `Debug`: the secret stands in no log.
+#[derive(Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct Turn {
     pub(super) urls: Vec<String>,
     pub(super) secret: String,
-    pub(super) credential_hours: u32,
-}
-
-impl Default for Turn {
-    fn default() -> Self {
-        Self { urls: Vec::new(), secret: String::new(), credential_hours: 12 }
-    }
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]

@@ -1,71 +1,37 @@
 // A classroom behind firewalls that let less and less through, in Chromium, on two machines made of namespaces.
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
 import { after, before, test } from 'node:test';
 import { executable, launch, openDevice } from '../support/browser.mjs';
 import { figure, until } from '../support/figures.mjs';
 import { SERVER, line } from '../support/namespaces.mjs';
-import { hears, movesAgain, reaches, stats } from '../support/pages.mjs';
+import { hears, joinLesson, movesAgain, pair } from '../support/pages.mjs';
 import { Server } from '../support/server.mjs';
 
 const { line: school, why } = line();
 const options = { skip: why };
 
-/** Makes the page use nothing but relays. */
-const relayOnly = () => {
-  const Plain = window.RTCPeerConnection;
-  window.RTCPeerConnection = class extends Plain {
-    constructor(configuration) {
-      super({ ...configuration, iceTransportPolicy: 'relay' });
-    }
-  };
-};
-
-const TURN_SECRET = 'a secret that is shared';
-let server, browser, turn;
+let server, browser;
 before(async () => {
   if (!school) return;
-  const [program, ...words] = school.within(school.server);
-  turn = spawn(program, [...words, 'turnserver', '-n', '--no-cli', '--no-tls', '--no-dtls', '--use-auth-secret',
-    '--static-auth-secret', TURN_SECRET, '--realm', 'mingshi', '--listening-ip', SERVER.ipv4, '--relay-ip', SERVER.ipv4,
-    '--log-file', 'stdout', '--simple-log', '--pidfile', '/dev/null', '--userdb', `${school.folder}/turn.db`], { stdio: 'ignore' });
   server = await Server.demoWithin(school.within(school.server), {
     MINGSHI_SERVER_HTTP: '127.0.0.1:8080',
     MINGSHI_SERVER_HTTPS: '[::]:443',
     MINGSHI_MEDIA_UDP_PORT: '20000',
-    MINGSHI_TURN_URLS: `turn:${SERVER.ipv4}:3478?transport=tcp`,
-    MINGSHI_TURN_SECRET: TURN_SECRET,
   });
   browser = await launch({ program: school.browser(executable()) });
 });
 after(async () => {
   await browser?.close();
   await server?.stop();
-  turn?.kill();
   school?.remove();
 });
 
 const code = () => server.demo.classroom.split('/').at(-1);
 
-/** The pair that media flows over. */
-async function pair(page) {
-  const all = await stats(page);
-  const transport = all.find(({ type, selectedCandidatePairId }) => type === 'transport' && selectedCandidatePairId);
-  const chosen = all.find(({ id }) => id === transport?.selectedCandidatePairId);
-  const { protocol, address, ip, port } = all.find(({ id }) => id === chosen?.remoteCandidateId) ?? {};
-  return { protocol, address: address ?? ip, port };
-}
-
-/** Opens the lesson; gives the page and the ms until a picture moves that was made after the address was typed. */
-async function join(host) {
+const join = async (host) => {
   const page = await openDevice(browser);
-  const began = Date.now();
-  await page.goto(`https://${host}/#/c/${code()}`);
-  const joined = await movesAgain(page, 'camera', began);
-  await reaches(page, ['live', 'weak']);
-  await hears(page);
-  return { page, joined };
-}
+  return { page, joined: await joinLesson(page, host, code()) };
+};
 
 /** Joins within 3 s; a machine that is busy with other things may need another try. */
 async function joins(t, host, what, allowed, expected) {
@@ -74,7 +40,7 @@ async function joins(t, host, what, allowed, expected) {
   while (times.length < 3 && !(Math.min(...times) <= 3000)) {
     const { page, joined } = await join(host);
     times.push(joined);
-    const { protocol, address, port } = await pair(page);
+    const { protocol, address, port } = (await pair(page)).remote;
     figure(t, `${what}: first moving picture ${joined.toFixed(0)} ms after the address was typed, over ${protocol} ${address} ${port}`);
     assert.deepEqual({ protocol, port: expected.port ?? port }, { protocol: expected.protocol, port });
     await page.context().close();
@@ -94,28 +60,13 @@ test('everything but TCP 443 blocked, on IPv4: joins within 3 s', options, (t) =
 test('everything but TCP 443 blocked, on IPv6: joins within 3 s', options, (t) =>
   joins(t, `[${SERVER.ipv6}]`, 'only TCP 443, IPv6 only', ['meta nfproto ipv6 tcp dport 443'], { protocol: 'tcp', port: 443 }));
 
-test('through the TURN server of the operator', options, async (t) => {
-  school.allow();
-  const page = await openDevice(browser, { init: [relayOnly] });
-  const began = Date.now();
-  await page.goto(`https://${SERVER.ipv4}/#/c/${code()}`);
-  const joined = await movesAgain(page, 'camera', began);
-  const all = await stats(page);
-  const transport = all.find(({ type, selectedCandidatePairId }) => type === 'transport' && selectedCandidatePairId);
-  const chosen = all.find(({ id }) => id === transport?.selectedCandidatePairId);
-  const local = all.find(({ id }) => id === chosen?.localCandidateId);
-  figure(t, `coturn: first moving picture ${joined} ms after the address was typed, ${local?.candidateType} over ${local?.relayProtocol}`);
-  assert.equal(local?.candidateType, 'relay');
-  await page.context().close();
-});
-
 test('UDP is blocked in mid-lesson: the lesson goes on over TCP', options, async (t) => {
   school.allow();
   const { page } = await join(SERVER.ipv4);
-  assert.equal((await pair(page)).protocol, 'udp');
+  assert.equal((await pair(page)).remote.protocol, 'udp');
   const blocked = Date.now();
   school.allow('tcp dport 443');
-  await until('media flows over TCP', 20, async () => (await pair(page)).protocol === 'tcp');
+  await until('media flows over TCP', 20, async () => (await pair(page)).remote.protocol === 'tcp');
   const again = await movesAgain(page, 'camera', Date.now());
   figure(t, `pictures move over TCP ${Date.now() - blocked} ms after UDP was blocked (${again} ms of it after the browser had chosen)`);
   await hears(page);
