@@ -3,15 +3,22 @@
 SHELL := bash
 .DEFAULT_GOAL := help
 # What scripts/setup.sh installs comes first, so that its choices hold.
-export PATH := $(CURDIR)/.tools/node_modules/.bin:$(HOME)/.cargo/bin:$(PATH)
+export PATH := $(CURDIR)/.tools/bin:$(HOME)/.cargo/bin:$(PATH)
 
 .PHONY: help
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
+# Nothing here can be made before what it needs is installed.
+.NOTPARALLEL:
+
+.PHONY: build
+build: setup web ## the programs, into target/release
+	@[ -e target/release/mingshi ] || echo '第一次编译需要几分钟到半小时，请稍候 The first build takes some minutes, half an hour on a small machine'
+	@cargo build --release --locked --workspace --bin mingshi --bin mingshi-media
+
 .PHONY: run
-run: setup web ## put the demonstration lesson on air (ARGS are passed on, see: make run ARGS=--help)
-	@cargo build --release --quiet --locked --workspace --bin mingshi --bin mingshi-media
+run: build ## put the demonstration lesson on air (ARGS are passed on, see: make run ARGS=--help)
 	@exec ./target/release/mingshi demo $(ARGS)
 
 .PHONY: test

@@ -7,7 +7,7 @@
 # The output of every step is also in target/test-logs/. `scripts/test.sh all browser` runs only the steps named.
 set -uo pipefail
 cd "$(dirname "$0")/.."
-export PATH="$PWD/.tools/node_modules/.bin:$HOME/.cargo/bin:$PATH"
+export PATH="$PWD/.tools/bin:$HOME/.cargo/bin:$PATH"
 export CARGO_TERM_PROGRESS_WHEN=never
 
 scope=${1:-all}

@@ -73,7 +73,7 @@ pub enum Error {
         fact: String,
     },
     /// The media workers.
-    #[error("media.udp_port: {0}")]
+    #[error("media.udp_port{advice}", advice = another_udp_port(.0))]
     Media(#[from] worker::pool::StartError),
     /// Signals can't be waited for.
     #[error("signals can't be received: {0}")]
@@ -277,7 +277,14 @@ async fn bind(option: &'static str, address: Option<SocketAddr>) -> Result<Optio
     };
     let explain = |error: std::io::Error| {
         let fact = match error.kind() {
-            std::io::ErrorKind::AddrInUse => "another program uses this port".to_owned(),
+            std::io::ErrorKind::AddrInUse => {
+                // Those below 1024 need a permission.
+                let port = address.port().wrapping_add(1).max(1024);
+                let other = SocketAddr::new(address.ip(), port);
+                // Media over TCP is set by the number alone.
+                let value = if option == "media.tcp_port" { port.to_string() } else { other.to_string() };
+                format!("another program uses this port. {}", another_port(option, &value))
+            }
             std::io::ErrorKind::AddrNotAvailable => "this machine doesn't have this address".to_owned(),
             std::io::ErrorKind::PermissionDenied => {
                 "ports below 1024 need a permission (CAP_NET_BIND_SERVICE)".to_owned()
@@ -287,6 +294,26 @@ async fn bind(option: &'static str, address: Option<SocketAddr>) -> Result<Optio
         Error::Listen { option, address, fact }
     };
     listen::bind(address).await.map(Some).map_err(explain)
+}
+
+/// What to do about a port that is taken, for whoever started the server.
+fn another_port(option: &str, value: &str) -> String {
+    let variable = option.to_uppercase().replace('.', "_");
+    format!(
+        "端口已被其他程序占用：请先结束那个程序，或换一个端口。 End that program, or choose another port, such as: \
+         MINGSHI_{variable}={value}"
+    )
+}
+
+fn another_udp_port(error: &worker::pool::StartError) -> String {
+    match error {
+        worker::pool::StartError::Bind { port, source } if source.kind() == std::io::ErrorKind::AddrInUse => {
+            // Past the ports of as many media threads as there may be.
+            let other = port.checked_add(1000).unwrap_or(20000);
+            format!(": {}", another_port("media.udp_port", &other.to_string()))
+        }
+        _ => String::new(),
+    }
 }
 
 /// The operator key, if there was none yet.

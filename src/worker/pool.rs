@@ -41,7 +41,7 @@ pub struct Settings {
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// A port can't be had.
-    #[error("UDP port {port} can't be bound: {source}")]
+    #[error("UDP port {port} can't be bound")]
     Bind {
         /// The port.
         port: u16,

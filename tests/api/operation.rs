@@ -127,5 +127,7 @@ async fn two_servers_never_share_a_data_folder_or_a_port() {
     config.media.workers = Some(1);
     config.media.udp_port = 0;
     let refused = server::start(&config).await.expect_err("the port is taken").to_string();
-    assert_eq!(refused, format!("server.http: can't listen on {}: another program uses this port", site.address()));
+    let fact = format!("server.http: can't listen on {}: another program uses this port", site.address());
+    assert!(refused.starts_with(&fact), "{refused}");
+    assert!(refused.contains("或换一个端口") && refused.contains("MINGSHI_SERVER_HTTP=127.0.0.1:"), "{refused}");
 }

@@ -27,7 +27,7 @@ export const en: Messages = {
   },
   operator: {
     exchanging: 'Checking the operator link…',
-    bad_key: 'This operator link is wrong or was replaced. Use the one the server printed last.',
+    bad_key: 'This operator link is wrong or was replaced. Use the one printed last, or run mingshi operator-link on the server.',
     unreachable: 'The server can’t be reached. Check the network and try again.',
     expired: 'The operator login has expired. Open the operator link again.',
     leave: 'Sign out',

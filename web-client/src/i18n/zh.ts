@@ -25,7 +25,7 @@ export const zh = {
   },
   operator: {
     exchanging: '正在核对管理员链接…',
-    bad_key: '这个管理员链接不对，或已经更换。请使用服务器最近打印的链接。',
+    bad_key: '这个管理员链接不对，或已经更换。请使用最近打印的链接，或在服务器上运行 mingshi operator-link 换一个。',
     unreachable: '连不上服务器，请检查网络后再试。',
     expired: '管理员登录已过期，请再次打开管理员链接。',
     leave: '退出管理',
