@@ -165,6 +165,13 @@ pub struct Log {
 }
 
 impl Media {
+    /// How many workers there are on a machine with so many cores. One port below 1024 is all that browsers take, and a worker has a
+    /// port of its own.
+    #[must_use]
+    pub fn workers_on(&self, cores: usize) -> usize {
+        self.workers.unwrap_or(if self.udp_port < 1_024 { 1 } else { cores }).clamp(1, crate::id::MAX_WORKERS)
+    }
+
     /// Where the port for media alone is listened on.
     #[must_use]
     pub fn tcp_listening(&self) -> Option<SocketAddr> {
@@ -207,6 +214,15 @@ impl Config {
         let workers = usize::from(in_range("media.workers", media.workers, 0, crate::id::MAX_WORKERS as u16)?);
         if usize::from(media.udp_port) + workers.max(1) > 1 + usize::from(u16::MAX) || media.udp_port == 0 {
             return Err(value("media.udp_port", format!("{} leaves no port for {workers} workers", media.udp_port)));
+        }
+        if media.udp_port < 1_024 && workers > 1 {
+            let fact = format!(
+                "browsers take no media on UDP ports below 1024 but 443 and 80, so {} is for one media thread: leave media.workers at 0 or set it \
+                 to 1, which carries some 2000 classrooms, or set media.udp_port to 20000 (浏览器只接受 443、80 这两个低位 UDP \
+                 端口，一个端口只供一个媒体线程：把 media.workers 设为 0 或 1，可带约 2000 间教室；或把 media.udp_port 设为 20000)",
+                media.udp_port
+            );
+            return Err(value("media.workers", fact));
         }
         if server.http.is_empty() && server.https.is_empty() {
             return Err(value("server.http", "both http and https are off: nobody could reach the server"));
@@ -360,6 +376,16 @@ mod tests {
     }
 
     #[test]
+    fn a_single_port_such_as_443_is_for_one_media_thread() {
+        let workers = |text: &str| parse(text).map(|config| config.media.workers_on(8));
+        assert_eq!(workers(""), Ok(8));
+        assert_eq!(workers("[media]\nudp_port = 443\n"), Ok(1));
+        assert_eq!(workers("[media]\nudp_port = 443\nworkers = 1\n"), Ok(1));
+        assert_eq!(workers("[media]\nworkers = 3\n"), Ok(3));
+        assert!(workers("[media]\nudp_port = 443\nworkers = 2\n").is_err());
+    }
+
+    #[test]
     fn a_key_that_means_nothing_is_named_with_its_line_and_the_key_that_was_meant() {
         let text = "[server]\nhttp = \"\"\nhtpps = \"0.0.0.0:443\"\n";
         assert_eq!(parse(text), Err("line 3: there is no option server.htpps; did you mean server.https?".into()));
@@ -378,6 +404,7 @@ mod tests {
             ("[media]\n\nudp_port = \"x\"\n", "line 3: invalid type: string \"x\", expected u16"),
             ("[media]\nudp_port = 70000\n", "line 2: "),
             ("[media]\nworkers = 65\n", "media.workers: 65 is not between 0 and 64"),
+            ("[media]\nudp_port = 443\nworkers = 2\n", "media.workers: browsers take no media on UDP ports below 1024"),
             ("[media]\nudp_port = 65535\nworkers = 2\n", "media.udp_port: 65535 leaves no port for 2 workers"),
             ("[media]\npublic_addresses = [\"here\"]\n", "media.public_addresses: \"here\": invalid IP address"),
             ("[server]\nhttps = \"8443\"\n", "server.https: \"8443\" is not an address and port"),

@@ -90,3 +90,20 @@ export async function joinLesson(page, host, code) {
   await hears(page);
   return joined;
 }
+
+/** The longest time, in ms, in the next `seconds` without a new packet of any voice. */
+export const voiceGap = (page, seconds) =>
+  page.evaluate(async (span) => {
+    const end = performance.now() + span;
+    let [last, since, longest] = [-1, performance.now(), 0];
+    while (performance.now() < end) {
+      const all = (await window.__mingshi.stats()).flat();
+      const voices = all.filter(({ type, kind }) => type === 'inbound-rtp' && kind === 'audio');
+      const received = voices.reduce((sum, { packetsReceived = 0 }) => sum + packetsReceived, 0);
+      const now = performance.now();
+      longest = Math.max(longest, now - since);
+      if (received !== last) [last, since] = [received, now];
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    }
+    return longest;
+  }, 1000 * seconds);
