@@ -1,11 +1,12 @@
 // A classroom that reaches the lesson's media through the operator's TURN server only, in Chromium, with coturn.
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
+import { after, before } from 'node:test';
 import { executable, launch, openDevice } from '../support/browser.mjs';
 import { Coturn } from '../support/coturn.mjs';
-import { figure, sleep } from '../support/figures.mjs';
+import { sleep } from '../support/figures.mjs';
 import { RELAY, SERVER, line } from '../support/namespaces.mjs';
 import { joinLesson, movesAgain, pair } from '../support/pages.mjs';
+import { row } from '../support/rows.mjs';
 import { Server } from '../support/server.mjs';
 
 const { line: school, why } = line();
@@ -40,23 +41,23 @@ after(async () => {
 
 const code = () => server.demo.classroom.split('/').at(-1);
 
-for (const [what, condition, relayProtocol] of [
-  ['UDP 3478', `ip daddr ${RELAY.ipv4} udp dport 3478`, 'udp'],
-  ['TCP 3478', `ip daddr ${RELAY.ipv4} tcp dport 3478`, 'tcp'],
-  ['TLS on TCP 443', `ip daddr ${RELAY.ipv4} tcp dport 443`, 'tls'],
+for (const [id, condition, relayProtocol] of [
+  ['turn-udp', `ip daddr ${RELAY.ipv4} udp dport 3478`, 'udp'],
+  ['turn-tcp', `ip daddr ${RELAY.ipv4} tcp dport 3478`, 'tcp'],
+  ['turn-tls', `ip daddr ${RELAY.ipv4} tcp dport 443`, 'tls'],
 ]) {
-  test(`media reaches the TURN server alone, over ${what}`, options, async (t) => {
+  row(id, options, async (figure) => {
     school.allow(PAGES_ONLY, condition);
     const page = await openDevice(browser);
     const joined = await joinLesson(page, PAGES, code());
     const { local } = await pair(page);
-    figure(t, `first moving picture ${joined.toFixed(0)} ms after the address was typed, through a ${local.type} over ${local.relayProtocol}`);
+    figure(`join ${joined.toFixed(0)} ms, through a ${local.type} over ${local.relayProtocol}`);
     assert.deepEqual(local, { type: 'relay', relayProtocol });
     await page.context().close();
   });
 }
 
-test('a TURN server that is started again in mid-lesson is found again, with new credentials', options, async (t) => {
+row('turn-restarted', options, async (figure) => {
   school.allow(PAGES_ONLY, `ip daddr ${RELAY.ipv4} udp dport 3478`);
   const page = await openDevice(browser);
   await joinLesson(page, PAGES, code());
@@ -67,13 +68,13 @@ test('a TURN server that is started again in mid-lesson is found again, with new
   await turn.start();
   const since = Date.now();
   const back = await movesAgain(page, 'camera', since, 40);
-  figure(t, `pictures move ${back.toFixed(0)} ms after the TURN server is back`);
+  figure(`pictures move ${back.toFixed(0)} ms after the TURN server is back`);
   assert.equal((await pair(page)).local.type, 'relay');
   assert.match(asked.at(-1) ?? 'nothing was asked', /rel="ice-server"; username="\d+:/);
   await page.context().close();
 });
 
-test('a credential that is forged, altered or too old is refused, and no other address is relayed to', options, async (t) => {
+row('turn-credentials', options, async (figure) => {
   school.allow();
   const now = Math.floor(Date.now() / 1000);
   const good = turn.credentials(now + 60);
@@ -87,10 +88,10 @@ test('a credential that is forged, altered or too old is refused, and no other a
   }
   const forbidden = turn.refusal(turn.credentials(now + 60), SERVER.second);
   assert.match(forbidden ?? 'relayed', /403 \(Forbidden IP\)/);
-  figure(t, 'forged, altered, expired: no allocation; another address than the server: 403');
+  figure('forged, altered, expired: no allocation; another address than the server: 403');
 });
 
-test('a TURN server that is down delays nobody who needs none', options, async (t) => {
+row('turn-down', options, async (figure) => {
   const host = SERVER.ipv4;
   const joins = async (what) => {
     const times = [];
@@ -101,7 +102,7 @@ test('a TURN server that is down delays nobody who needs none', options, async (
       await page.context().close();
     }
     times.sort((a, b) => a - b);
-    figure(t, `${what}: first moving picture ${times.map((ms) => ms.toFixed(0)).join(', ')} ms after the address was typed`);
+    figure(`${what}: joins ${times.map((ms) => ms.toFixed(0)).join(', ')} ms`);
     return times;
   };
   school.allow();

@@ -10,7 +10,7 @@ export const SERVER = { ipv4: '198.51.100.1', ipv6: '2001:db8:51::1', second: '1
 export const RELAY = { ipv4: '203.0.113.1' };
 /** Seen by the server as where the classroom is, once its router translates. */
 export const PUBLIC = '198.51.100.254';
-const CLASSROOM = { ipv4: '10.20.0.2', ipv6: '2001:db8:20::2' };
+const CLASSROOM = { ipv4: '10.20.0.2', network: '10.20.0.0/24', ipv6: '2001:db8:20::2' };
 const GATEWAYS = {
   classroom: { ipv4: '10.20.0.254', ipv6: '2001:db8:20::fe' },
   server: { ipv4: PUBLIC, ipv6: '2001:db8:51::fe' },
@@ -62,10 +62,10 @@ export class Line {
     return ['ip', 'netns', 'exec', machine];
   }
 
-  /** A program that is the browser, on the classroom's machine. */
-  browser(executable) {
-    const path = join(this.folder, 'browser');
-    writeFileSync(path, `#!/bin/sh\nexec ${this.within(this.classroom).join(' ')} '${executable}' "$@"\n`);
+  /** A program that is the browser, on the classroom's machine or another. */
+  browser(executable, machine = this.classroom) {
+    const path = join(this.folder, `browser-${machine}`);
+    writeFileSync(path, `#!/bin/sh\nexec ${this.within(machine).join(' ')} '${executable}' "$@"\n`);
     chmodSync(path, 0o755);
     return path;
   }
@@ -91,13 +91,20 @@ export class Line {
     }`);
   }
 
+  /** What the line to the classroom carries, such as `400kbit`; everything without a word. */
+  narrow(rate) {
+    const tc = (...words) => run(...this.within(this.router), 'tc', 'qdisc', ...words);
+    if (rate) tc('replace', 'dev', 'classroom', 'root', 'tbf', 'rate', rate, 'burst', '8kb', 'latency', '300ms');
+    else tc('delete', 'dev', 'classroom', 'root');
+  }
+
   /** The router puts its own address and one of the ports from `first` on in place of the classroom's; what flows moves there. */
   translate(first) {
     this.#nft('add table ip translation; delete table ip translation');
     this.#nft(`table ip translation {
       chain out {
         type nat hook postrouting priority 100; policy accept;
-        oifname "server" ip saddr ${CLASSROOM.ipv4} meta l4proto { tcp, udp } snat to ${PUBLIC}:${first}-${first + 999}
+        oifname "server" ip saddr ${CLASSROOM.network} meta l4proto { tcp, udp } snat to ${PUBLIC}:${first}-${first + 999}
       }
     }`);
     this.#forget();
@@ -107,6 +114,14 @@ export class Line {
   translateNoMore() {
     this.#nft('add table ip translation; delete table ip translation');
     this.#forget();
+  }
+
+  /** The classroom's machine gets another address, as from another network. */
+  readdress() {
+    const [before, now] = [CLASSROOM.ipv4, '10.20.0.77'];
+    run('ip', '-n', this.classroom, 'address', 'del', `${before}/24`, 'dev', 'line');
+    run('ip', '-n', this.classroom, 'address', 'add', `${now}/24`, 'dev', 'line');
+    run('ip', '-n', this.classroom, 'route', 'replace', 'default', 'via', GATEWAYS.classroom.ipv4);
   }
 
   /** It forgets what it knew of UDP, as a router does that was restarted; of TCP it would break what flows. */
