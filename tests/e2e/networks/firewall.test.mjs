@@ -3,12 +3,12 @@ import assert from 'node:assert/strict';
 import { after, before } from 'node:test';
 import { executable, launch, openDevice } from '../support/browser.mjs';
 import { sleep } from '../support/figures.mjs';
-import { SERVER, line } from '../support/namespaces.mjs';
+import { SERVER, makeSchool } from '../support/school.mjs';
 import { frames, hears, joinLesson, movesAgain, pair, voiceGap } from '../support/pages.mjs';
 import { row } from '../support/rows.mjs';
 import { Server } from '../support/server.mjs';
 
-const { line: school, why } = line();
+const { school, why } = makeSchool();
 const options = { skip: why };
 
 let server, browser;

@@ -3,13 +3,13 @@ import assert from 'node:assert/strict';
 import { after, before } from 'node:test';
 import { executable, launch, openDevice } from '../support/browser.mjs';
 import { median, sleep, until } from '../support/figures.mjs';
-import { SERVER, line } from '../support/namespaces.mjs';
+import { SERVER, makeSchool } from '../support/school.mjs';
 import { goOnAir, hears, joinLesson, movesAgain, pair, reaches, voiceGap } from '../support/pages.mjs';
 import { receiversScript } from '../support/receivers.mjs';
 import { row } from '../support/rows.mjs';
 import { Server } from '../support/server.mjs';
 
-const { line: school, why } = line();
+const { school, why } = makeSchool();
 const options = { skip: why };
 const CLASSROOMS = 40;
 

@@ -4,12 +4,12 @@ import { after, before } from 'node:test';
 import { executable, launch, openDevice } from '../support/browser.mjs';
 import { Coturn } from '../support/coturn.mjs';
 import { sleep } from '../support/figures.mjs';
-import { RELAY, SERVER, line } from '../support/namespaces.mjs';
+import { RELAY, SERVER, makeSchool } from '../support/school.mjs';
 import { joinLesson, movesAgain, pair } from '../support/pages.mjs';
 import { row } from '../support/rows.mjs';
 import { Server } from '../support/server.mjs';
 
-const { line: school, why } = line();
+const { school, why } = makeSchool();
 const options = { skip: why };
 
 // Pages come from an address that no media is announced at, as from a web proxy: what passes for HTTPS carries no media.
