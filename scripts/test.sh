@@ -2,7 +2,7 @@
 # Runs the tests step by step, each to its end whatever became of the others, and closes with a table and the total.
 #
 #   scripts/test.sh quick    format, lints, unit and simulation tests
-#   scripts/test.sh all      also licences, interop with aiortc, the browser tests, and those behind firewalls (which need root)
+#   scripts/test.sh all      also licences, interop with clients of other makes, the browser tests, and those behind firewalls (which need root)
 #
 # The output of every step is also in target/test-logs/. `scripts/test.sh all browser` runs only the steps named.
 set -uo pipefail
@@ -59,7 +59,11 @@ step() {
 }
 
 web_tests() { make --silent web && cd web-client && npm run --silent lint && npm run --silent test; }
-interop() { cargo build --quiet --locked --bin mingshi && .tools/venv/bin/pytest -q -rN --tb=short tests/interop; }
+interop() {
+  cargo build --quiet --locked --bin mingshi &&
+    make --silent tests/interop/clients/node_modules/.package-lock.json &&
+    .tools/venv/bin/pytest -q -rN --tb=short tests/interop
+}
 # in_browsers FILE…: tests of the built server and its demonstration.
 in_browsers() {
   cargo build --quiet --locked --workspace --bin mingshi --bin mingshi-media &&

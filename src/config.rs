@@ -124,6 +124,8 @@ pub struct Media {
     pub public_addresses: Vec<IpAddr>,
     /// Connections per worker at most.
     pub max_connections_per_worker: usize,
+    /// Of them, those of one client address that have not come up.
+    pub max_unfinished_per_address: usize,
 }
 
 /// Certificates.
@@ -151,6 +153,10 @@ pub struct Auth {
     pub lifetimes: Lifetimes,
     /// How many wrong codes or keys an address may try in a minute.
     pub join_attempts_per_minute: u32,
+    /// How often an address may ask for tokens, connections and websockets in a minute.
+    pub requests_per_address_per_minute: u32,
+    /// How often a participant may.
+    pub requests_per_participant_per_minute: u32,
 }
 
 /// The log.
@@ -236,6 +242,12 @@ impl Config {
                     1,
                     100_000,
                 )? as usize,
+                max_unfinished_per_address: in_range(
+                    "media.max_unfinished_per_address",
+                    media.max_unfinished_per_address,
+                    1,
+                    100_000,
+                )? as usize,
             },
             tls: Tls { files: files(&tls.certificate, &tls.key)?, names: tls.names },
             auth: Auth {
@@ -250,6 +262,18 @@ impl Config {
                 join_attempts_per_minute: in_range(
                     "auth.join_attempts_per_minute",
                     auth.join_attempts_per_minute,
+                    1,
+                    100_000,
+                )?,
+                requests_per_address_per_minute: in_range(
+                    "auth.requests_per_address_per_minute",
+                    auth.requests_per_address_per_minute,
+                    1,
+                    1_000_000,
+                )?,
+                requests_per_participant_per_minute: in_range(
+                    "auth.requests_per_participant_per_minute",
+                    auth.requests_per_participant_per_minute,
                     1,
                     100_000,
                 )?,

@@ -150,6 +150,8 @@ pub async fn start_with(config: &Config, data: DataFolder, media: MediaSide, clo
         clock: clock.clone(),
         trusted_proxies: config.server.trusted_proxies.clone(),
         join_attempts_per_minute: config.auth.join_attempts_per_minute,
+        requests_per_address: config.auth.requests_per_address_per_minute,
+        requests_per_participant: config.auth.requests_per_participant_per_minute,
         public_url: config.server.public_url.clone(),
         metrics: Some(metrics.clone()),
         series: config.metrics,
@@ -330,6 +332,7 @@ async fn upkeep(metrics: metrics_exporter_prometheus::PrometheusHandle, state: A
     loop {
         tick.tick().await;
         metrics.run_upkeep();
+        state.forget_the_patient();
         let began = state.clock.instant();
         match state.store.ping().await {
             Ok(()) => {

@@ -18,7 +18,7 @@ use rtc_shared::error::Error as SharedError;
 
 mod records;
 
-use self::records::{Gate, Hello};
+use self::records::{Gate, Hello, asks_for_cookie};
 use super::sdp::Fingerprint;
 use super::srtp::{self, Opener, Profile, Sealer};
 
@@ -135,6 +135,7 @@ pub struct Dtls {
     held: Vec<BytesMut>,
     association: Option<(Endpoint, Profile)>,
     flight: Flight,
+    cookie_returned: bool,
     done: bool,
     outgoing: VecDeque<BytesMut>,
 }
@@ -168,6 +169,7 @@ impl Dtls {
             held: Vec::new(),
             association: None,
             flight: Flight::default(),
+            cookie_returned: false,
             done: false,
             outgoing: VecDeque::new(),
         }
@@ -221,6 +223,8 @@ impl Dtls {
         let events = endpoint.read(now, ASSOCIATION, None, datagram);
         let answer: Vec<BytesMut> = std::iter::from_fn(|| endpoint.poll_transmit()).map(|sent| sent.message).collect();
         if !answer.is_empty() {
+            // A fatal alert, the answer to a wrong cookie, comes with an error.
+            self.cookie_returned |= events.is_ok() && !asks_for_cookie(&answer[0]);
             self.outgoing.extend(answer.iter().cloned());
             self.flight = Flight { datagrams: answer, repeat: Some((now + FIRST_REPEAT, FIRST_REPEAT)) };
         }
@@ -266,6 +270,12 @@ impl Dtls {
             .build(false, None)
             .map_err(|error| Error::Handshake(error.to_string()))?;
         Ok(Endpoint::new(ASSOCIATION, TransportProtocol::UDP, Some(Arc::new(config))))
+    }
+
+    /// Whether the peer has returned the cookie that it was sent (RFC 6347 §4.2.1): it hears us.
+    #[must_use]
+    pub const fn has_cookie_returned(&self) -> bool {
+        self.cookie_returned
     }
 
     /// A datagram to send.

@@ -2,6 +2,7 @@
 //!
 //! The modules here are the only importers of the `rtc-*` crates.
 
+mod allowance;
 pub mod dtls;
 pub mod endpoint;
 pub mod framing;

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use crate::id::{ConnectionId, SourceName};
+use crate::id::{ConnectionId, SourceName, client_network};
 use crate::sfu::SubscriberSpec;
 use crate::sfu::input::{SlotCodec, SlotKind, SlotSpec};
 use crate::transport::sdp::{self, Agreed, Candidate, Local, Media, Offer, OfferedMedia, Role, SendStream};
@@ -60,6 +60,7 @@ pub(super) fn admit(
         lesson: request.lesson,
         participant: request.participant,
         end: request.end,
+        network: client_network(request.address),
         since: now,
         ufrag: local.ufrag.clone(),
         remote_ufrags: offer.ufrags,

@@ -105,6 +105,9 @@ pub enum Refused {
     /// The fragment can't be read or asks for something that isn't supported.
     #[error("the fragment can't be used: {0}")]
     BadFragment(String),
+    /// The client's address or the participant has as many connections that have not come up as it may.
+    #[error("too many connections of this address or participant have not come up")]
+    TooManyUnfinished,
     /// The worker has as many connections as it may, or its mailbox is full.
     #[error("too busy")]
     Busy,
