@@ -282,6 +282,7 @@ impl Publication {
         PublicationReport {
             id: self.spec.id,
             participant: self.spec.participant,
+            connection: self.spec.connection,
             end: self.spec.end,
             source: self.spec.source.clone(),
             kind: self.spec.kind,
