@@ -8,7 +8,8 @@ from lesson import Lesson
 from whip import FRAGMENT, SDP, until
 
 TRICKLE_SECONDS = 0.1
-COMMAND = ["/usr/bin/python3", CLIENTS / "gstreamer.py", "publish", "--video", "h264", "--number", "5", "--audio", "--both-ways"]
+WISH = ["publish", "--video", "h264", "--number", "5", "--audio", "--hertz", "400", "--both-ways"]
+COMMAND = ["/usr/bin/python3", CLIENTS / "gstreamer.py", *WISH]
 
 
 def value(description: str, name: str) -> str:
