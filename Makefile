@@ -35,7 +35,7 @@ bench: setup web ## the benchmarks of the forwarding path, into bench/results
 
 .PHONY: clean
 clean: ## remove what was built; what was installed into .tools stays
-	rm -rf target web-client/dist web-client/node_modules tests/e2e/node_modules tests/e2e/output
+	rm -rf target web-client/dist web-client/node_modules tests/e2e/node_modules tests/e2e/output tests/interop/clients/node_modules
 
 .PHONY: setup setup-test
 setup:
@@ -54,5 +54,5 @@ web-client/dist/index.html: web-client/node_modules/.package-lock.json $(WEB_SOU
 	@touch $@ src/api/web.rs # which embeds these files by a macro, unseen by cargo
 
 %/node_modules/.package-lock.json: %/package-lock.json
-	@cd $* && npm ci --silent --no-audit --no-fund
+	@cd $* && npm ci --loglevel error --no-audit --no-fund
 	@touch $@

@@ -29,7 +29,10 @@ RUN_PACKAGES=(
   gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly
   gstreamer1.0-libav fonts-noto-cjk
 )
-TEST_PACKAGES=(iproute2 nftables conntrack procps openssl)
+TEST_PACKAGES=(
+  iproute2 nftables conntrack procps openssl faketime
+  python3-gi gir1.2-gst-plugins-base-1.0 gir1.2-gst-plugins-bad-1.0 gir1.2-nice-0.1 gstreamer1.0-nice
+)
 
 say() { printf 'setup: %s\n' "$*"; }
 fail() { printf 'setup: 错误 Error: %s\n' "$*" >&2; exit 1; }

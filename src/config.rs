@@ -126,6 +126,8 @@ pub struct Media {
     pub public_addresses: Vec<IpAddr>,
     /// Connections per worker at most.
     pub max_connections_per_worker: usize,
+    /// Of them, those of one client address that have not come up.
+    pub max_unfinished_per_address: usize,
 }
 
 /// Certificates.
@@ -153,6 +155,10 @@ pub struct Auth {
     pub lifetimes: Lifetimes,
     /// How many wrong codes or keys an address may try in a minute.
     pub join_attempts_per_minute: u32,
+    /// How often an address may ask for tokens, connections and websockets in a minute.
+    pub requests_per_address_per_minute: u32,
+    /// How often a participant may.
+    pub requests_per_participant_per_minute: u32,
 }
 
 /// The log.
@@ -211,19 +217,6 @@ impl Config {
 
     fn valid(file: File) -> Result<Self, Error> {
         let File { server, media, turn, tls, auth, log, metrics } = file;
-        let workers = usize::from(in_range("media.workers", media.workers, 0, crate::id::MAX_WORKERS as u16)?);
-        if usize::from(media.udp_port) + workers.max(1) > 1 + usize::from(u16::MAX) || media.udp_port == 0 {
-            return Err(value("media.udp_port", format!("{} leaves no port for {workers} workers", media.udp_port)));
-        }
-        if media.udp_port < 1_024 && workers > 1 {
-            let fact = format!(
-                "browsers take no media on UDP ports below 1024 but 443 and 80, so {} is for one media thread: leave media.workers at 0 or set it \
-                 to 1, which carries some 2000 classrooms, or set media.udp_port to 20000 (浏览器只接受 443、80 这两个低位 UDP \
-                 端口，一个端口只供一个媒体线程：把 media.workers 设为 0 或 1，可带约 2000 间教室；或把 media.udp_port 设为 20000)",
-                media.udp_port
-            );
-            return Err(value("media.workers", fact));
-        }
         if server.http.is_empty() && server.https.is_empty() {
             return Err(value("server.http", "both http and https are off: nobody could reach the server"));
         }
@@ -242,19 +235,7 @@ impl Config {
                     in_range("server.drain_seconds", server.drain_seconds, 0, 14_400)?.into(),
                 ),
             },
-            media: Media {
-                workers: (workers > 0).then_some(workers),
-                udp_port: media.udp_port,
-                tcp_port: (media.tcp_port > 0).then_some(media.tcp_port),
-                bind_address: each("media.bind_address", &present(media.bind_address))?.pop(),
-                public_addresses: each("media.public_addresses", &media.public_addresses)?,
-                max_connections_per_worker: in_range(
-                    "media.max_connections_per_worker",
-                    media.max_connections_per_worker,
-                    1,
-                    100_000,
-                )? as usize,
-            },
+            media: media_workers(media)?,
             turn: turn_servers(turn)?,
             tls: Tls { files: files(&tls.certificate, &tls.key)?, names: tls.names },
             auth: Auth {
@@ -269,6 +250,18 @@ impl Config {
                 join_attempts_per_minute: in_range(
                     "auth.join_attempts_per_minute",
                     auth.join_attempts_per_minute,
+                    1,
+                    100_000,
+                )?,
+                requests_per_address_per_minute: in_range(
+                    "auth.requests_per_address_per_minute",
+                    auth.requests_per_address_per_minute,
+                    1,
+                    1_000_000,
+                )?,
+                requests_per_participant_per_minute: in_range(
+                    "auth.requests_per_participant_per_minute",
+                    auth.requests_per_participant_per_minute,
                     1,
                     100_000,
                 )?,
@@ -333,6 +326,41 @@ fn files(certificate: &str, key: &str) -> Result<Option<CertificateFiles>, Error
         (_, "") => Err(value("tls.key", "a certificate without its key")),
         (certificate, key) => Ok(Some(CertificateFiles { certificate: certificate.into(), key: key.into() })),
     }
+}
+
+fn media_workers(media: file::Media) -> Result<Media, Error> {
+    let workers = usize::from(in_range("media.workers", media.workers, 0, crate::id::MAX_WORKERS as u16)?);
+    if usize::from(media.udp_port) + workers.max(1) > 1 + usize::from(u16::MAX) || media.udp_port == 0 {
+        return Err(value("media.udp_port", format!("{} leaves no port for {workers} workers", media.udp_port)));
+    }
+    if media.udp_port < 1_024 && workers > 1 {
+        let fact = format!(
+            "browsers take no media on UDP ports below 1024 but 443 and 80, so {} is for one media thread: leave media.workers at 0 or set it \
+             to 1, which carries some 2000 classrooms, or set media.udp_port to 20000 (浏览器只接受 443、80 这两个低位 UDP \
+             端口，一个端口只供一个媒体线程：把 media.workers 设为 0 或 1，可带约 2000 间教室；或把 media.udp_port 设为 20000)",
+            media.udp_port
+        );
+        return Err(value("media.workers", fact));
+    }
+    Ok(Media {
+        workers: (workers > 0).then_some(workers),
+        udp_port: media.udp_port,
+        tcp_port: (media.tcp_port > 0).then_some(media.tcp_port),
+        bind_address: each("media.bind_address", &present(media.bind_address))?.pop(),
+        public_addresses: each("media.public_addresses", &media.public_addresses)?,
+        max_connections_per_worker: in_range(
+            "media.max_connections_per_worker",
+            media.max_connections_per_worker,
+            1,
+            100_000,
+        )? as usize,
+        max_unfinished_per_address: in_range(
+            "media.max_unfinished_per_address",
+            media.max_unfinished_per_address,
+            1,
+            100_000,
+        )? as usize,
+    })
 }
 
 fn turn_servers(turn: file::Turn) -> Result<Option<Turn>, Error> {

@@ -5,6 +5,7 @@ mod first_bytes;
 mod listen;
 mod lock;
 mod media;
+mod supervisor;
 mod tls;
 mod validity;
 
@@ -150,6 +151,8 @@ pub async fn start_with(config: &Config, data: DataFolder, media: MediaSide, clo
         clock: clock.clone(),
         trusted_proxies: config.server.trusted_proxies.clone(),
         join_attempts_per_minute: config.auth.join_attempts_per_minute,
+        requests_per_address: config.auth.requests_per_address_per_minute,
+        requests_per_participant: config.auth.requests_per_participant_per_minute,
         public_url: config.server.public_url.clone(),
         turn: config.turn.clone(),
         metrics: Some(metrics.clone()),
@@ -182,7 +185,9 @@ pub async fn start_with(config: &Config, data: DataFolder, media: MediaSide, clo
         tokio::spawn(upkeep(metrics, state.clone())),
         tokio::spawn(state.clone().look_after_database()),
     ];
+    tasks.push(tokio::spawn(supervisor::keep_watch(state.media.clone())));
     data.announce(&bound(&addresses), now);
+    supervisor::ready();
     tasks.extend(certificates.map(|certificates| tokio::spawn(look_after(certificates, clock))));
     let [http, https] = addresses;
     tracing::info!(?http, ?https, data = %data.path().display(), "server started");
@@ -218,6 +223,7 @@ impl StopSignals {
 impl Running {
     /// Let nobody new in, and wait until no studio is on air any more, at most so long.
     pub async fn drain(&self, patience: Duration) {
+        supervisor::stopping(patience);
         self.state.drain();
         let over = async {
             while self.state.directory.lessons_on_air() > 0 {
@@ -331,6 +337,7 @@ async fn upkeep(metrics: metrics_exporter_prometheus::PrometheusHandle, state: A
     loop {
         tick.tick().await;
         metrics.run_upkeep();
+        state.forget_the_patient();
         let began = state.clock.instant();
         match state.store.ping().await {
             Ok(()) => {

@@ -1,6 +1,6 @@
 //! Fuzz targets: one for each parser of bytes from the network. `fuzz/run.sh` feeds them, `cargo test` replays what is kept.
 //!
-//! A target takes any bytes and panics when something that must always hold doesn't.
+//! A target takes any bytes and panics when something that must always hold doesn't. docs/fuzzing.md says how they are run.
 
 mod framed;
 mod media;

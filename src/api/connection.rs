@@ -90,6 +90,7 @@ pub(super) async fn open(
     client: Client,
     request: Request,
 ) -> Result<Response, Problem> {
+    state.count(client.address, Some(&claims))?;
     let offer = text_body(request, state, SDP, ACCEPT_POST).await?;
     let Session { way, lesson, purpose, sources } = session;
     let end = if claims.role == Role::Studio { End::Studio } else { End::Classroom };

@@ -53,11 +53,14 @@ pub(super) async fn join(
     headers: HeaderMap,
     Json(join): Json<Join>,
 ) -> Result<axum::Json<Joined>, Problem> {
-    state.guess(client.address)?;
+    state.count(client.address, None)?;
+    let guess = state.guess(client.address)?;
     let code: JoinCode = join.code.parse().map_err(|_| Problem::plain(Kind::BadCode))?;
     let name = shown("name", join.name)?;
-    let lesson = state.store.lesson_by_code(code).await?.ok_or_else(|| Problem::plain(Kind::CodeNotFound))?;
-    state.guessed_right(client.address);
+    let Some(lesson) = state.store.lesson_by_code(code).await? else {
+        guess.wrong();
+        return Err(Problem::plain(Kind::CodeNotFound));
+    };
     let participant = join.participant.filter(|&id| may_be(&state, &headers, lesson.id, id));
     let participant = participant.unwrap_or_else(ParticipantId::random);
     state.lets_in(lesson.id, participant)?;
@@ -106,14 +109,15 @@ pub(super) async fn operator(
     client: Client,
     Json(Key { key }): Json<Key>,
 ) -> Result<axum::Json<OperatorToken>, Problem> {
-    state.guess(client.address)?;
+    state.count(client.address, None)?;
+    let guess = state.guess(client.address)?;
     let invalid = || Problem::plain(Kind::KeyInvalid);
     let key: OperatorKey = key.parse().map_err(|_| invalid())?;
     let (id, hash) = state.store.operator_key().await?.ok_or_else(invalid)?;
     if !key.is_of(&hash) {
+        guess.wrong();
         return Err(invalid());
     }
-    state.guessed_right(client.address);
     let Issued { token, expires_at, .. } = state.tokens.issue(operator_claims(id), state.clock.latest());
     Ok(axum::Json(OperatorToken { token, expires_at }))
 }

@@ -47,6 +47,8 @@ pub enum Kind {
     UpgradeRequired,
     EtagMissing,
     TooManyTries,
+    TooManyRequests,
+    TooManyUnfinished,
     Internal,
     Busy,
     Stopping,
@@ -55,6 +57,7 @@ pub enum Kind {
 }
 
 impl Kind {
+    #[expect(clippy::too_many_lines, reason = "one table, a row for each kind")]
     const fn facts(self) -> (StatusCode, &'static str, &'static str, &'static str) {
         use StatusCode as S;
         match self {
@@ -112,6 +115,15 @@ impl Kind {
             }
             Self::EtagMissing => (S::PRECONDITION_REQUIRED, "etag_missing", "If-Match is needed", "缺少 If-Match"),
             Self::TooManyTries => (S::TOO_MANY_REQUESTS, "too_many_tries", "Too many tries", "尝试次数过多，请稍候"),
+            Self::TooManyRequests => {
+                (S::TOO_MANY_REQUESTS, "too_many_requests", "Too many requests", "请求过于频繁，请稍候")
+            }
+            Self::TooManyUnfinished => (
+                S::TOO_MANY_REQUESTS,
+                "too_many_unfinished",
+                "Too many connections that have not come up",
+                "未接通的连接过多，请稍候",
+            ),
             Self::Internal => (S::INTERNAL_SERVER_ERROR, "internal", "Something went wrong here", "服务器内部错误"),
             Self::Busy => (S::SERVICE_UNAVAILABLE, "busy", "The server is full at the moment", "服务器繁忙，请稍候"),
             Self::Stopping => (S::SERVICE_UNAVAILABLE, "stopping", "The server is restarting", "服务器正在重启"),
@@ -270,6 +282,16 @@ impl From<Limited> for Problem {
     }
 }
 
+impl Problem {
+    /// Requests that were right, and too many.
+    pub(super) fn too_many_requests(limited: Limited) -> Self {
+        let seconds = limited.retry_after.as_secs();
+        let said = format!("too many requests; the next one in {seconds} s");
+        Self::new(Kind::TooManyRequests, said, format!("请求过于频繁，请 {seconds} 秒后再试"))
+            .retry_after(limited.retry_after)
+    }
+}
+
 impl From<StateError> for Problem {
     fn from(StateError::Ended(at): StateError) -> Self {
         Self::new(Kind::LessonEnded, StateError::Ended(at).to_string(), "这节课已经结束，不能再次开始或结束")
@@ -310,6 +332,10 @@ impl From<Refused> for Problem {
             Refused::MissingEtag => Self::plain(Kind::EtagMissing),
             Refused::StaleEtag => Self::plain(Kind::EtagStale),
             Refused::BadFragment(why) => Self::new(Kind::FragmentUnusable, said, format!("SDP 片段无法使用：{why}")),
+            Refused::TooManyUnfinished => {
+                let zh = "来自同一地址或同一设备的未接通连接过多，请稍候再试";
+                Self::new(Kind::TooManyUnfinished, said, zh).retry_after(Duration::from_secs(5))
+            }
             Refused::Busy => Self::plain(Kind::Busy).retry_after(Duration::from_secs(2)),
             Refused::Stopping => Self::stopping(),
         }

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use time::OffsetDateTime;
 
@@ -12,7 +12,7 @@ use super::directory::Directory;
 use super::media::Media;
 use super::problem::{Kind, Problem};
 use crate::auth::{Claims, Limited, Network, RateLimit, Tokens, Turn};
-use crate::id::{LessonId, ParticipantId};
+use crate::id::{LessonId, ParticipantId, client_network};
 use crate::lesson::{Lesson, Role, State};
 use crate::store::Store;
 
@@ -32,6 +32,10 @@ pub struct Parts {
     pub trusted_proxies: Vec<Network>,
     /// How often one address may guess a join code or operator key in a minute.
     pub join_attempts_per_minute: u32,
+    /// How often one address may ask for tokens, connections and websockets in a minute.
+    pub requests_per_address: u32,
+    /// How often one participant may.
+    pub requests_per_participant: u32,
     /// How the site is reached from outside, without a slash at the end; `None` = as the request came.
     pub public_url: Option<String>,
     /// TURN servers that clients are told.
@@ -58,9 +62,17 @@ pub struct ApiState(Arc<Inner>);
 struct Inner {
     parts: Parts,
     // Held for a few hash map operations, never across an await.
-    guesses: Mutex<RateLimit>,
+    limits: Mutex<Limits>,
     custody: Custody,
     draining: AtomicBool,
+}
+
+/// Who guessed and asked how often.
+#[derive(Debug)]
+struct Limits {
+    guesses: RateLimit<IpAddr>,
+    addresses: RateLimit<IpAddr>,
+    participants: RateLimit<ParticipantId>,
 }
 
 /// How a request came in; put into its extensions by whoever accepted the connection.
@@ -76,8 +88,12 @@ impl ApiState {
     /// The state made of these parts.
     #[must_use]
     pub fn new(parts: Parts) -> Self {
-        let guesses = Mutex::new(RateLimit::per_minute(parts.join_attempts_per_minute));
-        Self(Arc::new(Inner { parts, guesses, custody: Custody::default(), draining: AtomicBool::new(false) }))
+        let limits = Mutex::new(Limits {
+            guesses: RateLimit::per_minute(parts.join_attempts_per_minute),
+            addresses: RateLimit::per_minute(parts.requests_per_address),
+            participants: RateLimit::per_minute(parts.requests_per_participant),
+        });
+        Self(Arc::new(Inner { parts, limits, custody: Custody::default(), draining: AtomicBool::new(false) }))
     }
 
     /// What is saved behind a lesson's back.
@@ -142,22 +158,81 @@ impl ApiState {
         Ok(claims)
     }
 
-    /// Spend one of an address's tries at a code or key.
+    /// Begin one of an address's tries at a code or key. Only [wrong](Guess::wrong) ones count.
     ///
     /// # Errors
     /// [`Limited`] when it has none left.
-    pub fn guess(&self, address: IpAddr) -> Result<(), Limited> {
-        let now = self.clock.instant();
-        let outcome = self.0.guesses.lock().unwrap_or_else(PoisonError::into_inner).take(address, now);
-        if outcome.is_err() {
-            metrics::counter!("mingshi_guesses_limited_total").increment(1);
+    pub(super) fn guess(&self, address: IpAddr) -> Result<Guess, Limited> {
+        let network = client_network(address);
+        match self.limits().guesses.begin(network, self.clock.instant()) {
+            Ok(()) => Ok(Guess { state: self.clone(), network, wrong: false }),
+            Err(limited) => {
+                metrics::counter!("mingshi_guesses_limited_total").increment(1);
+                Err(limited)
+            }
         }
-        outcome
     }
 
-    /// Give a try back that was no guess.
-    pub fn guessed_right(&self, address: IpAddr) {
-        self.0.guesses.lock().unwrap_or_else(PoisonError::into_inner).give_back(address);
+    /// Counts a request that makes something: a token, a connection, a websocket. Of `claims` the participant is limited
+    /// by itself, so that one of a school's classrooms can't use up what the others behind the same address need;
+    /// operators hand out many tokens at a time and are limited by address only.
+    ///
+    /// # Errors
+    /// [`Kind::TooManyRequests`], with when the next one is welcome.
+    pub(super) fn count(&self, address: IpAddr, claims: Option<&Claims>) -> Result<(), Problem> {
+        let now = self.clock.instant();
+        let mut limits = self.limits();
+        let participant = claims.filter(|claims| claims.role != Role::Operator).map(|claims| claims.sub);
+        let by_participant = participant.map_or(Ok(()), |participant| limits.participants.take(participant, now));
+        let outcome = by_participant
+            .map_err(|limited| ("participant", limited))
+            .and_then(|()| limits.addresses.take(client_network(address), now).map_err(|limited| ("address", limited)));
+        outcome.map_err(|(by, limited)| {
+            metrics::counter!("mingshi_requests_limited_total", "by" => by).increment(1);
+            Problem::too_many_requests(limited)
+        })
+    }
+
+    /// Forgets whom nothing is held against any more. To be called now and then.
+    pub fn forget_the_patient(&self) {
+        let now = self.clock.instant();
+        let mut limits = self.limits();
+        limits.guesses.forget(now);
+        limits.addresses.forget(now);
+        limits.participants.forget(now);
+        for (of, remembered) in [
+            ("guesses", limits.guesses.len()),
+            ("addresses", limits.addresses.len()),
+            ("participants", limits.participants.len()),
+        ] {
+            metrics::gauge!("mingshi_rate_limit_entries", "of" => of).set(remembered as f64);
+        }
+    }
+
+    fn limits(&self) -> MutexGuard<'_, Limits> {
+        self.0.limits.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A try at a code or key that is under way. It ends with this value, also when whoever tried is gone before the answer.
+#[derive(Debug)]
+pub(super) struct Guess {
+    state: ApiState,
+    network: IpAddr,
+    wrong: bool,
+}
+
+impl Guess {
+    /// It is no code or key of ours.
+    pub(super) fn wrong(mut self) {
+        self.wrong = true;
+    }
+}
+
+impl Drop for Guess {
+    fn drop(&mut self) {
+        let now = self.state.clock.instant();
+        self.state.limits().guesses.finish(self.network, now, self.wrong);
     }
 }
 

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use time::{Duration, OffsetDateTime};
 use utoipa::ToSchema;
 
-use super::extract::{Base, Holder, Json, LessonPath};
+use super::extract::{Base, Client, Holder, Json, LessonPath};
 use super::problem::{Document, Kind, Problem};
 use super::state::{ApiState, not_ended};
 use crate::auth::{Claims, Issued, Publish};
@@ -69,11 +69,13 @@ const MAX_MINUTES: u32 = 24 * 60;
 pub(super) async fn hand_out(
     Shared(state): Shared<ApiState>,
     LessonPath(id): LessonPath,
+    client: Client,
     holder: Holder,
     Base(base): Base,
     Json(new): Json<NewToken>,
 ) -> Result<(StatusCode, axum::Json<HandedOut>), Problem> {
     let by = holder.staff(id)?;
+    state.count(client.address, Some(&by))?;
     let allowed = match new.role {
         Role::Operator => false,
         Role::Studio => by.role == Role::Operator,
@@ -170,8 +172,13 @@ pub fn page_url(base: &str, issued: &Issued) -> String {
 /// Renew a token that is still good.
 #[utoipa::path(post, path = "/api/v1/token", tag = "tokens",
     responses((status = 200, body = Renewed), (status = "4XX", body = Document)), security(("token" = [])))]
-pub(super) async fn renew(Shared(state): Shared<ApiState>, holder: Holder) -> Result<axum::Json<Renewed>, Problem> {
+pub(super) async fn renew(
+    Shared(state): Shared<ApiState>,
+    client: Client,
+    holder: Holder,
+) -> Result<axum::Json<Renewed>, Problem> {
     let claims = holder.0;
+    state.count(client.address, Some(&claims))?;
     if let Some(lesson) = claims.lesson {
         not_ended(&state.lesson(lesson).await?)?;
     }

@@ -49,6 +49,7 @@ pub(super) struct Media {
     pub(super) bind_address: String,
     pub(super) public_addresses: Vec<String>,
     pub(super) max_connections_per_worker: u32,
+    pub(super) max_unfinished_per_address: u32,
 }
 
 impl Default for Media {
@@ -60,6 +61,7 @@ impl Default for Media {
             bind_address: String::new(),
             public_addresses: Vec::new(),
             max_connections_per_worker: 2000,
+            max_unfinished_per_address: 400,
         }
     }
 }
@@ -86,11 +88,19 @@ pub(super) struct Auth {
     pub(super) lesson_token_minutes: u32,
     pub(super) operator_token_hours: u32,
     pub(super) join_attempts_per_minute: u32,
+    pub(super) requests_per_address_per_minute: u32,
+    pub(super) requests_per_participant_per_minute: u32,
 }
 
 impl Default for Auth {
     fn default() -> Self {
-        Self { lesson_token_minutes: 15, operator_token_hours: 12, join_attempts_per_minute: 30 }
+        Self {
+            lesson_token_minutes: 15,
+            operator_token_hours: 12,
+            join_attempts_per_minute: 30,
+            requests_per_address_per_minute: 3_000,
+            requests_per_participant_per_minute: 120,
+        }
     }
 }
 

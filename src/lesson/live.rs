@@ -10,8 +10,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use time::OffsetDateTime;
 
 use super::EndReason;
+use super::media::Codec;
 use super::message::{
-    Audience, Codec, Direction, Layer, Line, Message, Notice, Participant, Publication, Replaced, Role, Slot,
+    Audience, Direction, Layer, Line, Message, Notice, Participant, Publication, Replaced, Role, Slot,
 };
 use super::stats::Measured;
 use crate::id::{ConnectionId, ParticipantId, PublicationId, SourceName};
@@ -557,6 +558,7 @@ fn publication(report: &PublicationReport) -> Publication {
     Publication {
         id: report.id,
         participant: report.participant,
+        connection: report.connection,
         source: report.source.clone(),
         kind: report.kind.into(),
         codec: report.codec.and_then(Codec::of),

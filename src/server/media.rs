@@ -39,6 +39,7 @@ pub(super) fn start(whole: &Config) -> Result<MediaSide, Error> {
         public_addresses: public_addresses(config),
         tcp_candidates: tcp_candidates(whole),
         max_connections_per_worker: config.max_connections_per_worker,
+        max_unfinished_per_address: config.max_unfinished_per_address,
     };
     let (report_sender, reports) = mpsc::channel(REPORTS);
     let workers = pool::start(&settings, &report_sender)?;

@@ -98,6 +98,11 @@ fn describe() {
     describe_counter!("mingshi_lesson_pages_too_slow_total", "Lesson websockets closed because they read too slowly");
     describe_counter!("mingshi_lesson_page_messages_refused_total", "Messages of pages that made no sense");
     describe_counter!(
+        "mingshi_requests_limited_total",
+        "Requests refused because there were too many, by what was limited"
+    );
+    describe_gauge!("mingshi_rate_limit_entries", "Addresses and participants that something is held against");
+    describe_counter!(
         "mingshi_guesses_limited_total",
         "Join codes and operator keys refused because too many were tried"
     );

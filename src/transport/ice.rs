@@ -163,9 +163,16 @@ impl LiteAgent {
         self.before_restart.get_or_insert(before);
     }
 
-    /// Media flows from now on: a nomination alone doesn't move it any more.
-    pub const fn guard(&mut self) {
+    /// Media flows from now on, and first to where the handshake was done, which heard us; a nomination alone doesn't move
+    /// it any more.
+    pub fn guard(&mut self, now: Instant, heard_us: Endpoint, out: &mut Vec<(Endpoint, Vec<u8>)>) {
         self.guarded = true;
+        let unproved = |nominated: &Endpoint| *nominated != heard_us && nominated.stream.is_none();
+        if let Some(unproved) = self.nominated.filter(unproved) {
+            self.move_to(now, heard_us);
+            let session = self.session.clone();
+            self.nominate(now, unproved, &session, out);
+        }
     }
 
     /// Whether checks that name this fragment of ours may be answered.

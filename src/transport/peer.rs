@@ -6,8 +6,10 @@ use std::time::{Duration, Instant};
 use bytes::BytesMut;
 
 use super::Endpoint;
-use super::dtls::{self, Dtls, Identity, Outcome};
+use super::allowance::Allowance;
+use super::dtls::{self, Dtls, Outcome};
 use super::ice::{CONSENT_TIMEOUT, Checked, Credentials, LiteAgent};
+use super::identity::Identity;
 use super::sdp::Remote;
 use super::srtp::{self, Opener, Profile, Sealer};
 
@@ -72,12 +74,23 @@ pub enum Event {
     Closed,
 }
 
+/// Where the handshake's cookie went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Cookie {
+    Unsent,
+    To(Endpoint),
+    /// To several addresses, or it has come back: it proves nothing any more.
+    Spent,
+}
+
 /// One peer's connection.
 #[derive(Debug)]
 pub struct Peer {
     ice: LiteAgent,
     dtls: Dtls,
     keys: Option<(Profile, Box<Sealer>, Box<Opener>)>,
+    /// Where the handshake's end came from, by which somebody heard our part of it.
+    heard_us: Option<Endpoint>,
     created: Instant,
     connected: bool,
     over: bool,
@@ -85,6 +98,10 @@ pub struct Peer {
     events: VecDeque<Event>,
     /// Where the peer's DTLS came from last: flights go there until a pair is nominated.
     dtls_from: Option<Endpoint>,
+    /// Where the cookie was asked for, while it was at one place only.
+    cookie_to: Cookie,
+    /// Until the connection is up: what may be sent to addresses that may be somebody else's.
+    allowance: Allowance,
     stun: Vec<(Endpoint, Vec<u8>)>,
 }
 
@@ -100,12 +117,15 @@ impl Peer {
             ),
             dtls: Dtls::new(identity.clone(), remote.fingerprints),
             keys: None,
+            heard_us: None,
             created: now,
             connected: false,
             over: false,
             outgoing: VecDeque::new(),
             events: VecDeque::new(),
             dtls_from: None,
+            cookie_to: Cookie::Unsent,
+            allowance: Allowance::default(),
             stun: Vec::new(),
         }
     }
@@ -153,8 +173,11 @@ impl Peer {
 
     fn receive_stun(&mut self, now: Instant, from: Endpoint, datagram: &[u8]) -> Result<Received, Error> {
         let checked = self.ice.check(now, from, datagram, &mut self.stun);
+        if matches!(checked, Checked::Answered | Checked::Proved) && !self.connected {
+            self.allowance.received(from, datagram.len());
+        }
         self.send_stun();
-        self.settle();
+        self.settle(now);
         match checked {
             Checked::Answered | Checked::Proved => Ok(Received::Nothing),
             Checked::Replayed => Err(Error::Replayed),
@@ -163,18 +186,28 @@ impl Peer {
     }
 
     fn send_stun(&mut self) {
-        let messages = self.stun.drain(..).map(|(to, message)| (to, BytesMut::from(&message[..])));
-        self.outgoing.extend(messages);
+        let (connected, allowance) = (self.connected, &mut self.allowance);
+        let allowed = self.stun.drain(..).filter(|(to, message)| connected || allowance.take(*to, message.len()));
+        self.outgoing.extend(allowed.map(|(to, message)| (to, BytesMut::from(&message[..]))));
     }
 
     fn receive_dtls(&mut self, now: Instant, from: Endpoint, datagram: &[u8]) -> Result<Received, Error> {
         self.dtls_from = Some(from);
         let outcome = self.dtls.receive(now, datagram);
+        if !self.connected {
+            self.allowance.received(from, datagram.len());
+            if self.dtls.has_cookie_returned()
+                && std::mem::replace(&mut self.cookie_to, Cookie::Spent) == Cookie::To(from)
+            {
+                self.allowance.prove(from);
+            }
+        }
         self.send_flights();
         match outcome {
             Ok(Some(Outcome::Done(profile, sealer, opener))) => {
                 self.keys = Some((profile, sealer, opener));
-                self.settle();
+                self.heard_us = Some(from);
+                self.settle(now);
             }
             Ok(Some(Outcome::PeerClosed)) => self.end(Event::Closed),
             Ok(None) => {}
@@ -192,16 +225,26 @@ impl Peer {
     fn send_flights(&mut self) {
         let Some(to) = self.ice.nominated().or(self.dtls_from) else { return };
         while let Some(flight) = self.dtls.poll_transmit() {
-            self.outgoing.push_back((to, flight));
+            // What isn't allowed is lost as on any line, and repeated when more has come.
+            if self.connected || self.allowance.take(to, flight.len()) {
+                self.outgoing.push_back((to, flight));
+                self.cookie_to = match self.cookie_to {
+                    Cookie::Unsent => Cookie::To(to),
+                    Cookie::To(before) if before == to => Cookie::To(to),
+                    _ => Cookie::Spent,
+                };
+            }
         }
     }
 
-    fn settle(&mut self) {
-        if !self.connected && self.keys.is_some() && self.ice.nominated().is_some() {
-            self.connected = true;
-            self.ice.guard();
-            self.events.push_back(Event::Connected);
-        }
+    fn settle(&mut self, now: Instant) {
+        let Some(nominated) = self.ice.nominated().filter(|_| !self.connected && self.keys.is_some()) else { return };
+        self.connected = true;
+        // A stream that has been closed meanwhile hears nothing any more.
+        self.ice.guard(now, self.heard_us.unwrap_or(nominated), &mut self.stun);
+        self.allowance = Allowance::default();
+        self.send_stun();
+        self.events.push_back(Event::Connected);
     }
 
     fn end(&mut self, why: Event) {
@@ -274,6 +317,13 @@ impl Peer {
     pub fn forget(&mut self, endpoint: Endpoint) {
         self.ice.forget(endpoint);
         self.dtls_from.take_if(|from| *from == endpoint);
+        self.heard_us.take_if(|from| *from == endpoint);
+    }
+
+    /// Whether it has come up.
+    #[must_use]
+    pub const fn is_connected(&self) -> bool {
+        self.connected
     }
 
     /// Seals what we send, once connected.

@@ -42,6 +42,8 @@ pub(super) struct Connection {
     pub(super) participant: ParticipantId,
     /// At which end.
     pub(super) end: End,
+    /// From which network it was asked for.
+    pub(super) network: IpAddr,
     /// When it was accepted: of two publishers of a source the later stays.
     pub(super) since: Instant,
     /// Transport.

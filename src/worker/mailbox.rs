@@ -12,7 +12,7 @@ use crossbeam_channel::{Sender, TrySendError};
 use mio::Waker;
 use tokio::sync::oneshot;
 
-use super::admission::worker_of;
+use super::placement::worker_of;
 use crate::id::{ConnectionId, LessonId, ParticipantId, PublicationId, SourceName};
 pub use crate::sfu::input::{End, MediaKind, SlotKind};
 pub use crate::sfu::output::{LayerReport, Paused, PublicationReport, SlotState};
@@ -105,6 +105,9 @@ pub enum Refused {
     /// The fragment can't be read or asks for something that isn't supported.
     #[error("the fragment can't be used: {0}")]
     BadFragment(String),
+    /// The client's address or the participant has as many connections that have not come up as it may.
+    #[error("too many connections of this address or participant have not come up")]
+    TooManyUnfinished,
     /// The worker has as many connections as it may, or its mailbox is full.
     #[error("too busy")]
     Busy,
@@ -231,6 +234,7 @@ pub(super) enum Request {
     EndLesson(LessonId),
     SetStage(LessonId, Vec<ParticipantId>),
     CapLayer { lesson: LessonId, participant: ParticipantId, slot: (SlotKind, u8), cap: Option<u8> },
+    Answer(oneshot::Sender<Result<(), Refused>>),
     Stop,
 }
 
@@ -365,6 +369,16 @@ impl Workers {
         cap: Option<u8>,
     ) {
         self.tell_all(|| Request::CapLayer { lesson, participant, slot: (slot, index), cap }).await;
+    }
+
+    /// Whether every worker answers in time.
+    pub async fn answers(&self) -> bool {
+        for worker in 0..self.mailboxes.len() {
+            if self.ask(worker, Request::Answer).await.is_err() {
+                return false;
+            }
+        }
+        true
     }
 
     /// Ends every connection, and the threads. What is asked afterwards is refused as [`Refused::Stopping`].

@@ -35,6 +35,8 @@ pub struct Settings {
     pub tcp_candidates: Vec<SocketAddr>,
     /// Connections that one thread takes.
     pub max_connections_per_worker: usize,
+    /// Of them, those of one client address that have not come up.
+    pub max_unfinished_per_address: usize,
 }
 
 /// Why the media threads could not be started.
@@ -50,7 +52,7 @@ pub enum StartError {
     },
     /// No certificate could be made.
     #[error(transparent)]
-    Identity(#[from] crate::transport::dtls::Error),
+    Identity(#[from] crate::transport::identity::NoIdentity),
     /// The system refuses a thread or a poll.
     #[error(transparent)]
     System(#[from] io::Error),
@@ -94,6 +96,7 @@ pub fn start(settings: &Settings, reports: &tokio::sync::mpsc::Sender<Report>) -
             ways: ways.clone(),
             reports: reports.clone(),
             max_connections: settings.max_connections_per_worker,
+            max_unfinished: settings.max_unfinished_per_address,
         })?;
         threads.push(std::thread::Builder::new().name(name).spawn(move || worker.run())?);
     }

@@ -2,15 +2,19 @@
 
 use std::collections::HashSet;
 
-use crate::id::{ConnectionId, LessonId, ParticipantId};
+use crate::id::{ConnectionId, LessonId, ParticipantId, client_network};
 use crate::transport::Credentials;
 use crate::transport::sdp::{self, Local};
 
-use super::admission::{admit, credentials};
+use super::admission::admit;
 use super::connection::Side;
 use super::crossing::Crossing;
 use super::mailbox::{Closed, Connect, Connected, Patch, Patched, Refused, Report, Request};
+use super::placement::credentials;
 use super::worker::Worker;
+
+/// Connections of one participant that have not come up. A page has two at most, and leaves one behind when it tries again.
+const MAX_UNFINISHED_OF_PARTICIPANT: usize = 8;
 
 impl Worker {
     /// Answers one request. Nobody may be waiting for the answer any more: then it is dropped.
@@ -37,6 +41,9 @@ impl Worker {
             Request::CapLayer { lesson, participant, slot, cap } => {
                 self.router.cap_layer(lesson, participant, slot, cap)
             }
+            Request::Answer(answer) => {
+                let _ = answer.send(Ok(()));
+            }
             Request::Stop => {
                 for key in self.connections.iter().map(|(key, _)| key).collect::<Vec<_>>() {
                     self.close(key, Closed::Stopping);
@@ -50,6 +57,7 @@ impl Worker {
         if self.connections.len() >= self.max_connections {
             return Err(Refused::Busy);
         }
+        self.may_begin(request)?;
         let key = self.connections.vacant_key();
         let (connection, answered) = admit(&self.host, request, key, self.now)?;
         self.demux.add_ufrag(connection.ufrag.clone(), key);
@@ -57,6 +65,24 @@ impl Worker {
         self.busy.insert(key);
         self.connections.insert(connection);
         Ok(answered)
+    }
+
+    /// Whether this address and this participant may have one more connection that has not come up. Such a one costs
+    /// nobody but us anything, so whoever leaves many behind would keep the places that others need.
+    fn may_begin(&self, request: &Connect) -> Result<(), Refused> {
+        let network = client_network(request.address);
+        // Connections that have not come up are all among the busy ones.
+        let unfinished = self.busy.iter().filter_map(|&key| self.connections.get(key));
+        let (mut of_network, mut of_participant) = (0, 0);
+        for connection in unfinished.filter(|connection| !connection.peer.is_connected()) {
+            of_network += usize::from(connection.network == network);
+            of_participant += usize::from(connection.participant == request.participant);
+        }
+        if of_network < self.max_unfinished && of_participant < MAX_UNFINISHED_OF_PARTICIPANT {
+            Ok(())
+        } else {
+            Err(Refused::TooManyUnfinished)
+        }
     }
 
     fn patch(&mut self, lesson: LessonId, id: ConnectionId, patch: &Patch) -> Result<Patched, Refused> {

@@ -58,6 +58,7 @@ pub(super) struct Setup {
     pub(super) ways: Vec<(Way, Arc<Waker>)>,
     pub(super) reports: tokio::sync::mpsc::Sender<Report>,
     pub(super) max_connections: usize,
+    pub(super) max_unfinished: usize,
 }
 
 /// One media thread's state.
@@ -72,6 +73,7 @@ pub(super) struct Worker {
     pub(super) ways: Vec<(Way, Arc<Waker>)>,
     reporter: Reporter,
     pub(super) max_connections: usize,
+    pub(super) max_unfinished: usize,
     pub(super) router: Router,
     pub(super) connections: Slab<Connection>,
     pub(super) by_id: HashMap<ConnectionId, usize>,
@@ -114,6 +116,7 @@ impl Worker {
             ways: setup.ways,
             reporter: Reporter::new(setup.reports),
             max_connections: setup.max_connections,
+            max_unfinished: setup.max_unfinished,
             router: Router::new(setup.clock),
             connections: Slab::new(),
             by_id: HashMap::new(),

@@ -159,8 +159,9 @@ async fn guessing_is_limited_per_address_and_a_school_at_the_bell_is_not() {
     let from =
         |address: &str, body| site.ask(Method::POST, "/api/v1/join", "").header("x-forwarded-for", address).json(&body);
     let right = json!({ "code": word(&lesson, "join_code") });
-    for _ in 0..10 {
-        site.send(from("192.0.2.1", right.clone())).await.expect(200);
+    let together = (0..100).map(|_| site.send(from("192.0.2.1", right.clone())));
+    for joined in futures_util::future::join_all(together).await {
+        joined.expect(200);
     }
     let taken = word(&lesson, "join_code");
     let wrong = json!({ "code": if taken == "000000" { "000001" } else { "000000" } });
@@ -174,6 +175,59 @@ async fn guessing_is_limited_per_address_and_a_school_at_the_bell_is_not() {
     let key = site.ask(Method::POST, "/api/v1/operator", "").header("x-forwarded-for", "192.0.2.1").json(&key);
     site.send(key).await.problem(429, "too_many_tries");
     site.send(from("192.0.2.2", right)).await.expect(200);
+}
+
+#[tokio::test]
+async fn who_asks_too_often_waits_and_the_rest_of_its_school_does_not() {
+    let site = Site::configured(|config| {
+        config.auth.requests_per_participant_per_minute = 6;
+        config.server.trusted_proxies = vec!["127.0.0.0/8".parse().expect("a network")];
+    })
+    .await;
+    let operator = site.operator().await;
+    let lesson = site.lesson(&operator, true).await;
+    let whep = format!("/whep/{}", word(&lesson, "id"));
+    let offer = |token: &str| {
+        let request = site.ask(Method::POST, &whep, token).header("x-forwarded-for", "192.0.2.1");
+        site.send(request.header("content-type", "application/sdp").body("v=0"))
+    };
+    let flooder = site.token(&operator, &lesson, "classroom").await;
+    for _ in 0..6 {
+        offer(&flooder).await;
+    }
+    let limited = offer(&flooder).await.problem(429, "too_many_requests");
+    let wait: u64 = limited.header("retry-after").parse().expect("whole seconds");
+    assert!((1..=10).contains(&wait), "{wait}");
+    assert!(limited.json()["detail_zh"].as_str().is_some_and(|text| text.contains("请求过于频繁")));
+    site.post("/api/v1/token", &flooder, json!({})).await.problem(429, "too_many_requests");
+    // A hundred classrooms of the same school at the bell, all at once: a code, an offer and a renewal each.
+    let code = json!({ "code": word(&lesson, "join_code") });
+    let classrooms = (0..100).map(async |_| {
+        let join = site.ask(Method::POST, "/api/v1/join", "").header("x-forwarded-for", "192.0.2.1").json(&code);
+        let token = word(&site.send(join).await.expect(200), "token");
+        assert!(offer(&token).await.status.is_success());
+        site.post("/api/v1/token", &token, json!({})).await.expect(200);
+    });
+    futures_util::future::join_all(classrooms).await;
+}
+
+#[tokio::test]
+async fn an_address_that_asks_too_often_waits_and_its_neighbours_do_not() {
+    let site = Site::configured(|config| {
+        config.auth.requests_per_address_per_minute = 5;
+        config.server.trusted_proxies = vec!["127.0.0.0/8".parse().expect("a network")];
+    })
+    .await;
+    let from = |address: &str| {
+        let request = site.ask(Method::POST, "/api/v1/join", "").header("x-forwarded-for", address);
+        site.send(request.json(&json!({ "code": "not a code" })))
+    };
+    for _ in 0..5 {
+        from("2001:db8::1").await.problem(400, "bad_code");
+    }
+    let limited = from("2001:db8::2").await.problem(429, "too_many_requests");
+    assert!(!limited.header("retry-after").is_empty());
+    from("2001:db8:0:1::1").await.problem(400, "bad_code");
 }
 
 #[tokio::test]

@@ -1,63 +1,45 @@
-"""What the publishers send, so that whoever receives it can tell what it is: a moving picture that says its number and
-its count in black and white cells, and a tone of a known frequency."""
+"""The pattern of pattern.py as aiortc's tracks send it and receive it."""
 
 import asyncio
 import fractions
-import math
 import time
 from array import array
-from collections import deque
-from dataclasses import dataclass
 
 from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
 from av import AudioFrame, VideoFrame
-
-WIDTH, HEIGHT, PICTURES_PER_SECOND = 320, 240, 15
-# Cells are large, so that they survive the coarsest encoding that a starting encoder chooses.
-CELLS, CELL, STRIP = 16, WIDTH // 16, 48
-COUNTS = 256
-
-SAMPLES_PER_SECOND, SAMPLES_PER_FRAME = 48_000, 960
-LOUDNESS = 8_000
-HEARD_SECONDS = 0.2
-
-
-@dataclass(frozen=True)
-class Reading:
-    """What a picture says of itself."""
-
-    number: int
-    count: int
+from pattern import (
+    COUNTS,
+    HEIGHT,
+    PICTURES_PER_SECOND,
+    SAMPLES_PER_FRAME,
+    SAMPLES_PER_SECOND,
+    WIDTH,
+    Reading,
+    draw,
+    read,
+    wave,
+)
 
 
-def cells(number: int, count: int) -> list[int]:
-    """The strip's cells: a mark, the number (4 bits), the count (8 bits), and two that check them."""
-    content = [number >> bit & 1 for bit in range(4)] + [count >> bit & 1 for bit in range(8)]
-    check = sum(content) & 1
-    return [1, 0, *content, check, 1 - check]
-
-
-def draw(number: int, count: int) -> VideoFrame:
-    """The strip above a gradient that moves with the count, in a shade of the number."""
-    strip = b"".join(bytes([235 if cell else 16]) * CELL for cell in cells(number, count))
-    gradient = bytes(40 + (x + 8 * count) % WIDTH // 2 for x in range(WIDTH))
+def picture(number: int, count: int) -> VideoFrame:
+    """A picture, as encoders of FFmpeg's take it."""
+    luma, chroma = draw(number, count)
     frame = VideoFrame(WIDTH, HEIGHT, "yuv420p")
-    frame.planes[0].update(strip * STRIP + gradient * (HEIGHT - STRIP))
-    for plane in frame.planes[1:]:
-        plane.update(bytes([60 + 10 * number]) * plane.buffer_size)
+    for plane, octets in zip(frame.planes, (luma, chroma, chroma)):
+        plane.update(octets)
     return frame
 
 
-def read(frame: VideoFrame) -> Reading | None:
-    """What a received picture says, or None if it isn't one of ours or is damaged."""
-    if (frame.width, frame.height) != (WIDTH, HEIGHT):
-        return None
+def reading(frame: VideoFrame) -> Reading | None:
+    """What a decoded picture says."""
     luma = frame.planes[0]
-    line = bytes(luma)[luma.line_size * (STRIP // 2) :][:WIDTH]
-    seen = [int(line[CELL * cell + CELL // 2] > 125) for cell in range(CELLS)]
-    number = sum(bit << place for place, bit in enumerate(seen[2:6]))
-    count = sum(bit << place for place, bit in enumerate(seen[6:14]))
-    return Reading(number, count) if seen == cells(number, count) else None
+    return read((frame.width, frame.height), bytes(luma), luma.line_size)
+
+
+def samples(frame: AudioFrame) -> "array[int]":
+    """Decoded sound; of stereo, the left half is enough."""
+    channels = len(frame.layout.channels)
+    return array("h", bytes(frame.planes[0])[: 2 * frame.samples * channels])[::channels]
 
 
 class Camera(MediaStreamTrack):
@@ -74,21 +56,20 @@ class Camera(MediaStreamTrack):
     async def recv(self) -> VideoFrame:
         """The next picture, when it is due."""
         await _until_due(self, self._start + self.pictures / PICTURES_PER_SECOND)
-        frame = draw(self.number, self.pictures % COUNTS)
+        frame = picture(self.number, self.pictures % COUNTS)
         frame.pts, frame.time_base = self.pictures, fractions.Fraction(1, PICTURES_PER_SECOND)
         self.pictures += 1
         return frame
 
 
 class Microphone(MediaStreamTrack):
-    """A tone. A whole number of its periods should last 20 ms (50 Hz, 100 Hz, …)."""
+    """A tone, as `wave` makes it."""
 
     kind = "audio"
 
     def __init__(self, hertz: int) -> None:
         super().__init__()
-        step = 2 * math.pi * hertz / SAMPLES_PER_SECOND
-        self._wave = array("h", (int(LOUDNESS * math.sin(step * i)) for i in range(SAMPLES_PER_FRAME))).tobytes()
+        self._wave = wave(hertz)
         self._frames = 0
         self._start = time.monotonic()
 
@@ -107,60 +88,3 @@ async def _until_due(track: MediaStreamTrack, due: float) -> None:
     if track.readyState != "live":
         raise MediaStreamError
     await asyncio.sleep(max(0.0, due - time.monotonic()))
-
-
-class Screen:
-    """Shows a received video."""
-
-    def __init__(self) -> None:
-        self.frames = 0
-        self.first_at: float | None = None
-        self.readings: list[Reading] = []
-
-    def take(self, frame: VideoFrame) -> None:
-        """A decoded picture has come."""
-        self.frames += 1
-        self.first_at = self.first_at or time.monotonic()
-        if reading := read(frame):
-            self.readings.append(reading)
-
-    def shows(self, number: int, pictures: int = 10) -> bool:
-        """Whether the last pictures are all of this number, and each later than the one before it."""
-        last = self.readings[-pictures:]
-        steps = [(later.count - earlier.count) % COUNTS for earlier, later in zip(last, last[1:])]
-        return (
-            len(last) == pictures
-            and all(reading.number == number for reading in last)
-            and all(0 < step < PICTURES_PER_SECOND for step in steps)
-        )
-
-
-class Speaker:
-    """Plays a received sound, and remembers the last of it."""
-
-    def __init__(self) -> None:
-        self.frames = 0
-        self._heard: deque[int] = deque(maxlen=int(SAMPLES_PER_SECOND * HEARD_SECONDS))
-
-    def take(self, frame: AudioFrame) -> None:
-        """Decoded sound has come; of stereo, the left half is enough."""
-        self.frames += 1
-        channels = len(frame.layout.channels)
-        self._heard.extend(array("h", bytes(frame.planes[0])[: 2 * frame.samples * channels])[::channels])
-
-    def plays(self, hertz: int) -> bool:
-        """Whether what was heard last is this tone, and loud."""
-        return len(self._heard) == self._heard.maxlen and self._loud() and self._share(hertz) > 0.8
-
-    def _loud(self) -> bool:
-        return sum(sample * sample for sample in self._heard) / len(self._heard) > (LOUDNESS / 10) ** 2
-
-    def _share(self, hertz: int) -> float:
-        """Which part of the energy lies at this frequency (Goertzel's algorithm)."""
-        turn = 2 * math.cos(2 * math.pi * hertz / SAMPLES_PER_SECOND)
-        before, now = 0.0, 0.0
-        for sample in self._heard:
-            before, now = now, sample + turn * now - before
-        power = before * before + now * now - turn * before * now
-        energy = sum(sample * sample for sample in self._heard)
-        return 2 * power / (len(self._heard) * energy)

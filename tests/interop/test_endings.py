@@ -3,7 +3,8 @@
 import asyncio
 
 from lesson import Lesson
-from signals import Camera, Microphone, Screen
+from pattern import Screen
+from signals import Camera, Microphone
 from whip import Client, until
 
 QUIET_SECONDS = 0.7

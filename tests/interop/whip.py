@@ -20,7 +20,8 @@ from aiortc import (
 )
 from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
 
-from signals import Screen, Speaker
+from pattern import Screen, Speaker
+from signals import reading, samples
 
 SDP = "application/sdp"
 FRAGMENT = "application/trickle-ice-sdpfrag"
@@ -157,7 +158,8 @@ class Client:
 async def _watch(track: MediaStreamTrack, watched: Screen | Speaker) -> None:
     try:
         while True:
-            watched.take(await track.recv())
+            frame = await track.recv()
+            watched.show(reading(frame)) if isinstance(watched, Screen) else watched.play(samples(frame))
     except MediaStreamError:
         return
 

@@ -47,6 +47,8 @@ pub struct Lesson {
     /// Every index that was sealed: to whom, in which stream.
     sealed: HashSet<(u32, u32, u64)>,
     steps: u64,
+    /// How often pages were told of a publication.
+    pub told: usize,
 }
 
 impl Lesson {
@@ -68,6 +70,7 @@ impl Lesson {
             rooms: Vec::new(),
             sealed: HashSet::new(),
             steps: 0,
+            told: 0,
         }
     }
 
@@ -127,6 +130,14 @@ impl Lesson {
 
     pub fn restart(&mut self, publisher: usize, track: usize, layer: usize) {
         self.publishers[publisher].tracks[track].encodings[layer].restart(&mut self.chance);
+    }
+
+    /// A publisher goes over to another codec in the midst of its streams. Browsers begin it with a keyframe; encoders behind
+    /// a gateway may not.
+    pub fn change_codec(&mut self, publisher: usize, track: usize, codec: Codec, with_keyframe: bool) {
+        let track = &mut self.publishers[publisher].tracks[track];
+        track.codec = codec;
+        track.encodings.iter_mut().for_each(|encoding| encoding.keyframe_wanted |= with_keyframe);
     }
 
     pub fn below(&mut self, end: u64) -> u64 {
@@ -235,7 +246,7 @@ impl Lesson {
                     publisher.ask(track, layer, self.now);
                 }
                 Output::Slots { connection, slots, .. } => self.rooms[connection].slots = slots,
-                Output::Publication { .. } => {}
+                Output::Publication { .. } => self.told += 1,
             }
         }
     }

@@ -65,7 +65,7 @@ pub(crate) struct Line {
     pub(crate) client: Client,
     pub(crate) peer: Peer,
     pub(crate) agreed: Agreed,
-    identity: Identity,
+    pub(crate) identity: Identity,
     /// The client's address as the server sees it.
     pub(crate) public: SocketAddr,
     pub(crate) server: SocketAddr,

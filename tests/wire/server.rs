@@ -13,6 +13,8 @@ pub(crate) const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 /// What should be so within moments may take as long as this on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(8);
 pub(crate) const WORKERS: usize = 2;
+/// Connections of one address on one thread that have not come up.
+pub(crate) const UNFINISHED: usize = 64;
 
 pub(crate) struct Server {
     pub(crate) workers: Workers,
@@ -44,6 +46,7 @@ impl Server {
             public_addresses: vec![address],
             tcp_candidates: Vec::new(),
             max_connections_per_worker: connections,
+            max_unfinished_per_address: UNFINISHED,
         };
         let workers = pool::start(&settings, &sender).expect("loopback has free ports");
         let reports = Arc::new(Mutex::new(Vec::new()));

@@ -13,7 +13,7 @@ use axum::response::Response;
 pub use message::ClientMessage;
 pub(crate) use message::ServerMessage;
 
-use super::extract::{Holder, LessonPath, bearer};
+use super::extract::{Client, Holder, LessonPath, bearer};
 use super::problem::{Document, Kind, Problem};
 use super::state::{ApiState, not_ended};
 use crate::auth::Claims;
@@ -50,17 +50,20 @@ pub(super) async fn events(
     Shared(state): Shared<ApiState>,
     Upgrade(upgrade): Upgrade,
     lesson: Result<LessonPath, Problem>,
+    client: Client,
     headers: HeaderMap,
-) -> Response {
+) -> Result<Response, Problem> {
     let upgrade = upgrade.protocols([PROTOCOL]).max_message_size(MAX_MESSAGE).max_frame_size(MAX_MESSAGE);
     let admitted = admit(&state, lesson, &headers).await;
-    upgrade.on_upgrade(move |websocket| async move {
+    // Before the upgrade: who asks too often gets no websocket to be told so.
+    state.count(client.address, admitted.as_ref().ok().map(|(_, claims)| claims))?;
+    Ok(upgrade.on_upgrade(move |websocket| async move {
         let socket = Socket::new(websocket);
         match admitted {
             Ok((lesson, claims)) => socket.serve(state, lesson, claims).await,
             Err(problem) => socket.refuse(&problem).await,
         }
-    })
+    }))
 }
 
 async fn admit(

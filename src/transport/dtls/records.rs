@@ -23,6 +23,8 @@ const HANDSHAKE_HEADER: usize = 12;
 /// Content types (RFC 5246 §6.2.1).
 const HANDSHAKE: u8 = 22;
 const APPLICATION: u8 = 23;
+/// Handshake type (RFC 6347 §4.3.2).
+const HELLO_VERIFY_REQUEST: u8 = 3;
 
 fn u24(bytes: &[u8]) -> usize {
     usize::from(bytes[0]) << 16 | usize::from(bytes[1]) << 8 | usize::from(bytes[2])
@@ -48,6 +50,11 @@ fn records(mut datagram: &[u8]) -> impl Iterator<Item = Option<(&[u8], &[u8])>> 
         }
         Some(record)
     })
+}
+
+/// Whether the server asks here for its cookie: the first record is a HelloVerifyRequest (RFC 6347 §4.2.1).
+pub(super) fn asks_for_cookie(datagram: &[u8]) -> bool {
+    datagram.first() == Some(&HANDSHAKE) && datagram.get(RECORD_HEADER) == Some(&HELLO_VERIFY_REQUEST)
 }
 
 /// Keeps out what costs more than it is worth.

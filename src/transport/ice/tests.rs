@@ -175,7 +175,7 @@ impl Flowing {
     fn begin() -> Self {
         let mut flowing = Self { agent: agent(), now: Instant::now(), sent: Vec::new() };
         flowing.check(HOME, &nomination());
-        flowing.agent.guard();
+        flowing.agent.guard(flowing.now, at(HOME), &mut flowing.sent);
         assert_eq!(flowing.agent.nominated(), Some(at(HOME)));
         flowing
     }
@@ -328,6 +328,27 @@ fn the_latest_nomination_counts_even_if_it_is_for_where_media_goes_already() {
     flowing.check(HOME, &nomination());
     assert_eq!(flowing.check(AWAY, &answer), Checked::Ignored);
     assert!(flowing.is_at(HOME));
+}
+
+/// Whoever has a link of its own could nominate somebody else's address before the handshake's last word.
+#[test]
+fn media_begins_where_the_handshake_ended_until_the_nominated_address_has_proved_itself() {
+    let mut flowing = Flowing::begin();
+    for answers in [false, true] {
+        flowing.agent = agent();
+        flowing.sent.clear();
+        flowing.check(HOME, &request("ours:theirs", PASSWORD, vec![]));
+        flowing.check(AWAY, &nomination());
+        assert!(flowing.is_at(AWAY));
+        flowing.agent.guard(flowing.now, at(HOME), &mut flowing.sent);
+        assert!(flowing.is_at(HOME));
+        let answer = flowing.answer(AWAY, "a password of theirs");
+        if answers {
+            assert_eq!(flowing.check(AWAY, &answer), Checked::Proved);
+        }
+        flowing.wait(5_000);
+        assert_eq!(flowing.is_at(AWAY), answers);
+    }
 }
 
 #[test]

@@ -3,12 +3,12 @@ import assert from 'node:assert/strict';
 import { after, before } from 'node:test';
 import { executable, launch, openDevice } from '../support/browser.mjs';
 import { sleep } from '../support/figures.mjs';
-import { SERVER, line } from '../support/namespaces.mjs';
+import { SERVER, makeSchool } from '../support/school.mjs';
 import { frames, hears, joinLesson, movesAgain, pair, voiceGap } from '../support/pages.mjs';
 import { row } from '../support/rows.mjs';
 import { Server } from '../support/server.mjs';
 
-const { line: school, why } = line();
+const { school, why } = makeSchool();
 const options = { skip: why };
 
 let server, browser;
@@ -64,12 +64,12 @@ row('slow-tcp', options, async (figure) => {
   const { page } = await join(SERVER.ipv4);
   const shown = async () => (await frames(page, 'camera')).filter(({ moved }) => moved).length;
   const [before, began] = [await shown(), Date.now()];
-  await sleep(3000);
+  await sleep(2000);
   const rate = (await shown() - before) / ((Date.now() - began) / 1000);
   school.narrow('400kbit');
-  const missing = await voiceGap(page, 10);
+  const missing = await voiceGap(page, 6);
   const [slowBefore, slowBegan] = [await shown(), Date.now()];
-  await sleep(5000);
+  await sleep(3000);
   const slowRate = (await shown() - slowBefore) / ((Date.now() - slowBegan) / 1000);
   school.narrow();
   figure(`voice missing for ${missing.toFixed(0)} ms; ${slowRate.toFixed(1)} pictures a second instead of ${rate.toFixed(1)}`);

@@ -4,12 +4,12 @@ import { after, before } from 'node:test';
 import { executable, launch, openDevice } from '../support/browser.mjs';
 import { Coturn } from '../support/coturn.mjs';
 import { sleep } from '../support/figures.mjs';
-import { RELAY, SERVER, line } from '../support/namespaces.mjs';
+import { RELAY, SERVER, makeSchool } from '../support/school.mjs';
 import { joinLesson, movesAgain, pair } from '../support/pages.mjs';
 import { row } from '../support/rows.mjs';
 import { Server } from '../support/server.mjs';
 
-const { line: school, why } = line();
+const { school, why } = makeSchool();
 const options = { skip: why };
 
 // Pages come from an address that no media is announced at, as from a web proxy: what passes for HTTPS carries no media.
@@ -93,9 +93,9 @@ row('turn-credentials', options, async (figure) => {
 
 row('turn-down', options, async (figure) => {
   const host = SERVER.ipv4;
-  const joins = async (what) => {
+  const joins = async (what, rounds) => {
     const times = [];
-    for (let round = 0; round < 3; round += 1) {
+    for (let round = 0; round < rounds; round += 1) {
       const page = await openDevice(browser);
       times.push(await joinLesson(page, host, code()));
       assert.notEqual((await pair(page)).local.type, 'relay');
@@ -106,9 +106,9 @@ row('turn-down', options, async (figure) => {
     return times;
   };
   school.allow();
-  await joins('the TURN server is up');
+  await joins('the TURN server is up', 2);
   // Nothing comes back from it, not even that it isn't there.
   school.allow(`ip daddr ${SERVER.ipv4}`);
-  const [best] = await joins('the TURN server is silent');
+  const [best] = await joins('the TURN server is silent', 3);
   assert.ok(best <= 3000, `${best} ms`);
 });

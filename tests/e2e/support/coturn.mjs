@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { createHmac } from 'node:crypto';
 import { join } from 'node:path';
-import { RELAY, SERVER } from './namespaces.mjs';
+import { RELAY, SERVER } from './school.mjs';
 import { sleep, until } from './figures.mjs';
 
 const SECRET = 'shared with the lessons';
@@ -15,22 +15,22 @@ export class Coturn {
   secret = SECRET;
   process = null;
 
-  constructor(line) {
-    this.line = line;
-    const [certificate, key] = ['turn.pem', 'turn.key'].map((name) => join(line.folder, name));
+  constructor(school) {
+    this.school = school;
+    const [certificate, key] = ['turn.pem', 'turn.key'].map((name) => join(school.folder, name));
     execFileSync('openssl', ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days', '2',
       '-subj', '/CN=turn', '-addext', `subjectAltName=IP:${RELAY.ipv4}`, '-keyout', key, '-out', certificate], { stdio: 'ignore' });
     const values = { SECRET, ADDRESS: RELAY.ipv4, CERTIFICATE: certificate, KEY: key, SERVER: SERVER.ipv4 };
     const text = readFileSync(SHIPPED, 'utf8').replace(/^([a-z-]+)=([A-Z]+)$/gm, (_, option, word) => `${option}=${values[word]}`);
-    this.configuration = join(line.folder, 'turnserver.conf');
+    this.configuration = join(school.folder, 'turnserver.conf');
     writeFileSync(this.configuration, text);
   }
 
   async start() {
-    const [program, ...words] = this.line.within(this.line.relay);
+    const [program, ...words] = this.school.within(this.school.relay);
     this.log = '';
     this.process = spawn(program, [...words, 'turnserver', '-c', this.configuration, '--log-file', 'stdout', '--simple-log',
-      '--pidfile', '/dev/null', '--userdb', join(this.line.folder, 'turn.db')], { stdio: ['ignore', 'pipe', 'pipe'] });
+      '--pidfile', '/dev/null', '--userdb', join(this.school.folder, 'turn.db')], { stdio: ['ignore', 'pipe', 'pipe'] });
     for (const output of [this.process.stdout, this.process.stderr]) output.on('data', (data) => (this.log += data));
     this.exited = once(this.process, 'exit');
     const listening = () => execFileSync(program, [...words, 'ss', '-Hltn'], { encoding: 'utf8' });
@@ -53,7 +53,7 @@ export class Coturn {
 
   /** Why coturn turns its own client away that wants to relay from the classroom to `peer` with these credentials. */
   refusal({ username, credential }, peer = SERVER.ipv4) {
-    const [program, ...words] = this.line.within(this.line.classroom);
+    const [program, ...words] = this.school.within(this.school.classroom);
     const client = ['turnutils_uclient', '-u', username, '-w', credential, '-e', peer, '-n', '1', '-m', '1', RELAY.ipv4];
     const { status, stdout, stderr } = spawnSync(program, [...words, ...client], { encoding: 'utf8', timeout: 3000 });
     // One that isn't turned away goes on sending until its time is over.

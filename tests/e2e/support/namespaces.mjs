@@ -1,60 +1,50 @@
-// Machines and the lines between them, made of network namespaces: a classroom behind its school's router, and beyond it
-// the server, a TURN server and a web proxy.
+// Machines with lines between them, made of network namespaces: the server's, and those of classrooms and studios.
 import { execFileSync } from 'node:child_process';
 import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 // Of documentation (RFC 5737, RFC 3849): browsers take them for public ones, and refuse media on port 443 at private ones.
-export const SERVER = { ipv4: '198.51.100.1', ipv6: '2001:db8:51::1', second: '198.51.100.2' };
-export const RELAY = { ipv4: '203.0.113.1' };
-/** Seen by the server as where the classroom is, once its router translates. */
-export const PUBLIC = '198.51.100.254';
-const CLASSROOM = { ipv4: '10.20.0.2', network: '10.20.0.0/24', ipv6: '2001:db8:20::2' };
-const GATEWAYS = {
-  classroom: { ipv4: '10.20.0.254', ipv6: '2001:db8:20::fe' },
-  server: { ipv4: PUBLIC, ipv6: '2001:db8:51::fe' },
-  relay: { ipv4: '203.0.113.254' },
-};
+export const SERVER = { ipv4: '198.51.100.1', ipv6: '2001:db8:51::1' };
+const addressesOf = (number) => ({ ipv4: `198.51.100.${number + 2}`, ipv6: `2001:db8:51::${number + 2}` });
 
 const run = (...command) => execFileSync(command[0], command.slice(1), { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] });
 
-export class Line {
+/** The server's machine with a switch in it, and a line from there to each of the others. */
+export class Network {
   /** Makes all machines; throws where namespaces can't be made. */
-  constructor() {
-    const name = (what) => `mingshi-${what}-${process.pid}`;
-    Object.assign(this, { router: name('router'), server: name('server'), classroom: name('class'), relay: name('relay') });
+  constructor(names) {
+    this.server = `mingshi-server-${process.pid}`;
+    this.others = names.map((name) => `mingshi-${name}-${process.pid}`);
     this.folder = mkdtempSync(join(tmpdir(), 'mingshi-line-'));
     try {
-      for (const machine of this.#machines()) {
+      for (const machine of [this.server, ...this.others]) {
         run('ip', 'netns', 'add', machine);
         run('ip', '-n', machine, 'link', 'set', 'lo', 'up');
       }
-      run(...this.within(this.router), 'sysctl', '-q', 'net.ipv4.ip_forward=1', 'net.ipv6.conf.all.forwarding=1');
-      this.#connect('classroom', [CLASSROOM.ipv4, CLASSROOM.ipv6]);
-      this.#connect('server', [SERVER.ipv4, SERVER.second, SERVER.ipv6]);
-      this.#connect('relay', [RELAY.ipv4]);
+      this.#onServer('link', 'add', 'line', 'type', 'bridge');
+      this.#address(this.server, SERVER);
+      this.others.forEach((machine, number) => {
+        const port = `port${number}`;
+        this.#onServer('link', 'add', port, 'type', 'veth', 'peer', 'name', 'line', 'netns', machine);
+        this.#onServer('link', 'set', port, 'master', 'line', 'up');
+        this.#address(machine, addressesOf(number));
+        run('ip', '-n', machine, 'route', 'add', 'default', 'via', SERVER.ipv4);
+      });
     } catch (error) {
       this.remove();
       throw error;
     }
   }
 
-  #machines() {
-    return [this.router, this.server, this.classroom, this.relay];
+  #onServer(...words) {
+    run('ip', '-n', this.server, ...words);
   }
 
-  #connect(what, addresses) {
-    const [machine, gateway] = [this[what], GATEWAYS[what]];
-    const add = (name, address, device) =>
-      run('ip', '-n', name, 'address', 'add', ...(address.includes(':') ? [`${address}/64`, 'dev', device, 'nodad'] : [`${address}/24`, 'dev', device]));
-    run('ip', '-n', machine, 'link', 'add', 'line', 'type', 'veth', 'peer', 'name', what, 'netns', this.router);
-    for (const address of addresses) add(machine, address, 'line');
-    for (const address of Object.values(gateway)) add(this.router, address, what);
-    run('ip', '-n', this.router, 'link', 'set', what, 'up');
+  #address(machine, { ipv4, ipv6 }) {
+    run('ip', '-n', machine, 'address', 'add', `${ipv4}/24`, 'dev', 'line');
+    run('ip', '-n', machine, 'address', 'add', `${ipv6}/64`, 'dev', 'line', 'nodad');
     run('ip', '-n', machine, 'link', 'set', 'line', 'up');
-    run('ip', '-n', machine, 'route', 'add', 'default', 'via', gateway.ipv4);
-    if (gateway.ipv6) run('ip', '-n', machine, '-6', 'route', 'add', 'default', 'via', gateway.ipv6);
   }
 
   /** The words that run a command on one of the machines. */
@@ -62,80 +52,50 @@ export class Line {
     return ['ip', 'netns', 'exec', machine];
   }
 
-  /** A program that is the browser, on the classroom's machine or another. */
-  browser(executable, machine = this.classroom) {
-    const path = join(this.folder, `browser-${machine}`);
-    writeFileSync(path, `#!/bin/sh\nexec ${this.within(machine).join(' ')} '${executable}' "$@"\n`);
+  /** A program that is the browser, on one of the machines but the server's. */
+  browser(executable, number = 0) {
+    const path = join(this.folder, `browser-${number}`);
+    writeFileSync(path, `#!/bin/sh\nexec ${this.within(this.others[number]).join(' ')} '${executable}' "$@"\n`);
     chmodSync(path, 0o755);
     return path;
   }
 
-  #nft(text) {
-    run(...this.within(this.router), 'nft', text);
-  }
-
-  /** What the school's firewall lets through to the world and back: nftables conditions, or everything. It keeps no state,
-   *  so that what it forbids in mid-lesson ends at once. */
-  allow(...conditions) {
-    this.#nft('add table inet school; delete table inet school');
-    if (conditions.length === 0) return;
-    const back = (condition) => condition.replaceAll('dport', 'sport').replaceAll('daddr', 'saddr');
-    this.#nft(`table inet school {
-      chain through {
-        type filter hook forward priority 0; policy accept;
-        ${conditions.map((condition) => `iifname "classroom" ${condition} accept`).join('\n')}
-        ${conditions.map((condition) => `oifname "classroom" ${back(condition)} accept`).join('\n')}
-        iifname "classroom" drop
-        oifname "classroom" drop
-      }
-    }`);
-  }
-
-  /** What the line to the classroom carries, such as `400kbit`; everything without a word. */
-  narrow(rate) {
-    const tc = (...words) => run(...this.within(this.router), 'tc', 'qdisc', ...words);
-    if (rate) tc('replace', 'dev', 'classroom', 'root', 'tbf', 'rate', rate, 'burst', '8kb', 'latency', '300ms');
-    else tc('delete', 'dev', 'classroom', 'root');
-  }
-
-  /** The router puts its own address and one of the ports from `first` on in place of the classroom's; what flows moves there. */
-  translate(first) {
-    this.#nft('add table ip translation; delete table ip translation');
-    this.#nft(`table ip translation {
-      chain out {
-        type nat hook postrouting priority 100; policy accept;
-        oifname "server" ip saddr ${CLASSROOM.network} meta l4proto { tcp, udp } snat to ${PUBLIC}:${first}-${first + 999}
-      }
-    }`);
-    this.#forget();
-  }
-
-  /** The router stops translating. */
-  translateNoMore() {
-    this.#nft('add table ip translation; delete table ip translation');
-    this.#forget();
-  }
-
-  /** The classroom's machine gets another address, as from another network. */
-  readdress() {
-    const [before, now] = [CLASSROOM.ipv4, '10.20.0.77'];
-    run('ip', '-n', this.classroom, 'address', 'del', `${before}/24`, 'dev', 'line');
-    run('ip', '-n', this.classroom, 'address', 'add', `${now}/24`, 'dev', 'line');
-    run('ip', '-n', this.classroom, 'route', 'replace', 'default', 'via', GATEWAYS.classroom.ipv4);
-  }
-
-  /** It forgets what it knew of UDP, as a router does that was restarted; of TCP it would break what flows. */
-  #forget() {
-    try {
-      run(...this.within(this.router), 'conntrack', '--delete', '--proto', 'udp');
-    } catch (error) {
-      // It fails where there is nothing to delete.
-      if (!/0 flow entries/.test(error.stderr)) throw error;
+  /** Nothing comes through a machine's line any more, either way, and nobody is told: as when it is cut beyond the school's router. */
+  cut(number = 0) {
+    for (const [machine, device] of this.#ends(number)) {
+      run(...this.within(machine), 'nft', `table netdev cut-${device} {
+        chain arrivals {
+          type filter hook ingress device "${device}" priority 0; policy drop;
+          meta protocol arp accept
+          icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } accept
+        }
+      }`);
     }
   }
 
+  /** What was cut is whole again. */
+  mend(number = 0) {
+    for (const [machine, device] of this.#ends(number)) run(...this.within(machine), 'nft', `delete table netdev cut-${device}`);
+  }
+
+  /** The cable is pulled out of a machine, which sees that; `plug` puts it back. */
+  unplug(number = 0) {
+    this.#onServer('link', 'set', `port${number}`, 'down');
+  }
+
+  plug(number = 0) {
+    this.#onServer('link', 'set', `port${number}`, 'up');
+  }
+
+  #ends(number) {
+    return [
+      [this.server, `port${number}`],
+      [this.others[number], 'line'],
+    ];
+  }
+
   remove() {
-    for (const machine of this.#machines()) {
+    for (const machine of [this.server, ...this.others]) {
       try {
         run('ip', 'netns', 'delete', machine);
       } catch {
@@ -146,10 +106,10 @@ export class Line {
   }
 }
 
-/** A line, or the reason why there can be none here. */
-export function line() {
+/** A network of the server and these machines, or the reason why there can be none here. */
+export function network(...names) {
   try {
-    return { line: new Line() };
+    return { network: new Network(names) };
   } catch (error) {
     return { why: `network namespaces can't be made here (root and iproute2 are needed): ${error.stderr || error.message}` };
   }

@@ -64,6 +64,7 @@ async function firstAccepted<T>(tokens: string[], attempt: (token: string) => Pr
 /** What a failed entry means for the classroom; a server in trouble counts as one that can't be reached. */
 export function classroomObstacle(error: unknown, byCode: boolean, knownBefore: boolean): 'unreachable' | Obstacle {
   if (!(error instanceof Refusal) || error.status >= 500) return 'unreachable';
+  if (error.status === 429 && error.code !== 'too_many_tries') return 'unreachable';
   if (error.status === 429) return knownBefore ? 'unreachable' : 'too_many_tries';
   if (byCode) return 'unknown_code';
   return error.status === 404 ? 'no_such_lesson' : 'link_expired';
