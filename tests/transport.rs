@@ -8,12 +8,14 @@ mod line;
 #[path = "wire/record.rs"]
 mod record;
 
+use std::cell::RefCell;
+use std::rc::Rc;
 use std::time::Duration;
 
-use mingshi::transport::Event;
 use mingshi::transport::ice::CONSENT_TIMEOUT;
 use mingshi::transport::peer::{CONNECT_TIMEOUT, Error};
 use mingshi::transport::srtp::Profile;
+use mingshi::transport::{Event, Received};
 
 use client::{CHROMIUM, Offered, Way};
 use line::{Dice, Direction, Line, Scene, Weather, address};
@@ -241,6 +243,45 @@ fn media_follows_a_client_whose_address_changes() {
     line.run(60 * SECOND);
     assert_eq!(line.events, [], "the connection lives on");
     assert_eq!(line.seen.iter().filter(|bytes| bytes[0] == HANDSHAKE).count(), handshakes, "and so does DTLS");
+}
+
+/// The same, and the client's next check is seconds away.
+#[test]
+fn media_from_a_port_that_no_check_came_from_is_taken_from_its_peer_only() {
+    let connected = || {
+        let mut line = Scene::default().connected();
+        let kept = Rc::new(RefCell::new(Vec::new()));
+        let keep = Rc::clone(&kept);
+        line.middlebox = Some(Box::new(move |direction, bytes| {
+            if direction == Direction::ToServer && (128..192).contains(&bytes[0]) {
+                keep.borrow_mut().push(bytes);
+                return Vec::new();
+            }
+            vec![bytes]
+        }));
+        (line, kept)
+    };
+    let (mut line, kept) = connected();
+    let moved = address("203.0.113.7:61999");
+    speak(&mut line, 0..1);
+    let first = kept.borrow()[0].clone();
+    assert_eq!(line.peer.receive_moved(line.now, moved, &first), None, "a stream of which nothing came before");
+    line.inject(line.public, &first);
+    speak(&mut line, 1..4);
+    let [.., packet, next] = &kept.borrow()[..] else { panic!("they were kept") };
+    let mut forged = packet.clone();
+    *forged.last_mut().expect("it has a seal") ^= 1;
+    assert_eq!(line.peer.receive_moved(line.now, moved, &forged), None);
+    let (mut other, _) = connected();
+    assert_eq!(other.peer.receive_moved(other.now, moved, packet), None, "it is another client's");
+    assert!(!line.peer.knows(moved) && !other.peer.knows(moved));
+    assert!(matches!(line.peer.receive_moved(line.now, moved, packet), Some(Received::Rtp(_))));
+    assert_eq!(line.peer.receive_moved(line.now, moved, packet), None, "it came before");
+    assert!(line.peer.knows(moved) && line.peer.remote() == Some(line.public.into()), "that is to be proved first");
+    assert!(matches!(line.peer.receive(line.now, moved, next), Ok(Received::Rtp(_))), "now it is known");
+    for nonsense in [&[][..], &[128], &[129, 200, 0, 1, 9], &[128; 12]] {
+        assert_eq!(line.peer.receive_moved(line.now, moved, nonsense), None);
+    }
 }
 
 #[test]

@@ -34,8 +34,9 @@ pub const CONSENT_TIMEOUT: Duration = Duration::from_secs(20);
 /// A nominated address that was silent for so long, while the peer's checks come from another one, is not the peer's any
 /// more. Not every client nominates again when a router gives it another mapping: it doesn't notice.
 const MOVED_AFTER: Duration = Duration::from_secs(3);
-/// As [`MOVED_AFTER`], where the peer's media comes from the other address: media flows steadily, checks don't.
-const MEDIA_MOVED_AFTER: Duration = Duration::from_secs(1);
+/// As [`MOVED_AFTER`], where the peer's media comes from the other address: media flows steadily, checks don't. A receiver's
+/// feedback comes at least four times in a second while it receives.
+const MEDIA_MOVED_AFTER: Duration = Duration::from_millis(250);
 /// Endpoints a peer may have shown itself from at a time.
 const MAX_ENDPOINTS: usize = 8;
 /// Transactions of which is remembered where they came from: at least two minutes of a browser's checks.
@@ -114,6 +115,8 @@ pub struct LiteAgent {
     /// Media flows: from now on it moves on proof only.
     guarded: bool,
     proof: Option<Proof>,
+    /// Where the peer's media came from since the nominated address was heard last.
+    seen_at: Option<Endpoint>,
     transactions: VecDeque<([u8; 12], Endpoint)>,
 }
 
@@ -147,6 +150,7 @@ impl LiteAgent {
             last_check: None,
             guarded: false,
             proof: None,
+            seen_at: None,
             transactions: VecDeque::new(),
         }
     }
@@ -231,7 +235,7 @@ impl LiteAgent {
                 [Box::new(request.clone()), Box::new(BINDING_SUCCESS), Box::new(mapped)];
             let answer = sealed(&attributes, password, &*self.provider);
             if self.nominated == Some(from) {
-                self.nominated_heard = Some(now);
+                self.hear_nominated(now);
                 // The latest word counts: where the peer was about to move it doesn't want to be any more.
                 self.proof.take_if(|_| nominates);
             } else if nominates || self.is_silent(now, MOVED_AFTER) {
@@ -243,21 +247,16 @@ impl LiteAgent {
         Checked::Answered
     }
 
-    /// Authentic media, which never came before, came from there.
+    /// Authentic media, which never came before, came from there, be it where no check has come from yet: a router that
+    /// forgot its mapping gives the peer another port, and the peer's next check may be seconds away.
     pub fn media(&mut self, now: Instant, from: Endpoint, out: &mut Vec<(Endpoint, Vec<u8>)>) {
         if self.nominated == Some(from) {
-            self.nominated_heard = Some(now);
-        } else if self.guarded && self.is_silent(now, MEDIA_MOVED_AFTER) {
-            // What was heard from the old endpoint since makes it a new move.
-            let heard = self.nominated_heard;
-            self.proof.take_if(|proof| proof.to == from && heard.is_some_and(|heard| heard >= proof.began));
-            if self.proof.as_ref().is_some_and(|proof| proof.to == from && proof.is_unanswered(now)) {
-                // Not every client answers the checks of a lite agent.
-                self.proof = None;
-                self.move_to(now, from);
-            } else {
-                let session = self.session.clone();
-                self.nominate(now, from, &session, out);
+            self.hear_nominated(now);
+        } else if self.guarded {
+            self.remember(from);
+            self.seen_at = Some(from);
+            if self.is_silent(now, MEDIA_MOVED_AFTER) {
+                self.follow(now, from, out);
             }
         }
     }
@@ -265,11 +264,18 @@ impl LiteAgent {
     /// When [`handle_timeout`](Self::handle_timeout) is next needed.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.proof.as_ref().and_then(Proof::due)
+        let suspicion = self.seen_at.and(self.nominated_heard).map(|heard| heard + MEDIA_MOVED_AFTER);
+        [suspicion, self.proof.as_ref().and_then(Proof::due)].into_iter().flatten().min()
     }
 
-    /// Asks again for a proof that doesn't come.
+    /// Asks the peer whether it is where its media came from last, once it is silent where it was; asks again for a proof
+    /// that doesn't come.
     pub fn handle_timeout(&mut self, now: Instant, out: &mut Vec<(Endpoint, Vec<u8>)>) {
+        if self.is_silent(now, MEDIA_MOVED_AFTER)
+            && let Some(seen_at) = self.seen_at.take()
+        {
+            self.follow(now, seen_at, out);
+        }
         let provider = &self.provider;
         if let Some(proof) = self.proof.as_mut().filter(|proof| proof.due().is_some_and(|due| due <= now)) {
             out.extend(proof.ask(now, &**provider).map(|request| (proof.to, request)));
@@ -281,6 +287,29 @@ impl LiteAgent {
         self.endpoints.retain(|known| *known != endpoint);
         self.nominated.take_if(|nominated| *nominated == endpoint);
         self.proof.take_if(|proof| proof.to == endpoint);
+        self.seen_at.take_if(|seen_at| *seen_at == endpoint);
+    }
+
+    /// Media that came from there, and from nowhere else for a while, is the beginning of a move, or its end where the peer
+    /// answers no checks.
+    fn follow(&mut self, now: Instant, from: Endpoint, out: &mut Vec<(Endpoint, Vec<u8>)>) {
+        self.seen_at = None;
+        // What was heard from the old endpoint since makes it a new move.
+        let heard = self.nominated_heard;
+        self.proof.take_if(|proof| proof.to == from && heard.is_some_and(|heard| heard >= proof.began));
+        if self.proof.as_ref().is_some_and(|proof| proof.to == from && proof.is_unanswered(now)) {
+            // Not every client answers the checks of a lite agent.
+            self.proof = None;
+            self.move_to(now, from);
+        } else {
+            let session = self.session.clone();
+            self.nominate(now, from, &session, out);
+        }
+    }
+
+    fn hear_nominated(&mut self, now: Instant) {
+        self.nominated_heard = Some(now);
+        self.seen_at = None;
     }
 
     fn nominate(&mut self, now: Instant, to: Endpoint, session: &Session, out: &mut Vec<(Endpoint, Vec<u8>)>) {
@@ -296,9 +325,9 @@ impl LiteAgent {
         }
     }
 
-    const fn move_to(&mut self, now: Instant, to: Endpoint) {
+    fn move_to(&mut self, now: Instant, to: Endpoint) {
         self.nominated = Some(to);
-        self.nominated_heard = Some(now);
+        self.hear_nominated(now);
     }
 
     fn is_silent(&self, now: Instant, span: Duration) -> bool {

@@ -53,6 +53,14 @@ pub enum Received {
     Rtcp(BytesMut),
 }
 
+fn open(opener: &mut Opener, datagram: &[u8]) -> Result<Received, srtp::Error> {
+    if srtp::is_rtcp(datagram) {
+        opener.open_rtcp(datagram).map(Received::Rtcp)
+    } else {
+        opener.open_rtp(datagram).map(Received::Rtp)
+    }
+}
+
 /// What happened to the connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Event {
@@ -136,12 +144,7 @@ impl Peer {
             Some(20..=63) if self.ice.knows(from) => self.receive_dtls(now, from, datagram),
             Some(128..=191) if self.ice.knows(from) => {
                 let (_, _, opener) = self.keys.as_mut().ok_or(Error::NoKeys)?;
-                // RFC 5761 §4: RTCP packet types, where an RTP packet has its marker and payload type.
-                let received = if matches!(datagram.get(1), Some(192..=223)) {
-                    Received::Rtcp(opener.open_rtcp(datagram)?)
-                } else {
-                    Received::Rtp(opener.open_rtp(datagram)?)
-                };
+                let received = open(opener, datagram)?;
                 self.ice.media(now, from, &mut self.stun);
                 self.send_stun();
                 Ok(received)
@@ -149,6 +152,23 @@ impl Peer {
             Some(20..=63 | 128..=191) => Err(Error::Unchecked),
             _ => Err(Error::UnknownProtocol),
         }
+    }
+
+    /// Takes media from an address that no check has come from, if it is this peer's: one whose router forgot its mapping. Any
+    /// peer may be asked, since nothing but authentic media of a stream that came before leaves a trace.
+    pub fn receive_moved(&mut self, now: Instant, from: impl Into<Endpoint>, datagram: &[u8]) -> Option<Received> {
+        let from = from.into();
+        if self.over || !self.connected {
+            return None;
+        }
+        let (_, _, opener) = self.keys.as_mut()?;
+        if !opener.has_opened(datagram) {
+            return None;
+        }
+        let received = open(opener, datagram).ok()?;
+        self.ice.media(now, from, &mut self.stun);
+        self.send_stun();
+        Some(received)
     }
 
     fn receive_stun(&mut self, now: Instant, from: Endpoint, datagram: &[u8]) -> Result<Received, Error> {

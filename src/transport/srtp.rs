@@ -256,8 +256,27 @@ impl Sealer {
     }
 }
 
+/// Streams of one peer that are remembered, of RTP and of RTCP each.
+const MAX_OPENED: usize = 64;
+
+/// Whether SRTP is RTCP: its packet type is where an RTP packet has its marker and payload type (RFC 5761 §4).
+#[must_use]
+pub fn is_rtcp(packet: &[u8]) -> bool {
+    matches!(packet.get(1), Some(192..=223))
+}
+
+/// Whose stream SRTP is, which stays readable. `None` for what is too short to be any.
+fn ssrc_of(packet: &[u8]) -> Option<[u8; 4]> {
+    let at = if is_rtcp(packet) { 4 } else { 8 };
+    packet.get(at..at + 4)?.try_into().ok()
+}
+
 /// Opens what comes.
-pub struct Opener(Context);
+pub struct Opener {
+    context: Context,
+    /// Streams of which something authentic came, those that say whose RTCP it is among them.
+    opened: Vec<[u8; 4]>,
+}
 
 impl std::fmt::Debug for Opener {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -274,8 +293,24 @@ impl Opener {
         let rtp = Some(srtp_replay_protection(REPLAY_WINDOW));
         let rtcp = Some(srtcp_replay_protection(REPLAY_WINDOW));
         Context::new(master_key, master_salt, profile.theirs(), rtp, rtcp, identity.provider().crypto())
-            .map(Self)
+            .map(|context| Self { context, opened: Vec::new() })
             .map_err(refuse)
+    }
+
+    /// Whether something authentic came of this packet's stream before. Of any other, opening leaves a trace even where it fails.
+    #[must_use]
+    pub fn has_opened(&self, packet: &[u8]) -> bool {
+        ssrc_of(packet).is_some_and(|ssrc| self.opened.contains(&ssrc))
+    }
+
+    fn opened<T>(&mut self, packet: &[u8], opened: T) -> T {
+        if let Some(ssrc) = ssrc_of(packet)
+            && !self.opened.contains(&ssrc)
+            && self.opened.len() < MAX_OPENED
+        {
+            self.opened.push(ssrc);
+        }
+        opened
     }
 
     /// An RTP packet's plain form.
@@ -283,7 +318,7 @@ impl Opener {
     /// # Errors
     /// [`Error`] for what is forged, replayed or too short.
     pub fn open_rtp(&mut self, packet: &[u8]) -> Result<BytesMut, Error> {
-        self.0.decrypt_rtp(packet).map_err(refuse)
+        self.context.decrypt_rtp(packet).map_err(refuse).map(|plain| self.opened(packet, plain))
     }
 
     /// An RTCP compound's plain form.
@@ -291,7 +326,7 @@ impl Opener {
     /// # Errors
     /// [`Error`] for what is forged, replayed or too short.
     pub fn open_rtcp(&mut self, packet: &[u8]) -> Result<BytesMut, Error> {
-        self.0.decrypt_rtcp(packet).map_err(refuse)
+        self.context.decrypt_rtcp(packet).map_err(refuse).map(|plain| self.opened(packet, plain))
     }
 }
 

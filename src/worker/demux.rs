@@ -1,6 +1,7 @@
 //! Which connection a datagram belongs to: by the fragment in a STUN request, else by where it comes from (RFC 7983, RFC 8445 §12).
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 
 use crate::transport::Endpoint;
 use crate::transport::ice::local_ufrag;
@@ -10,6 +11,8 @@ use crate::transport::ice::local_ufrag;
 pub(super) struct Demux {
     by_ufrag: HashMap<String, usize>,
     by_endpoint: HashMap<Endpoint, usize>,
+    /// Whose endpoints are at an address, and how many of them.
+    by_address: HashMap<IpAddr, Vec<(usize, usize)>>,
 }
 
 impl Demux {
@@ -30,13 +33,44 @@ impl Demux {
 
     /// A connection's peer showed itself from there. Returns whether that is news.
     pub(super) fn add_endpoint(&mut self, endpoint: Endpoint, key: usize) -> bool {
-        self.by_endpoint.insert(endpoint, key) != Some(key)
+        let before = self.by_endpoint.insert(endpoint, key);
+        if before == Some(key) {
+            return false;
+        }
+        if let Some(other) = before {
+            self.leave(endpoint.address.ip(), other);
+        }
+        let there = self.by_address.entry(endpoint.address.ip()).or_default();
+        match there.iter_mut().find(|(known, _)| *known == key) {
+            Some((_, count)) => *count += 1,
+            None => there.push((key, 1)),
+        }
+        true
+    }
+
+    /// Connections whose peers showed themselves at this address, from whatever ports.
+    pub(super) fn at(&self, address: IpAddr) -> impl Iterator<Item = usize> {
+        self.by_address.get(&address).into_iter().flatten().map(|(key, _)| *key)
+    }
+
+    fn leave(&mut self, address: IpAddr, key: usize) {
+        let Some(there) = self.by_address.get_mut(&address) else { return };
+        if let Some(at) = there.iter().position(|(known, _)| *known == key) {
+            there[at].1 -= 1;
+            if there[at].1 == 0 {
+                there.swap_remove(at);
+            }
+        }
+        if there.is_empty() {
+            self.by_address.remove(&address);
+        }
     }
 
     /// The connection's peer isn't there any more, unless it is another connection's by now.
     pub(super) fn remove_endpoint(&mut self, endpoint: Endpoint, key: usize) {
         if self.by_endpoint.get(&endpoint) == Some(&key) {
             self.by_endpoint.remove(&endpoint);
+            self.leave(endpoint.address.ip(), key);
         }
     }
 
@@ -69,8 +103,27 @@ mod tests {
         assert_eq!(demux.find(address, &[22]), Some(2));
         demux.remove(2, &[address]);
         assert_eq!(demux.find(address, &[22]), None);
-        assert!(demux.by_endpoint.is_empty() && demux.by_ufrag.len() == 1);
+        assert!(demux.by_endpoint.is_empty() && demux.by_address.is_empty() && demux.by_ufrag.len() == 1);
         demux.remove(1, &[]);
         assert!(demux.by_ufrag.is_empty());
+    }
+
+    #[test]
+    fn who_is_behind_one_address_is_known_until_their_last_endpoint_is_gone() {
+        let (one, two) = (Endpoint::from(([192, 0, 2, 1], 5)), Endpoint::from(([192, 0, 2, 1], 6)));
+        let mut demux = Demux::default();
+        let there = |demux: &Demux| demux.at(one.address.ip()).collect::<Vec<_>>();
+        demux.add_endpoint(one, 1);
+        demux.add_endpoint(two, 1);
+        demux.add_endpoint(Endpoint::from(([192, 0, 2, 2], 5)), 3);
+        assert_eq!(there(&demux), [1]);
+        demux.add_endpoint(two, 2);
+        assert_eq!(there(&demux), [1, 2]);
+        demux.remove_endpoint(two, 1);
+        assert_eq!(there(&demux), [1, 2], "it is another connection's by now");
+        demux.remove_endpoint(one, 1);
+        assert_eq!(there(&demux), [2]);
+        demux.remove_endpoint(two, 2);
+        assert_eq!((there(&demux).len(), demux.by_address.len()), (0, 1));
     }
 }

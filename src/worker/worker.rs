@@ -40,6 +40,9 @@ const TURN: usize = 100;
 const MEASURE_EVERY: usize = 10;
 /// Batches received before anything else gets its turn.
 const RECEIVE_ROUNDS: usize = 16;
+/// Peers asked in one tick whether media from an unknown address is theirs: enough for a large school whose router was started
+/// again, and a few hundredths of the time where somebody makes such media up.
+const TRIALS: usize = 256;
 /// Requests served before media gets its turn.
 const REQUESTS_AT_ONCE: usize = 64;
 
@@ -86,6 +89,8 @@ pub(super) struct Worker {
     pub(super) busy: HashSet<usize>,
     pub(super) meters: Meters,
     ticks: usize,
+    /// How many peers may still be asked in this tick whether media from an unknown address is theirs.
+    trials: usize,
     next_tick: Instant,
     pub(super) stopping: bool,
     feedback: Vec<Sent>,
@@ -122,6 +127,7 @@ impl Worker {
             leaving: HashMap::new(),
             busy: HashSet::new(),
             ticks: 0,
+            trials: TRIALS,
             next_tick: now,
             stopping: false,
             feedback: Vec::new(),
@@ -202,13 +208,18 @@ impl Worker {
 
     /// One datagram to whom it belongs.
     pub(super) fn datagram(&mut self, path: Path, datagram: &[u8]) {
-        let Some(key) = self.demux.find(path.remote, datagram) else {
-            self.meters.drop("unknown_peer", 1);
-            return;
-        };
         let now = self.now;
+        let (key, received) = match self.demux.find(path.remote, datagram) {
+            Some(key) => {
+                let Some(connection) = self.connections.get_mut(key) else { return };
+                (key, connection.peer.receive(now, path.remote, datagram))
+            }
+            None => match self.receive_moved(path, datagram) {
+                Some((key, received)) => (key, Ok(received)),
+                None => return self.meters.drop("unknown_peer", 1),
+            },
+        };
         let Some(connection) = self.connections.get_mut(key) else { return };
-        let received = connection.peer.receive(now, path.remote, datagram);
         if connection.peer.knows(path.remote) && self.demux.add_endpoint(path.remote, key) {
             let Connection { endpoints, peer, .. } = connection;
             for forgotten in endpoints.extract_if(.., |endpoint| !peer.knows(*endpoint) || *endpoint == path.remote) {
@@ -235,6 +246,22 @@ impl Worker {
         self.peer_events(key);
     }
 
+    /// Media of somebody whose router forgot its mapping: it comes from another port of the same address, seconds before a check
+    /// does. Whose it is shows in that it is authentic.
+    fn receive_moved(&mut self, path: Path, datagram: &[u8]) -> Option<(usize, Received)> {
+        if path.remote.stream.is_some() || !matches!(datagram.first(), Some(128..=191)) {
+            return None;
+        }
+        for key in self.demux.at(path.remote.address.ip()) {
+            self.trials = self.trials.checked_sub(1)?;
+            let peer = self.connections.get_mut(key).map(|connection| &mut connection.peer);
+            if let Some(received) = peer.and_then(|peer| peer.receive_moved(self.now, path.remote, datagram)) {
+                return Some((key, received));
+            }
+        }
+        None
+    }
+
     /// Sends what a peer's transport has to say.
     pub(super) fn send_from_peer(&mut self, key: usize, local: Option<IpAddr>) {
         let Some(connection) = self.connections.get_mut(key) else { return };
@@ -247,6 +274,7 @@ impl Worker {
     /// Looks after time.
     fn tick(&mut self) {
         self.ticks = self.ticks.wrapping_add(1);
+        self.trials = TRIALS;
         let turn = self.ticks % TURN;
         let due = self.connections.iter().map(|(key, _)| key).filter(|key| key % TURN == turn);
         let keys: HashSet<usize> = due.chain(self.busy.iter().copied()).collect();

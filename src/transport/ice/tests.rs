@@ -290,16 +290,34 @@ fn a_peer_that_answers_no_checks_is_followed_when_its_media_comes_from_elsewhere
 }
 
 #[test]
-fn media_from_a_known_address_moves_it_without_a_nomination_when_the_old_one_is_silent() {
+fn media_from_another_address_moves_it_without_a_check_once_the_old_one_is_silent() {
     let mut flowing = Flowing::begin();
-    flowing.check(AWAY, &request("ours:theirs", PASSWORD, vec![]));
+    let asked = |flowing: &Flowing| flowing.sent.iter().filter(|(to, _)| *to == at(AWAY)).count();
     flowing.media(AWAY);
-    assert_eq!(flowing.agent.poll_timeout(), None, "it may use both for a while");
-    flowing.wait(1_000);
-    flowing.media(AWAY);
+    flowing.wait(200);
+    assert_eq!(asked(&flowing), 0, "it may use both for a while");
+    flowing.wait(60);
+    assert_eq!(asked(&flowing), 1, "one packet is enough");
+    assert!(flowing.is_at(HOME), "it has to be proved");
     let answer = flowing.answer(AWAY, "a password of theirs");
     assert_eq!(flowing.check(AWAY, &answer), Checked::Proved);
     assert!(flowing.is_at(AWAY));
+    assert_eq!(flowing.agent.poll_timeout(), None);
+}
+
+#[test]
+fn a_late_packet_from_an_old_address_moves_nothing_while_the_new_one_is_heard() {
+    let mut flowing = Flowing::begin();
+    flowing.media(AWAY);
+    for _ in 0..20 {
+        flowing.wait(100);
+        flowing.media(HOME);
+        flowing.media(AWAY);
+        flowing.media(HOME);
+    }
+    flowing.wait(1_000);
+    assert!(flowing.sent.iter().all(|(to, _)| *to == at(HOME)));
+    assert_eq!(flowing.agent.poll_timeout(), None);
 }
 
 #[test]
