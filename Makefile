@@ -35,7 +35,7 @@ bench: setup web ## the benchmarks of the forwarding path, into bench/results
 
 .PHONY: clean
 clean: ## remove what was built; what was installed into .tools stays
-	rm -rf target web-client/dist web-client/node_modules tests/e2e/node_modules tests/e2e/output
+	rm -rf target web-client/dist web-client/node_modules tests/e2e/node_modules tests/e2e/output tests/interop/clients/node_modules
 
 .PHONY: setup setup-test
 setup:

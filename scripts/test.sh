@@ -2,7 +2,8 @@
 # Runs the tests step by step, each to its end whatever became of the others, and closes with a table and the total.
 #
 #   scripts/test.sh quick    format, lints, unit and simulation tests
-#   scripts/test.sh all      also licences, interop with clients of other makes, the browser tests, and those behind firewalls (which need root)
+#   scripts/test.sh all      also licences, interop with clients of other makes, the browser tests, those behind firewalls and those
+#                            of faults (most of which need root)
 #
 # The output of every step is also in target/test-logs/. `scripts/test.sh all browser` runs only the steps named.
 set -uo pipefail
@@ -59,7 +60,11 @@ step() {
 }
 
 web_tests() { make --silent web && cd web-client && npm run --silent lint && npm run --silent test; }
-interop() { cargo build --quiet --locked --bin mingshi && .tools/venv/bin/pytest -q -rN --tb=short tests/interop; }
+interop() {
+  cargo build --quiet --locked --bin mingshi &&
+    make --silent tests/interop/clients/node_modules/.package-lock.json &&
+    .tools/venv/bin/pytest -q -rN --tb=short tests/interop
+}
 # in_browsers FILE…: tests of the built server and its demonstration.
 in_browsers() {
   cargo build --quiet --locked --workspace --bin mingshi --bin mingshi-media &&
@@ -82,6 +87,7 @@ if [ "$scope" = all ]; then
   step interop interop
   step browser in_browsers tests/e2e/*.test.mjs
   step networks in_browsers tests/e2e/networks/*.test.mjs
+  step faults in_browsers tests/e2e/faults/*.test.mjs
 fi
 
 printf '\n'

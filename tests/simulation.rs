@@ -257,6 +257,101 @@ fn a_publisher_that_begins_its_stream_anew_goes_on() {
 }
 
 #[test]
+fn a_publisher_that_changes_its_codec_goes_on() {
+    for (before, after) in [(Codec::Vp8, H264), (H264, Codec::Vp8)] {
+        let mut lesson = Lesson::new(20);
+        let studio = lesson.studio(vec![Track::camera(before, 3), Track::voice(Codec::Red)]);
+        let rooms = [lesson.join(Quality::GOOD), lesson.join(Quality::GOOD)];
+        lesson.run(secs(2));
+        for codec in [after, before] {
+            lesson.change_codec(studio, 0, codec, true);
+            let changed = lesson.now;
+            lesson.run(secs(2));
+            let late = lesson.join(Quality::GOOD);
+            lesson.run(secs(1));
+            assert!(lesson.waited(late, SlotKind::Camera).is_some_and(|waited| waited < millis(700)));
+            for room in rooms {
+                assert!(lesson.longest_freeze(room, SlotKind::Camera, changed) < millis(150));
+                assert_eq!(lesson.slot(room, SlotKind::Camera, 0).layer, Some(2));
+                assert_flawless(&lesson, room);
+            }
+        }
+    }
+}
+
+#[test]
+fn another_codec_is_shown_from_a_keyframe_on_and_one_is_asked_for() {
+    let mut lesson = Lesson::new(21);
+    let studio = lesson.studio(vec![Track::camera(Codec::Vp8, 1), Track::voice(Codec::Opus)]);
+    let room = lesson.join(Quality::GOOD);
+    lesson.run(secs(2));
+    lesson.change_codec(studio, 0, H264, false);
+    let changed = lesson.now;
+    lesson.run(secs(2));
+    assert!(lesson.longest_freeze(room, SlotKind::Camera, changed) < millis(700), "it was asked for and came");
+    assert_flawless(&lesson, room);
+
+    lesson.publishers[studio].deaf = true;
+    lesson.change_codec(studio, 0, Codec::Vp8, false);
+    lesson.run(secs(1));
+    let shown = lesson.camera(room).played.len();
+    lesson.run(secs(1));
+    assert_eq!(lesson.slot(room, SlotKind::Camera, 0).paused, Some(Paused::WaitingForKeyframe), "and says why");
+    assert_eq!(lesson.camera(room).played.len(), shown, "nothing is sent that nobody can decode");
+    lesson.publishers[studio].deaf = false;
+    lesson.run(secs(1));
+    assert_eq!(lesson.slot(room, SlotKind::Camera, 0).paused, None);
+    assert!(lesson.camera(room).played.len() > shown + 10);
+    let camera = lesson.camera(room);
+    assert_eq!((camera.holes, camera.undecodable, camera.gaps()), (0, 0, 0));
+}
+
+#[test]
+fn codecs_that_arrive_mixed_up_are_told_apart() {
+    let mut lesson = Lesson::new(22);
+    let wild = Quality::GOOD.jittering(30).duplicating(0.1).losing(0.02);
+    let studio = lesson.publish(End::Studio, vec![Track::camera(Codec::Vp8, 3)], wild);
+    let rooms: Vec<Room> = (0..3).map(|_| lesson.join(wild)).collect();
+    lesson.run(secs(2));
+    for codec in [H264, Codec::Vp8].into_iter().cycle().take(8) {
+        lesson.change_codec(studio, 0, codec, true);
+        let changed = lesson.now;
+        lesson.run(secs(1));
+        for &room in &rooms {
+            let freeze = lesson.longest_freeze(room, SlotKind::Camera, changed);
+            assert!(freeze < millis(600), "room {room}: {freeze:?}");
+        }
+    }
+    for room in rooms {
+        let camera = lesson.camera(room);
+        assert!(camera.played.len() > 250 && camera.undecodable <= 5, "{} {}", camera.played.len(), camera.undecodable);
+    }
+}
+
+#[test]
+fn who_cannot_decode_the_new_codec_is_told_and_is_there_again_with_the_old_one() {
+    let mut lesson = Lesson::new(23);
+    let studio = lesson.studio(vec![Track::camera(Codec::Vp8, 2), Track::voice(Codec::Opus)]);
+    let old = lesson.join_as(None, &[Codec::Opus, Codec::Vp8], Quality::GOOD);
+    let new = lesson.join(Quality::GOOD);
+    lesson.run(secs(2));
+    lesson.change_codec(studio, 0, H264, true);
+    lesson.run(secs(1));
+    assert_eq!(lesson.slot(old, SlotKind::Camera, 0).paused, Some(Paused::UnsupportedCodec));
+    let (shown, heard) = (lesson.camera(old).played.len(), lesson.voice(old).played.len());
+    lesson.run(secs(1));
+    assert_eq!(lesson.camera(old).played.len(), shown);
+    assert!(lesson.voice(old).played.len() > heard + 40);
+    lesson.change_codec(studio, 0, Codec::Vp8, true);
+    let back = lesson.now;
+    lesson.run(secs(2));
+    assert!(lesson.longest_freeze(old, SlotKind::Camera, back) < millis(300));
+    assert_eq!(lesson.slot(old, SlotKind::Camera, 0).paused, None);
+    assert_flawless(&lesson, old);
+    assert_flawless(&lesson, new);
+}
+
+#[test]
 fn a_codec_that_one_cannot_decode_pauses_that_slot_only() {
     let mut lesson = Lesson::new(12);
     let tracks = vec![Track::camera(H264, 1), Track::slides(Codec::Vp8, 20), Track::voice(Codec::Opus)];
@@ -384,7 +479,7 @@ fn let_anything_happen(seed: u64) {
     let studio = lesson.publish(End::Studio, vec![Track::camera(Codec::Vp8, 3), Track::voice(Codec::Red)], quality());
     let mut guests = Vec::new();
     for _ in 0..60 {
-        match lesson.below(9) {
+        match lesson.below(10) {
             0 | 1 => drop(lesson.join(quality())),
             2 if !lesson.rooms.is_empty() => {
                 let room = lesson.below(lesson.rooms.len() as u64) as usize;
@@ -404,7 +499,11 @@ fn let_anything_happen(seed: u64) {
                 guests.push(lesson.publish(End::Classroom, tracks, quality()));
                 lesson.set_stage(&guests[guests.len().saturating_sub(2)..]);
             }
-            7 if !guests.is_empty() => {
+            7 => {
+                let (codec, with_keyframe) = ([Codec::Vp8, H264][lesson.below(2) as usize], lesson.below(3) > 0);
+                lesson.change_codec(studio, 0, codec, with_keyframe);
+            }
+            8 if !guests.is_empty() => {
                 let guest = guests.remove(lesson.below(guests.len() as u64) as usize);
                 lesson.unpublish(guest);
             }

@@ -4,9 +4,10 @@ import { join } from 'node:path';
 import { brotliCompressSync, gzipSync } from 'node:zlib';
 import type { Plugin } from 'vite';
 import { defineConfig } from 'vitest/config';
+import { OLDEST } from './lint/oldest.mjs';
 
-// The classroom PCs run browsers of the Chromium 87 generation; nothing newer may reach them.
-const OLDEST_BROWSERS = ['chrome87', 'firefox102'];
+// The classroom PCs run browsers of the Chromium 87 generation; nothing newer may reach them, which lint/built.mjs looks at.
+const OLDEST_BROWSERS = Object.entries(OLDEST).map(([browser, version]) => `${browser}${version}`);
 
 /** Leaves compressed copies beside the files, which the server sends as they are: thin lines, no work per request. */
 function compressedCopies(): Plugin {
@@ -50,5 +51,5 @@ export default defineConfig({
       '/whep': 'http://127.0.0.1:8080',
     },
   },
-  test: { environment: 'node', include: ['src/**/*.test.ts'] },
+  test: { environment: 'node', include: ['src/**/*.test.ts', 'lint/**/*.test.mjs'] },
 });

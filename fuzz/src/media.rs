@@ -53,9 +53,10 @@ pub(crate) fn h264(data: &[u8]) {
     let _ = rtp::h264::glance(data);
 }
 
-/// Nothing panics.
+/// No size but where a sequence begins; nothing panics.
 pub(crate) fn av1(data: &[u8]) {
-    let _ = rtp::av1::begins_keyframe(data);
+    let begins = rtp::av1::begins_keyframe(data);
+    assert!(begins || rtp::av1::size(data).is_none());
 }
 
 /// What is read of a compound is bounded by its length.

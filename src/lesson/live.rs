@@ -563,6 +563,7 @@ fn publication(report: &PublicationReport) -> Publication {
     Publication {
         id: report.id,
         participant: report.participant,
+        connection: report.connection,
         source: report.source.clone(),
         kind: report.kind.into(),
         codec: report.codec.and_then(Codec::of),

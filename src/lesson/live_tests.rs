@@ -45,6 +45,7 @@ fn video(id: u64, participant: ParticipantId, end: End, source: SourceName) -> P
     PublicationReport {
         id: PublicationId::from_u64(id),
         participant,
+        connection: connection(id),
         end,
         source,
         kind: MediaKind::Video,

@@ -107,6 +107,9 @@ pub struct Publication {
     /// Who sends it.
     #[schema(value_type = String)]
     pub participant: ParticipantId,
+    /// Over which connection.
+    #[schema(value_type = String)]
+    pub connection: ConnectionId,
     /// Under which name.
     #[schema(value_type = String)]
     pub source: SourceName,

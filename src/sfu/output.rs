@@ -1,6 +1,6 @@
 //! What the forwarding unit decides.
 
-use crate::id::{LessonId, ParticipantId, PublicationId, SourceName};
+use crate::id::{ConnectionId, LessonId, ParticipantId, PublicationId, SourceName};
 use crate::rtp::vp8::Offsets;
 
 use super::input::{End, MediaKind, SlotKind};
@@ -82,6 +82,8 @@ pub struct PublicationReport {
     pub id: PublicationId,
     /// Who sends it.
     pub participant: ParticipantId,
+    /// Over which connection.
+    pub connection: ConnectionId,
     /// At which end.
     pub end: End,
     /// Under which name.

@@ -56,6 +56,8 @@ pub struct Layer {
     pub(super) group: Option<Group>,
     pub(super) timeline: Option<Timeline>,
     pub(super) latest_timestamp: u32,
+    /// Of what came last in order.
+    pub(super) codec: Option<Codec>,
     size: Option<(u16, u16)>,
     last_packet: Option<Instant>,
     metered: u64,
@@ -76,6 +78,7 @@ impl Layer {
             group: None,
             timeline: None,
             latest_timestamp: 0,
+            codec: None,
             size: None,
             last_packet: None,
             metered: 0,
@@ -121,7 +124,6 @@ pub struct Publication {
     pub(super) layers: Vec<Layer>,
     /// Keys of the slots that get this.
     pub(super) receivers: Vec<usize>,
-    pub(super) codec: Option<Codec>,
     pub(super) ladder: Ladder,
     pub(super) silent: bool,
     clock: ServerClock,
@@ -137,7 +139,6 @@ impl Publication {
             serial,
             layers,
             receivers: Vec::new(),
-            codec: None,
             ladder: Ladder::default(),
             silent: true,
             clock,
@@ -165,8 +166,11 @@ impl Publication {
     /// Takes one packet. Returns whether what flows has changed, so that receivers must be looked at anew.
     pub(super) fn ingest(&mut self, layer: u8, packet: &Inbound<'_>, now: Instant) -> Result<bool, Rejected> {
         let facts = Facts::of(packet);
-        let other_codec = self.codec != Some(packet.codec);
         let Some(layer) = self.layers.get_mut(usize::from(layer)) else { return Ok(false) };
+        // What comes late of the codec before is of use to who asks for it, and changes nothing. Voice has no order to keep:
+        // redundancy comes and goes with every packet.
+        let late = packet.sequence <= layer.cache.highest() && !packet.codec.is_voice();
+        let other_codec = layer.codec != Some(packet.codec) && !late;
         let begins = facts.keyframe_start && (!facts.bare_slice || layer.begins_picture(packet));
         layer.cache.insert(&Incoming {
             sequence: packet.sequence,
@@ -186,18 +190,31 @@ impl Publication {
             layer.latest_timestamp = packet.timestamp;
         }
         if other_codec {
-            (layer.group, layer.size) = (None, None);
+            (layer.codec, layer.group, layer.size) = (Some(packet.codec), None, None);
         }
-        layer.grow_group(packet, begins);
+        let outdated = layer.codec != Some(packet.codec);
+        if !outdated {
+            layer.grow_group(packet, begins);
+        }
         let rate = packet.codec.clock_rate();
         let arrival = self.clock.unix_nanos(now);
         layer.timeline.get_or_insert(Timeline::from_arrival(rate, packet.timestamp, arrival)).follow(packet.timestamp);
-        let grown = facts.size.is_some() && facts.size != layer.size;
-        layer.size = facts.size.or(layer.size);
+        let size = facts.size.filter(|_| !outdated);
+        let grown = size.is_some() && size != layer.size;
+        layer.size = size.or(layer.size);
         let woke = !layer.flows(now);
         layer.last_packet = Some(now);
-        self.codec = Some(packet.codec);
         Ok(grown || woke || other_codec)
+    }
+
+    /// What an encoding is coded in at present.
+    pub(super) fn codec_of(&self, layer: u8) -> Option<Codec> {
+        self.layers.get(usize::from(layer))?.codec
+    }
+
+    /// What the publication is coded in: for a moment, while a publisher changes, its encodings aren't in the same codec.
+    pub(super) fn codec(&self) -> Option<Codec> {
+        self.layers.iter().find_map(|layer| layer.codec)
     }
 
     /// A sender report told that `timestamp` of this encoding is this instant of the server's clock.
@@ -282,10 +299,11 @@ impl Publication {
         PublicationReport {
             id: self.spec.id,
             participant: self.spec.participant,
+            connection: self.spec.connection,
             end: self.spec.end,
             source: self.spec.source.clone(),
             kind: self.spec.kind,
-            codec: self.codec.map(Codec::name),
+            codec: self.codec().map(Codec::name),
             layers: self.layers.iter().enumerate().map(layer).collect(),
             silent: self.silent,
         }
@@ -325,7 +343,11 @@ impl Facts {
                     ..Self::default()
                 }
             }
-            Codec::Av1 => Self { keyframe_start: av1::begins_keyframe(packet.payload), ..Self::default() },
+            Codec::Av1 => Self {
+                keyframe_start: av1::begins_keyframe(packet.payload),
+                size: av1::size(packet.payload),
+                ..Self::default()
+            },
         }
     }
 }

@@ -77,7 +77,6 @@ struct Rest {
     /// How far the replay is, while there is one.
     replay: Option<Replay>,
     paused: Option<Paused>,
-    codec: Option<SlotCodec>,
     rtx_next: u64,
     recent: VecDeque<(u64, Instant)>,
     /// When, on the server's clock, the last packet of a source that is gone was made.
@@ -96,7 +95,6 @@ impl Slot {
             cap: None,
             replay: None,
             paused: Some(Paused::NoSource),
-            codec: None,
             recent: VecDeque::new(),
             frozen: None,
         };
@@ -188,25 +186,26 @@ impl Slot {
         self.stop();
         self.rest.publication = None;
         self.target = None;
-        self.rest.codec = None;
         self.rest.paused = Some(Paused::NoSource);
     }
 
-    /// Chooses how the publication's codec is written here; without a way the slot pauses. RED is stripped to Opus where the receiver can't read it.
-    fn choose_codec(&mut self, sent: Codec) -> bool {
+    /// How a codec is written here, if it can be, and whether it is RED that has to be stripped to Opus.
+    fn way(&self, sent: Codec) -> Option<(SlotCodec, bool)> {
         let able = |wanted: Codec| self.rest.spec.codecs.iter().copied().filter(move |able| able.codec.decodes(wanted));
         // The nearest profile: the lowest that is enough.
         let best = able(sent).min_by_key(|able| match able.codec {
             Codec::H264(profile) => Some(profile),
             _ => None,
         });
-        let strips = best.is_none() && sent == Codec::Red;
-        let chosen = if strips { able(Codec::Opus).next() } else { best };
-        self.strips = strips;
-        self.sent = Some(sent).filter(|_| chosen.is_some());
-        self.payload_type = chosen.map_or(0, |chosen| chosen.payload_type);
-        self.rest.codec = chosen;
-        chosen.is_some()
+        let stripped = || able(Codec::Opus).next().filter(|_| sent == Codec::Red);
+        best.map(|able| (able, false)).or_else(|| stripped().map(|able| (able, true)))
+    }
+
+    /// From now on what is coded like this flows.
+    fn choose(&mut self, sent: Codec) {
+        let way = self.way(sent);
+        self.sent = Some(sent).filter(|_| way.is_some());
+        (self.payload_type, self.strips) = way.map_or((0, false), |(able, strips)| (able.payload_type, strips));
     }
 
     /// Brings target and pause in line with what the publication offers and what was allocated.
@@ -214,11 +213,15 @@ impl Slot {
         if !self.current().is_some_and(|source| publication.has(source)) {
             self.stop();
         }
-        let Some(sent) = publication.codec else {
+        let offered = match allocation.layer {
+            Some(layer) => publication.codec_of(layer),
+            None => publication.codec(),
+        };
+        let Some(offered) = offered else {
             self.pause(Paused::SourceSilent);
             return;
         };
-        if !self.choose_codec(sent) {
+        if self.way(offered).is_none() {
             self.pause(Paused::UnsupportedCodec);
             return;
         }
@@ -227,8 +230,22 @@ impl Slot {
             self.pause(why);
             return;
         };
+        self.follow_codec(publication);
         self.target = Some(layer);
         self.rest.paused = if self.flows { None } else { Some(Paused::WaitingForKeyframe) };
+    }
+
+    /// What flows may have gone over to another codec: a picture then begins anew with a keyframe, a voice goes on.
+    fn follow_codec(&mut self, publication: &Publication) {
+        let Some(flowing) = self.current().and_then(|source| publication.codec_of(source.layer)) else { return };
+        if Some(flowing) == self.sent {
+            return;
+        }
+        if flowing.is_voice() {
+            self.choose(flowing);
+        } else {
+            self.stop();
+        }
     }
 
     /// Whether this encoding is to flow but doesn't yet.
@@ -267,6 +284,9 @@ impl Slot {
             live_timestamp: replay.then_some(layer.latest_timestamp),
         };
         self.rewriter.begin(source, start, gap_nanos);
+        if let Some(codec) = entry.codec {
+            self.choose(codec);
+        }
         self.flows = true;
         self.set_replay(Replay::after(entry.sequence, layer.cache.highest()).filter(|_| replay));
         self.rest.paused = None;
@@ -300,16 +320,18 @@ impl Slot {
         now: Instant,
         entry_of: impl Fn(Source, u64) -> Option<&'a Entry>,
     ) -> Option<Forward> {
-        let (ssrc, payload_type) = (self.spec().rtx_ssrc?, self.rest.codec?.rtx?);
+        let ssrc = self.spec().rtx_ssrc.filter(|_| self.rest.publication.is_some())?;
         let timestamp_of = |source, sequence| entry_of(source, sequence).map(|entry| entry.timestamp);
         let (source, sequence_in, mapped) = self.rewriter.resolve(sequence, timestamp_of)?;
+        let entry = entry_of(source, sequence_in)?;
+        // It may have been sent before the publisher changed its codec.
+        let payload_type = self.way(entry.codec?)?.0.rtx?;
         let recent = &mut self.rest.recent;
         recent.retain(|(_, at)| now.saturating_duration_since(*at) < RETRANSMISSION_GRACE);
         if recent.len() == RECENT || recent.iter().any(|&(recent, _)| recent == mapped.sequence) {
             return None;
         }
         recent.push_back((mapped.sequence, now));
-        let entry = entry_of(source, sequence_in).filter(|entry| entry.codec == self.sent)?;
         let index = self.rest.rtx_next;
         self.rest.rtx_next += 1;
         let forward = self.write(source, entry, mapped);

@@ -88,6 +88,7 @@ fn camera(participant: ParticipantId, end: End) -> PublicationReport {
     PublicationReport {
         id: PublicationId::from_u64(7),
         participant,
+        connection: ConnectionId::from_u64(64),
         end,
         source: SourceName::camera(),
         kind: MediaKind::Video,

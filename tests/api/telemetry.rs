@@ -187,6 +187,7 @@ async fn the_log_tells_why_a_classroom_was_silent() {
     let teacher = PublicationReport {
         id: PublicationId::from_u64(7),
         participant: ParticipantId::from_u64(1),
+        connection: ConnectionId::from_u64(64),
         end: End::Studio,
         source: SourceName::camera(),
         kind: MediaKind::Voice,

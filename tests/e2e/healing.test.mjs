@@ -59,14 +59,6 @@ describe('with a teacher in the studio page', () => {
     const whole = await isWhole(classroom, restarted);
     figure(t, `pictures again ${seconds(whole)} after the process was started anew (it was ready after ${seconds(ready - restarted)})`);
   });
-
-  test('a line that is dead for five seconds is bridged', async (t) => {
-    const silent = server.fallSilent(5);
-    await reaches(classroom, ['reconnecting'], 5);
-    await silent;
-    const since = Date.now();
-    figure(t, `pictures again ${seconds(await isWhole(classroom, since))} after the line is back`);
-  });
 });
 
 describe('with the demonstration lesson', () => {

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from pattern import Reading, Screen, Speaker
-from whip import FRAGMENT, SDP, Answer, Refused, request, until
+from whip import SDP, Answer, Refused, request, until
 
 CLIENTS = Path(__file__).parent / "clients"
 # A line holds 20 ms of sound, or an offer.
@@ -21,11 +21,13 @@ LONGEST_LINE = 1 << 20
 class Foreign:
     """One WHIP or WHEP connection of another make."""
 
-    def __init__(self, base: str, token: str, process: asyncio.subprocess.Process) -> None:
+    def __init__(self, base: str, token: str, process: asyncio.subprocess.Process, user_agent: str | None) -> None:
         self.base = base
         self.token = token
+        self.user_agent = user_agent
         self.offer: str | None = None
-        self.candidates: list[str] = []
+        self.candidates: list[tuple[int, str]] = []
+        self.gathering: list[str] = []
         self.states: list[str] = []
         self.errors: list[str] = []
         self.screen = Screen()
@@ -36,26 +38,28 @@ class Foreign:
 
     async def open(self, path: str) -> Self:
         """Sends the offer and hands over the answer; raises Refused without one."""
-        await until(lambda: self.offer or self.errors, "there is an offer")
-        assert self.offer, self.errors
-        self.answer = await self.call("POST", path, self.offer, {"Content-Type": SDP})
+        self.answer = await self.call("POST", path, await self.offered(), {"Content-Type": SDP})
         if self.answer.status != 201:
             raise Refused(self.answer)
-        await self.tell(answer=self.answer.text)
-        await until(lambda: "connected" in self.states, f"{path} is connected")
+        await self.answered(self.answer.text)
         return self
+
+    async def offered(self) -> str:
+        """What the process offers."""
+        await until(lambda: self.offer or self.errors, "there is an offer")
+        assert self.offer, self.errors
+        return self.offer
+
+    async def answered(self, answer: str) -> None:
+        """Hands over the answer, and waits until there is a connection."""
+        await self.tell(answer=answer)
+        await until(lambda: "connected" in self.states, "it is connected")
 
     async def tell(self, **what: Any) -> None:
         """Tells the process."""
         assert self._process.stdin
         self._process.stdin.write(json.dumps(what).encode() + b"\n")
         await self._process.stdin.drain()
-
-    async def trickle(self, fragment: str, if_match: str) -> Answer:
-        """Sends a fragment with candidates (RFC 9725 §4.3)."""
-        return await self.call(
-            "PATCH", self.answer.headers["Location"], fragment, {"Content-Type": FRAGMENT, "If-Match": if_match}
-        )
 
     async def delete(self) -> Answer:
         """Asks the server to end the connection."""
@@ -65,6 +69,8 @@ class Foreign:
         self, method: str, path: str, body: str | None = None, headers: dict[str, str] | None = None
     ) -> Answer:
         """One HTTP exchange with this client's token."""
+        if self.user_agent:
+            headers = {"User-Agent": self.user_agent} | (headers or {})
         return await asyncio.to_thread(request, self.base, method, path, self.token, body, headers)
 
     async def leave(self) -> None:
@@ -78,7 +84,7 @@ class Foreign:
             await self._process.wait()
             self.errors.append("it didn't end with its input")
         await self._listening
-        assert not self.errors, self.errors
+        assert not self.errors and self._process.returncode == 0, (self.errors, self._process.returncode)
 
     async def _listen(self) -> None:
         assert self._process.stdout
@@ -91,7 +97,9 @@ class Foreign:
             case "offer":
                 self.offer = said
             case "candidate":
-                self.candidates.append(said)
+                self.candidates.append(tuple(said))
+            case "gathering":
+                self.gathering.append(said)
             case "state":
                 self.states.append(said)
             case "error":
@@ -103,12 +111,23 @@ class Foreign:
 
 
 @asynccontextmanager
-async def foreign(base: str, path: str, token: str, command: Sequence[str | Path]) -> AsyncIterator[Foreign]:
-    """The client that this command starts, connected."""
+async def started(
+    base: str, token: str, command: Sequence[str | Path], user_agent: str | None = None
+) -> AsyncIterator[Foreign]:
+    """The client that this command starts, not connected yet."""
     pipe = asyncio.subprocess.PIPE
     process = await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe, limit=LONGEST_LINE)
-    client = Foreign(base, token, process)
+    client = Foreign(base, token, process, user_agent)
     try:
-        yield await client.open(path)
+        yield client
     finally:
         await client.leave()
+
+
+@asynccontextmanager
+async def foreign(
+    base: str, path: str, token: str, command: Sequence[str | Path], user_agent: str | None = None
+) -> AsyncIterator[Foreign]:
+    """The client that this command starts, connected."""
+    async with started(base, token, command, user_agent) as client:
+        yield await client.open(path)

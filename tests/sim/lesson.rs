@@ -129,6 +129,14 @@ impl Lesson {
         self.publishers[publisher].tracks[track].encodings[layer].restart(&mut self.chance);
     }
 
+    /// A publisher goes over to another codec in the midst of its streams. Browsers begin it with a keyframe; encoders behind
+    /// a gateway may not.
+    pub fn change_codec(&mut self, publisher: usize, track: usize, codec: Codec, with_keyframe: bool) {
+        let track = &mut self.publishers[publisher].tracks[track];
+        track.codec = codec;
+        track.encodings.iter_mut().for_each(|encoding| encoding.keyframe_wanted |= with_keyframe);
+    }
+
     pub fn below(&mut self, end: u64) -> u64 {
         self.chance.below(end)
     }

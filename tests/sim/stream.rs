@@ -56,7 +56,7 @@ pub struct Stream {
     frame: Option<Frame>,
     numbers: Option<vp8::Numbers>,
     /// The last frame that was decoded; `None` when only a keyframe helps.
-    reference: Option<Stamp>,
+    reference: Option<(Stamp, Codec)>,
     last_pli: Option<Instant>,
     began: Option<Instant>,
     pub played: Vec<Played>,
@@ -198,12 +198,13 @@ impl Stream {
 
     fn decode(&mut self, now: Instant) {
         let Some(Frame { timestamp, stamp, codec, whole }) = self.frame else { return };
-        let follows = self.reference.is_some_and(|before| {
-            (before.track, before.layer, before.life, before.frame + 1)
-                == (stamp.track, stamp.layer, stamp.life, stamp.frame)
+        let follows = self.reference.is_some_and(|(before, coded)| {
+            coded == codec
+                && (before.track, before.layer, before.life, before.frame + 1)
+                    == (stamp.track, stamp.layer, stamp.life, stamp.frame)
         });
         if whole && (stamp.keyframe || follows || codec.is_voice()) {
-            self.reference = Some(stamp);
+            self.reference = Some((stamp, codec));
             self.played.push(Played { at: now, stamp, timestamp });
         } else {
             self.reference = None;

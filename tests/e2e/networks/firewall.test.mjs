@@ -3,11 +3,11 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { executable, launch, openDevice } from '../support/browser.mjs';
 import { figure, until } from '../support/figures.mjs';
-import { SERVER, line } from '../support/namespaces.mjs';
+import { SERVER, network } from '../support/namespaces.mjs';
 import { hears, movesAgain, reaches, stats } from '../support/pages.mjs';
 import { Server } from '../support/server.mjs';
 
-const { line: school, why } = line();
+const { network: school, why } = network('class');
 const options = { skip: why };
 
 let server, browser;

@@ -1,5 +1,5 @@
 // The server under test: a process of its own, on ports and in a folder of its own, that can be killed and come back.
-import { spawn } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
@@ -7,6 +7,7 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { promisify } from 'node:util';
 import { sleep, until } from './figures.mjs';
 
 const BINARY = process.env.MINGSHI_BINARY ?? new URL('../../../target/debug/mingshi', import.meta.url).pathname;
@@ -50,8 +51,8 @@ export class Server {
   }
 
   /** `mingshi serve`, ready. */
-  static serve() {
-    return Server.#make(['serve']);
+  static serve(environment) {
+    return Server.#make(['serve'], environment);
   }
 
   /** `mingshi demo`, its lesson on air; `server.demo` holds the addresses it printed. */
@@ -62,6 +63,11 @@ export class Server {
   /** `mingshi demo` on a machine of its own; `within` are the words that run a command there. */
   static demoWithin(within, environment) {
     return Server.#make(['demo', '--json'], environment, within);
+  }
+
+  /** `mingshi serve` on a machine of its own. */
+  static serveWithin(within, environment) {
+    return Server.#make(['serve'], environment, within);
   }
 
   static async #make(command, environment = {}, within = []) {
@@ -100,9 +106,7 @@ export class Server {
     const isReady = async () => {
       if (this.process.exitCode !== null) return 'exited';
       if (this.command[0] === 'demo' && firstLine === null) return false;
-      // Nobody but that machine can ask it; a demonstration says so itself when pictures flow.
-      if (this.within.length > 0) return 'ready';
-      return (await fetch(`${this.base}/readyz`)).ok && 'ready';
+      return (await this.ask('GET', '/readyz')).status === 200 && 'ready';
     };
     const outcome = await until('the server is ready', 30, isReady).catch((error) => this.#fail(error.message));
     if (outcome === 'exited') this.#fail(`the server ended with ${this.process.exitCode}`);
@@ -126,11 +130,10 @@ export class Server {
     await this.exited;
   }
 
-  /** Lets nothing in or out for `seconds`, as a cable that is pulled and put back. */
-  async fallSilent(seconds) {
-    this.process.kill('SIGSTOP');
-    await sleep(1000 * seconds);
-    this.process.kill('SIGCONT');
+  /** Ends the process as systemd does, and waits until it is gone. */
+  async terminate() {
+    this.process.kill('SIGTERM');
+    await this.exited;
   }
 
   /** Ends the process and removes its folder. */
@@ -141,24 +144,41 @@ export class Server {
     rmSync(this.folder, { recursive: true, force: true });
   }
 
+  /** A request, and its `{status, headers, text}`. Where the server is on another machine, it is made there. */
+  async ask(method, path, { token, body } = {}) {
+    const headers = { ...(token && { authorization: `Bearer ${token}` }), ...(body && { 'content-type': 'application/json' }) };
+    if (this.within.length === 0) {
+      const response = await fetch(this.base + path, { method, headers, body: body && JSON.stringify(body) });
+      return { status: response.status, headers: response.headers, text: await response.text() };
+    }
+    const words = [...this.within, 'curl', '--silent', '--show-error', '--include', '--max-time', '10', '--request', method, this.base + path];
+    for (const [name, value] of Object.entries(headers)) words.push('--header', `${name}: ${value}`);
+    if (body) words.push('--data-binary', JSON.stringify(body));
+    const { stdout } = await promisify(execFile)(words[0], words.slice(1), { maxBuffer: 2 ** 24 });
+    const [head, ...rest] = stdout.split('\r\n\r\n');
+    const [first, ...lines] = head.split('\r\n');
+    const pairs = lines.map((line) => [line.slice(0, line.indexOf(':')), line.slice(line.indexOf(':') + 1).trim()]);
+    return { status: Number(first.split(' ')[1]), headers: new Headers(pairs), text: rest.join('\r\n\r\n') };
+  }
+
   /** A request to the API; fails with what the problem document says. */
-  async call(method, path, { token, body } = {}) {
-    const response = await fetch(this.base + path, {
-      method,
-      headers: { ...(token && { authorization: `Bearer ${token}` }), ...(body && { 'content-type': 'application/json' }) },
-      body: body && JSON.stringify(body),
-    });
-    const text = await response.text();
-    if (!response.ok) throw new Error(`${method} ${path}: ${response.status} ${text}`);
+  async call(method, path, options) {
+    const { status, text } = await this.ask(method, path, options);
+    if (status >= 300) throw new Error(`${method} ${path}: ${status} ${text}`);
     return text ? JSON.parse(text) : null;
   }
 
-  /** A new lesson, with the operator's token and the studio's address. */
-  async createLesson(title) {
-    const { token } = await this.call('POST', '/api/v1/operator', { body: { key: this.operatorKey } });
+  /** An operator's token. */
+  async operator() {
+    return (await this.call('POST', '/api/v1/operator', { body: { key: this.operatorKey } })).token;
+  }
+
+  /** A new lesson, with the operator's token and the studio's address, on `site` where pages reach the server there. */
+  async createLesson(title, site = this.base) {
+    const token = await this.operator();
     const lesson = await this.call('POST', '/api/v1/lessons', { token, body: { title, teacher: '主讲教师' } });
     const studio = await this.call('POST', `/api/v1/lessons/${lesson.id}/tokens`, { token, body: { role: 'studio', publish: ['*'] } });
-    const address = `${this.base}/#/studio/${lesson.id}?token=${studio.token}`;
+    const address = `${site}/#/studio/${lesson.id}?token=${studio.token}`;
     return { id: lesson.id, code: lesson.join_code, operator: token, studio: address };
   }
 }

@@ -1,6 +1,6 @@
 """GStreamer's webrtcbin as a publisher or as a player, a process of its own under the system's Python, whose `gi` it needs.
 
-It says one JSON document a line (`offer`, `candidate`, `state`, `picture`, `sound`) and is told the `answer` in the same way; when
+It says one JSON document a line (`offer`, `candidate`, `gathering`, `state`, `picture`, `sound`) and is told the `answer` in the same way; when
 its input ends, it ends. The exchange over HTTP is the test's.
 
     clients/gstreamer.py publish --video h264 --number 5 --audio --hertz 400
@@ -84,7 +84,10 @@ class Peer:
         agent.add_local_address(loopback)
         agent.props.upnp = False
         self.rtc.connect("notify::connection-state", lambda *_: say(state=self.rtc.props.connection_state.value_nick))
-        self.rtc.connect("on-ice-candidate", lambda _, line, candidate: say(candidate=candidate, line=line))
+        self.rtc.connect(
+            "notify::ice-gathering-state", lambda *_: say(gathering=self.rtc.props.ice_gathering_state.value_nick)
+        )
+        self.rtc.connect("on-ice-candidate", lambda _, line, candidate: say(candidate=[line, candidate]))
         self.rtc.connect("pad-added", self._received)
         self.pictures = 0
         self.offering = False
@@ -98,7 +101,8 @@ class Peer:
             self.pipeline.set_state(Gst.State.PLAYING)
             for index in range(bool(self.wish.audio) + bool(self.wish.video)):
                 transceiver = self.rtc.emit("get-transceiver", index)
-                transceiver.props.direction = GstWebRTC.WebRTCRTPTransceiverDirection.SENDONLY
+                if not self.wish.both_ways:
+                    transceiver.props.direction = GstWebRTC.WebRTCRTPTransceiverDirection.SENDONLY
                 transceiver.props.do_nack = True
             if camera := self.pipeline.get_by_name("camera"):
                 GLib.timeout_add(1000 // PICTURES_PER_SECOND, self._next_picture, camera)
@@ -171,6 +175,7 @@ def main() -> None:
     parser.add_argument("--number", type=int, default=0)
     parser.add_argument("--audio", action="store_true")
     parser.add_argument("--hertz", type=int, default=400)
+    parser.add_argument("--both-ways", action="store_true", help="leave the direction at sendrecv")
     wish = parser.parse_args()
     Gst.init(None)
     loop = GLib.MainLoop()

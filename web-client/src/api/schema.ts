@@ -745,6 +745,8 @@ export interface components {
         /** @description One track that a participant sends. */
         Publication: {
             codec?: components["schemas"]["Codec"] | null;
+            /** @description Over which connection. */
+            connection: string;
             /** @description Its id. */
             id: string;
             /** @description Voice or video. */

@@ -342,12 +342,54 @@ describe('the end', () => {
 });
 
 describe('a hand', () => {
+  const me = { id: 'me', role: 'classroom', name: null, school: null, connected: true, publishing: [], hand_raised: false, on_stage: false, line: null, joined_at: '' } as const;
+  const welcomed = (fields: { hand_raised?: boolean; on_stage?: boolean }): ServerMessage => ({
+    ...(welcome(LESSON, slots('c1')) as Extract<ServerMessage, { type: 'welcome' }>),
+    participants: [{ ...me, publishing: [], ...fields }],
+  });
+  const back = (room: Room, message: ServerMessage): ClassroomEffect[] => {
+    room.send({ type: 'socket_closed', code: 1012 });
+    room.send({ type: 'socket_opened' });
+    return room.send({ type: 'message', message });
+  };
+
   it('goes up here at once and down when the studio says so', () => {
     const room = live();
     expect(room.send({ type: 'hand', raised: true })).toEqual([{ type: 'send', message: { type: 'hand', raised: true } }]);
     expect(room.logic.handRaised).toBe(true);
-    const me = { id: 'me', role: 'classroom', name: null, school: null, connected: true, publishing: [], hand_raised: false, on_stage: false, line: null, joined_at: '' } as const;
     room.send({ type: 'message', message: { type: 'participant', participant: { ...me, publishing: [] } } });
     expect(room.logic.handRaised).toBe(false);
+    expect(back(room, welcomed({}))).not.toContainEqual({ type: 'send', message: { type: 'hand', raised: true } });
+  });
+
+  it('is raised again after a restart of the server, which has forgotten it', () => {
+    const room = live();
+    room.send({ type: 'hand', raised: true });
+    expect(back(room, welcomed({}))).toContainEqual({ type: 'send', message: { type: 'hand', raised: true } });
+    expect(room.logic.handRaised).toBe(true);
+  });
+
+  it('that was lowered while the line was dead goes down at the server too', () => {
+    const room = live();
+    room.send({ type: 'hand', raised: true });
+    room.send({ type: 'socket_closed', code: 1006 });
+    room.send({ type: 'hand', raised: false });
+    room.send({ type: 'socket_opened' });
+    const out = room.send({ type: 'message', message: welcomed({ hand_raised: true }) });
+    expect(out).toContainEqual({ type: 'send', message: { type: 'hand', raised: false } });
+    expect(room.logic.handRaised).toBe(false);
+  });
+
+  it('of who was called up meanwhile stays down', () => {
+    const room = live();
+    room.send({ type: 'hand', raised: true });
+    expect(back(room, welcomed({ on_stage: true })).filter(({ type }) => type === 'send')).toEqual([]);
+    expect(room.logic.handRaised).toBe(false);
+  });
+
+  it('stays as the server knows it where nothing was pressed since the page was loaded', () => {
+    const room = enter();
+    expect(room.send({ type: 'message', message: welcomed({ hand_raised: true }) }).filter(({ type }) => type === 'send')).toEqual([]);
+    expect(room.logic.handRaised).toBe(true);
   });
 });

@@ -70,6 +70,8 @@ export class Classroom {
   readonly publications = new Map<string, Publication>();
 
   private me: string | null = null;
+  /** What was last done with the hand here; the server forgets it in a restart, and may in a break of the line. */
+  private handWanted: boolean | null = null;
   private obstacle: Obstacle | null = null;
   private joinState: 'none' | 'asked' | 'held' = 'none';
   private joinAt: number | null = null;
@@ -199,10 +201,11 @@ export class Classroom {
         break;
       case 'message':
         this.socket.heard(now);
-        this.message(event.message, now);
+        this.message(event.message, now, out);
         break;
       case 'hand':
         this.handRaised = event.raised;
+        this.handWanted = event.raised;
         out.push({ type: 'send', message: { type: 'hand', raised: event.raised } });
         break;
       case 'play_refused':
@@ -260,17 +263,17 @@ export class Classroom {
     this.next = null;
   }
 
-  private message(message: ServerMessage, now: number): void {
+  private message(message: ServerMessage, now: number, out: ClassroomEffect[]): void {
     switch (message.type) {
       case 'welcome':
-        this.welcome(message, now);
+        this.welcome(message, now, out);
         break;
       case 'lesson':
         this.lesson = message.lesson;
         break;
       case 'participant':
         this.participants.set(message.participant.id, message.participant);
-        if (message.participant.id === this.me) this.handRaised = message.participant.hand_raised;
+        if (message.participant.id === this.me) this.handRaised = this.handWanted = message.participant.hand_raised;
         break;
       case 'participant_left':
         this.participants.delete(message.id);
@@ -292,12 +295,17 @@ export class Classroom {
     }
   }
 
-  private welcome(message: Extract<ServerMessage, { type: 'welcome' }>, now: number): void {
+  private welcome(message: Extract<ServerMessage, { type: 'welcome' }>, now: number, out: ClassroomEffect[]): void {
     this.me = message.participant;
     this.lesson = message.lesson;
     this.participants.clear();
     for (const participant of message.participants) this.participants.set(participant.id, participant);
-    this.handRaised = this.participants.get(message.participant)?.hand_raised ?? false;
+    const me = this.participants.get(message.participant);
+    const told = me?.hand_raised ?? false;
+    // Who was called up meanwhile needs its hand no longer.
+    if (me?.on_stage) this.handWanted = told;
+    this.handRaised = this.handWanted ?? told;
+    if (this.handRaised !== told) out.push({ type: 'send', message: { type: 'hand', raised: this.handRaised } });
     this.publications.clear();
     for (const publication of message.publications) this.publications.set(publication.id, publication);
     const known = new Set(message.slots.map((slot) => slot.connection));

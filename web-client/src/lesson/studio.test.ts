@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import type { Lesson, Participant, ServerMessage } from '../api/types';
-import { Studio, type StudioEffect, type StudioEvent } from './studio';
+import type { Lesson, Participant, Publication, ServerMessage } from '../api/types';
+import { type OnAirMemory, Studio, type StudioEffect, type StudioEvent } from './studio';
 
 const LESSON: Lesson = {
   id: '0000000000001',
@@ -90,9 +90,11 @@ class Desk {
   }
 }
 
-function prepared(lesson = LESSON, resume = false): Desk {
+const BEFORE: OnAirMemory = { connection: 'of-the-page-before', replaced: false };
+
+function prepared(lesson = LESSON, before: OnAirMemory | null = null): Desk {
   const desk = new Desk();
-  desk.send({ type: 'entered', canSend: true, resume });
+  desk.send({ type: 'entered', canSend: true, before });
   desk.send({ type: 'admitted', lesson });
   desk.socketUp(lesson);
   return desk;
@@ -116,8 +118,8 @@ describe('going on air', () => {
     expect(desk.logic.phase).toBe('preparing');
     expect(desk.count('build_connection')).toBe(0);
     expect(desk.send({ type: 'go' })).toEqual([
-      { type: 'remember_on_air', onAir: true },
       { type: 'build_connection', key: 1 },
+      { type: 'remember_on_air', memory: { connection: null, replaced: false } },
     ]);
     expect(desk.logic.phase).toBe('going_on_air');
     expect(desk.count('start_lesson')).toBe(0);
@@ -148,7 +150,7 @@ describe('going on air', () => {
 
 describe('a reload', () => {
   it('goes back on air by itself', () => {
-    const desk = prepared(LIVE, true);
+    const desk = prepared(LIVE, BEFORE);
     expect(desk.logic.phase).toBe('reconnecting');
     desk.send({ type: 'devices_ready', ready: true });
     desk.comesUp(1);
@@ -156,8 +158,57 @@ describe('a reload', () => {
     expect(desk.count('start_lesson')).toBe(0);
   });
 
+  function camera(participant: string, connection: string): Publication {
+    return { id: `p-${connection}`, participant, connection, source: 'camera', kind: 'video', codec: 'vp8', layers: [], muted: false };
+  }
+  const told = (...publications: Publication[]): ServerMessage => ({
+    ...(welcome(LIVE, [ME, person('other', { role: 'studio' }), person('room', {})]) as Extract<ServerMessage, { type: 'welcome' }>),
+    publications,
+  });
+  function reloaded(message: ServerMessage, before = BEFORE): Desk {
+    const desk = new Desk();
+    desk.send({ type: 'entered', canSend: true, before });
+    desk.send({ type: 'admitted', lesson: LIVE });
+    desk.send({ type: 'devices_ready', ready: true });
+    desk.run(1000);
+    expect(desk.count('build_connection')).toBe(0);
+    desk.send({ type: 'socket_opened' });
+    desk.send({ type: 'message', message });
+    return desk;
+  }
+
+  it('asks first where another machine sends meanwhile, under the same link or another', () => {
+    for (const sender of ['me', 'other']) {
+      const desk = reloaded(told(camera(sender, 'of-the-other-machine')));
+      expect(desk.logic.phase).toBe('replaced');
+      desk.run(20_000);
+      expect(desk.count('build_connection')).toBe(0);
+      desk.send({ type: 'take_back' });
+      desk.comesUp(1);
+      expect(desk.logic.phase).toBe('on_air');
+    }
+  });
+
+  it('goes back on air beside what it sent itself before, and beside a classroom on stage', () => {
+    const desk = reloaded(told(camera('me', 'of-the-page-before'), camera('room', 'of-the-classroom')));
+    desk.comesUp(1);
+    expect(desk.logic.phase).toBe('on_air');
+  });
+
+  it('of a page that was replaced stays off air, whoever sends now', () => {
+    const desk = onAir();
+    desk.send({ type: 'message', message: { type: 'replaced', source: 'camera', connection: 'c1' } });
+    const remembered = desk.effects.map(({ effect }) => effect).filter(({ type }) => type === 'remember_on_air');
+    const memory: OnAirMemory = { connection: 'c1', replaced: true };
+    expect(remembered[remembered.length - 1]).toEqual({ type: 'remember_on_air', memory });
+    const again = reloaded(told(), memory);
+    expect(again.logic.phase).toBe('replaced');
+    again.run(20_000);
+    expect(again.count('build_connection')).toBe(0);
+  });
+
   it('is not taken for another page by what it pushed out', () => {
-    const desk = prepared(LIVE, true);
+    const desk = prepared(LIVE, BEFORE);
     desk.send({ type: 'devices_ready', ready: true });
     desk.comesUp(1);
     desk.send({ type: 'message', message: { type: 'replaced', source: 'camera', connection: 'of-the-page-before' } });
@@ -165,9 +216,9 @@ describe('a reload', () => {
   });
 
   it('of a lesson that has ended meanwhile stays off air', () => {
-    const desk = prepared({ ...LIVE, state: 'ended' }, true);
+    const desk = prepared({ ...LIVE, state: 'ended' }, BEFORE);
     expect(desk.logic.phase).toBe('ended');
-    expect(desk.effects.map((entry) => entry.effect)).toContainEqual({ type: 'remember_on_air', onAir: false });
+    expect(desk.effects.map((entry) => entry.effect)).toContainEqual({ type: 'remember_on_air', memory: null });
   });
 });
 
@@ -259,6 +310,18 @@ describe('a studio whose line was dead while another machine took over', () => {
     expect(desk.count('build_connection')).toBe(1);
   });
 
+  it('sees it also where the own connection had ended by itself before', () => {
+    const desk = cutOff();
+    desk.send({ type: 'socket_opened' });
+    const publications: Publication[] = [
+      { id: 'p', participant: 'me', connection: 'of-the-other-machine', source: 'camera', kind: 'video', codec: 'vp8', layers: [], muted: false },
+    ];
+    desk.send({ type: 'message', message: { ...(welcome(LIVE, [ME]) as Extract<ServerMessage, { type: 'welcome' }>), publications } });
+    expect(desk.logic.phase).toBe('replaced');
+    desk.run(20_000);
+    expect(desk.count('build_connection')).toBe(1);
+  });
+
   it('goes on air again at once where nobody has', () => {
     const desk = cutOff();
     desk.send({ type: 'socket_opened' });
@@ -287,7 +350,7 @@ describe('the end', () => {
     expect(desk.send({ type: 'end' })).toContainEqual({ type: 'end_lesson' });
     const out = desk.send({ type: 'lesson_changed', lesson: { ...LIVE, state: 'ended' } });
     expect(out).toContainEqual({ type: 'drop_connection', key: 1 });
-    expect(out).toContainEqual({ type: 'remember_on_air', onAir: false });
+    expect(out).toContainEqual({ type: 'remember_on_air', memory: null });
     expect(desk.logic.phase).toBe('ended');
     expect(desk.logic.deadline()).toBeNull();
   });

@@ -1,4 +1,4 @@
-import type { ClientMessage, Lesson, Line, Participant, ServerMessage } from '../api/types';
+import type { ClientMessage, Lesson, Line, Participant, Publication, ServerMessage } from '../api/types';
 import { Backoff, earlier } from './backoff';
 import { SocketKeeper, afterClose } from './socket-keeper';
 
@@ -14,8 +14,16 @@ export type StudioPhase =
 
 export type StudioObstacle = 'link_expired' | 'no_such_lesson' | 'offer_refused' | 'no_webrtc';
 
+/** That this page was on air, for itself after a reload. */
+export interface OnAirMemory {
+  /** The server's name for the connection that sent last. */
+  connection: string | null;
+  /** Another page had taken over. */
+  replaced: boolean;
+}
+
 export type StudioEvent =
-  | { type: 'entered'; canSend: boolean; resume: boolean }
+  | { type: 'entered'; canSend: boolean; before: OnAirMemory | null }
   | { type: 'admitted'; lesson: Lesson }
   | { type: 'admission_failed'; reason: 'unreachable' | StudioObstacle }
   | { type: 'devices_ready'; ready: boolean }
@@ -44,13 +52,15 @@ export type StudioEffect =
   | { type: 'send'; message: ClientMessage }
   | { type: 'build_connection'; key: number }
   | { type: 'drop_connection'; key: number }
-  | { type: 'remember_on_air'; onAir: boolean };
+  | { type: 'remember_on_air'; memory: OnAirMemory | null };
 
 /** A connection that isn't up by then is given up, in ms. */
 const CONNECT_MS = 5000;
 /** Feedback comes several times a second while pictures flow; silence this long is a dead uplink, in ms. */
 const NO_FEEDBACK_MS = 2500;
 const CALL_AGAIN_MS = 1000;
+/** How many of the own connections are known again in what the server tells. */
+const OWN_REMEMBERED = 32;
 
 interface Outgoing {
   key: number;
@@ -77,6 +87,11 @@ export class Studio {
   private onAirWanted = false;
   private devicesReady = false;
   private replaced = false;
+  /** Nobody has pressed anything since the page was loaded: it goes on air only where nobody else is. */
+  private unasked = false;
+  /** The server's names for the connections of this page, the newest last. */
+  private own: string[] = [];
+  private remembered: OnAirMemory | null = null;
   /** The server has said what there is since the line broke last: among it, who has taken over meanwhile. */
   private welcomed = false;
   private startAt: number | null = null;
@@ -103,7 +118,7 @@ export class Studio {
 
   deadline(): number | null {
     let at = earlier(this.admitAt, this.socket.deadline());
-    at = earlier(at, this.rebuildAt);
+    if (this.mayBuild()) at = earlier(at, this.rebuildAt);
     at = earlier(at, this.startAt);
     for (const connection of [this.current, this.next]) {
       if (connection?.connectedAt === null) at = earlier(at, connection.builtAt + CONNECT_MS);
@@ -156,8 +171,12 @@ export class Studio {
   private apply(event: StudioEvent, now: number, out: StudioEffect[]): void {
     switch (event.type) {
       case 'entered':
-        this.onAirWanted = event.resume;
-        this.everOnAir = event.resume;
+        this.onAirWanted = event.before !== null;
+        this.everOnAir = this.onAirWanted;
+        this.unasked = this.onAirWanted;
+        this.replaced = event.before?.replaced ?? false;
+        this.own = event.before?.connection != null ? [event.before.connection] : [];
+        this.remembered = event.before;
         if (event.canSend) this.admitAt = now;
         else this.obstacle = 'no_webrtc';
         break;
@@ -177,10 +196,11 @@ export class Studio {
         break;
       case 'go':
         this.onAirWanted = true;
-        out.push({ type: 'remember_on_air', onAir: true });
+        this.unasked = false;
         break;
       case 'take_back':
         this.replaced = false;
+        this.unasked = false;
         this.rebuildAt = now;
         break;
       case 'end':
@@ -232,11 +252,13 @@ export class Studio {
     if (!connection) return;
     if (event.type === 'answered') {
       connection.id = event.connection;
+      this.own = [...this.own, event.connection].slice(-OWN_REMEMBERED);
     } else if (event.type === 'refused') {
       if (event.reason === 'offer_refused') this.obstacle = 'offer_refused';
       if (event.reason === 'token') this.askAgain(now);
       this.abandon(connection, now, out);
     } else if (event.type === 'transport' && event.state === 'connected') {
+      this.unasked = false;
       connection.connectedAt ??= now;
       connection.feedbackAt = now;
     } else if (event.type === 'transport') {
@@ -266,6 +288,7 @@ export class Studio {
         for (const participant of message.participants) this.participants.set(participant.id, participant);
         this.welcomed = true;
         for (const { connection } of message.replaced) this.otherTookOver(connection);
+        if (this.onAirWanted && this.othersOnAir(message.publications)) this.replaced = true;
         this.uplinkForgotten(message.participants, now);
         break;
       case 'lesson':
@@ -310,6 +333,14 @@ export class Studio {
     if (newest?.id === connection) this.replaced = true;
   }
 
+  /** Whether the camera that classrooms see now is sent by another page. Own connections may linger after a reload. */
+  private othersOnAir(publications: Publication[]): boolean {
+    return publications.some(({ participant, source, connection }) => {
+      const studio = this.participants.get(participant)?.role === 'studio';
+      return studio && source === 'camera' && !this.own.includes(connection);
+    });
+  }
+
   private askAgain(now: number): void {
     if (this.admission === 'held') this.admitAt = now + this.admitBackoff.next();
     this.admission = 'asked';
@@ -339,8 +370,16 @@ export class Studio {
   }
 
   private settle(now: number, out: StudioEffect[]): void {
+    this.keepLine(now, out);
+    const memory = this.onAirWanted ? { connection: this.own[this.own.length - 1] ?? null, replaced: this.replaced } : null;
+    const { remembered } = this;
+    if (memory?.connection === remembered?.connection && memory?.replaced === remembered?.replaced) return;
+    this.remembered = memory;
+    out.push({ type: 'remember_on_air', memory });
+  }
+
+  private keepLine(now: number, out: StudioEffect[]): void {
     if (this.obstacle !== null || this.lesson?.state === 'ended') {
-      if (this.onAirWanted) out.push({ type: 'remember_on_air', onAir: false });
       this.onAirWanted = false;
       this.socket.stop(out);
       this.dropAll(out);
@@ -373,7 +412,8 @@ export class Studio {
   }
 
   private mayBuild(): boolean {
-    if (this.current === null) return true;
+    // A page that was reloaded on air doesn't know what happened meanwhile either.
+    if (this.current === null) return !this.unasked || (this.socket.isOpen && this.welcomed);
     const told = this.lostAt === null || this.socket.heardSince(this.lostAt);
     return this.socket.isOpen && this.welcomed && told;
   }

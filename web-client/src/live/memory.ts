@@ -1,3 +1,4 @@
+import type { OnAirMemory } from '../lesson/studio';
 import type { DeviceChoice } from '../media/devices';
 
 /** What this device remembers, so that a reload asks for nothing. Storage may be switched off: then it forgets. */
@@ -46,8 +47,8 @@ export const memory = {
   rememberDevices: (choice: DeviceChoice): void => write(device, 'devices', choice),
 
   // Of this tab only: a second tab of the same studio must not go on air by being opened.
-  onAir: (lesson: string): boolean => read<boolean>(tab, `on_air.${lesson}`) ?? false,
-  rememberOnAir: (lesson: string, onAir: boolean): void => write(tab, `on_air.${lesson}`, onAir || null),
+  onAir: (lesson: string): OnAirMemory | null => read(tab, `on_air.${lesson}`),
+  rememberOnAir: (lesson: string, onAir: OnAirMemory | null): void => write(tab, `on_air.${lesson}`, onAir),
 
   volume: (): number => read<number>(device, 'volume') ?? 1,
   rememberVolume: (volume: number): void => write(device, 'volume', volume),

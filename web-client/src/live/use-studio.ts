@@ -80,7 +80,7 @@ export function useStudio(lesson: string, urlToken: string | null) {
         senders.delete(effect.key);
         break;
       case 'remember_on_air':
-        memory.rememberOnAir(lesson, effect.onAir);
+        memory.rememberOnAir(lesson, effect.memory);
         break;
     }
   }
@@ -170,7 +170,7 @@ export function useStudio(lesson: string, urlToken: string | null) {
   send({
     type: 'entered',
     canSend: typeof RTCPeerConnection !== 'undefined' && typeof WebSocket !== 'undefined',
-    resume: memory.onAir(lesson),
+    before: memory.onAir(lesson),
   });
 
   return {

@@ -1,0 +1,19 @@
+// The oldest browsers that the pages are built for, and what newer ones have that the pages use where it is there.
+
+/** Under their names in MDN's compatibility data. */
+export const OLDEST = { chrome: 87, firefox: 102 };
+
+/** What is newer in one of them: what the pages do without it. */
+export const FALLBACKS = {
+  '.connectionState': 'Firefox before 113: watched as iceConnectionState (src/media)',
+  '.contentHint': 'no Firefox: set only where tracks have it',
+  '.createPolicy': 'no trusted types: Vue takes strings as they are',
+  '.enumerateDevices': 'Firefox before 116 lists no loudspeakers, which nobody chooses here',
+  '.startViewTransition': 'Vue Router asks for it first, and only where a route wants it, which none does',
+  '.wakeLock': 'the screen may fall asleep, as it does without the page',
+  MathMLElement: 'Vue asks for its type first',
+  outline: 'before Chrome 94 it has no round corners',
+};
+
+/** Names of Vue's own fields that browsers have for other things, and newer ones. */
+export const OWN = ['.displayName', '.number'];
