@@ -6,6 +6,7 @@ mod listen;
 mod lock;
 mod media;
 mod places;
+mod supervisor;
 mod tls;
 mod validity;
 
@@ -187,7 +188,9 @@ pub async fn start_with(config: &Config, data: DataFolder, media: MediaSide, clo
         tokio::spawn(upkeep(metrics, state.clone())),
         tokio::spawn(state.clone().look_after_database()),
     ];
+    tasks.push(tokio::spawn(supervisor::keep_watch(state.media.clone())));
     data.announce(&bound(&addresses), now);
+    supervisor::ready();
     tasks.extend(certificates.map(|certificates| tokio::spawn(look_after(certificates, clock))));
     let [http, https] = addresses;
     tracing::info!(?http, ?https, data = %data.path().display(), "server started");
@@ -223,6 +226,7 @@ impl StopSignals {
 impl Running {
     /// Let nobody new in, and wait until no studio is on air any more, at most so long.
     pub async fn drain(&self, patience: Duration) {
+        supervisor::stopping(patience);
         self.state.drain();
         let over = async {
             while self.state.directory.lessons_on_air() > 0 {

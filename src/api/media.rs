@@ -44,6 +44,8 @@ pub trait Media: Send + Sync {
     /// # Errors
     /// [`Refused`]: it is nobody's, or nobody could be told.
     fn adopt(&self, stream: TcpStream, remote: SocketAddr, first: Vec<u8>) -> Result<(), Refused>;
+    /// Whether every media thread answers.
+    fn answers(&self) -> BoxFuture<'_, bool>;
     /// End all connections and stop.
     fn stop(&self) -> BoxFuture<'_, ()>;
 }
@@ -92,6 +94,10 @@ impl Media for Workers {
 
     fn adopt(&self, stream: TcpStream, remote: SocketAddr, first: Vec<u8>) -> Result<(), Refused> {
         Workers::adopt(self, stream, remote, first)
+    }
+
+    fn answers(&self) -> BoxFuture<'_, bool> {
+        Workers::answers(self).boxed()
     }
 
     fn stop(&self) -> BoxFuture<'_, ()> {

@@ -234,6 +234,7 @@ pub(super) enum Request {
     EndLesson(LessonId),
     SetStage(LessonId, Vec<ParticipantId>),
     CapLayer { lesson: LessonId, participant: ParticipantId, slot: (SlotKind, u8), cap: Option<u8> },
+    Answer(oneshot::Sender<Result<(), Refused>>),
     Stop,
 }
 
@@ -368,6 +369,16 @@ impl Workers {
         cap: Option<u8>,
     ) {
         self.tell_all(|| Request::CapLayer { lesson, participant, slot: (slot, index), cap }).await;
+    }
+
+    /// Whether every worker answers in time.
+    pub async fn answers(&self) -> bool {
+        for worker in 0..self.mailboxes.len() {
+            if self.ask(worker, Request::Answer).await.is_err() {
+                return false;
+            }
+        }
+        true
     }
 
     /// Ends every connection, and the threads. What is asked afterwards is refused as [`Refused::Stopping`].

@@ -40,6 +40,9 @@ impl Worker {
             Request::CapLayer { lesson, participant, slot, cap } => {
                 self.router.cap_layer(lesson, participant, slot, cap)
             }
+            Request::Answer(answer) => {
+                let _ = answer.send(Ok(()));
+            }
             Request::Stop => {
                 for key in self.connections.iter().map(|(key, _)| key).collect::<Vec<_>>() {
                     self.close(key, Closed::Stopping);

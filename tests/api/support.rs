@@ -119,6 +119,10 @@ impl Media for FakeMedia {
         std::future::ready(()).boxed()
     }
 
+    fn answers(&self) -> BoxFuture<'_, bool> {
+        std::future::ready(true).boxed()
+    }
+
     fn stop(&self) -> BoxFuture<'_, ()> {
         std::future::ready(()).boxed()
     }

@@ -17,8 +17,8 @@ const CLASSROOMS: usize = 8;
 /// Between two floods; a limit per minute has refilled far enough for what comes next.
 const PAUSE: Duration = Duration::from_secs(5);
 const LOOK: Duration = Duration::from_millis(200);
-/// By then connections that never came up are given up and limits have forgotten.
-const SETTLE: Duration = Duration::from_secs(60);
+/// By then connections that never came up are given up, and who guessed most has waited for all its tries.
+const SETTLE: Duration = Duration::from_secs(300);
 /// A listener notices more.
 const LATE: Duration = Duration::from_millis(500);
 /// Resident memory may grow so far in a flood (kB).
@@ -79,7 +79,7 @@ async fn main() -> anyhow::Result<ExitCode> {
     let left = settled.left_behind(&before);
     let list = if left.is_empty() { "nothing".to_owned() } else { left.join(", ") };
     println(&format!(
-        "\nA minute later: {} kB resident ({} before), left behind: {list}",
+        "\nFive minutes later: {} kB resident ({} before), left behind: {list}",
         settled.resident, before.resident
     ));
     drop((classrooms, teacher));

@@ -72,16 +72,16 @@ pub struct Aim<'a> {
 
 impl Flood {
     /// All of them, in an order in which none is held against what comes next: an address with many offers that never came
-    /// up is refused further ones.
+    /// up is refused further ones, and one that guessed wrong can't join for a while.
     pub const ALL: [Self; 11] = [
         Self::Silent,
         Self::Stun,
         Self::ForgedChecks,
         Self::Hellos,
         Self::CheckedHellos,
-        Self::Codes,
-        Self::Tokens,
         Self::Abandoned,
+        Self::Tokens,
+        Self::Codes,
         Self::SlowHttp,
         Self::SlowTls,
         Self::SlowIce,
