@@ -57,8 +57,9 @@ async fn a_lesson_goes_on_in_every_flood_and_who_comes_meanwhile_gets_in() {
             Flood::Stun | Flood::ForgedChecks | Flood::Hellos => times(&tally, "answers") == 0,
             // So many datagrams of one association are read at all, and each is answered with a cookie.
             Flood::CheckedHellos => times(&tally, "answers") <= 256 && times(&tally, "octets of answers") < 16_384,
+            // A hundred and twenty, and two for each second since.
             Flood::Tokens => {
-                times(&tally, "200") <= 121 && times(&tally, "429 with Retry-After") > 0 && times(&tally, "401") > 0
+                times(&tally, "200") <= 140 && times(&tally, "429 with Retry-After") > 0 && times(&tally, "401") > 0
             }
             // Thirty, and what was on its way when the last of them failed.
             Flood::Codes => times(&tally, "404") <= 100 && times(&tally, "429 with Retry-After") > 0,
