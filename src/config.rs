@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use time::Duration;
 
-use crate::auth::{Lifetimes, Network};
+use crate::auth::{Lifetimes, Network, Turn};
 use file::File;
 
 /// Why a configuration can't be used.
@@ -71,6 +71,8 @@ pub struct Config {
     pub server: Server,
     /// The media workers.
     pub media: Media,
+    /// TURN servers of the operator's, if any.
+    pub turn: Option<Turn>,
     /// Certificates.
     pub tls: Tls,
     /// Tokens and guessing.
@@ -171,6 +173,13 @@ pub struct Log {
 }
 
 impl Media {
+    /// How many workers there are on a machine with so many cores. One port below 1024 is all that browsers take, and a worker has a
+    /// port of its own.
+    #[must_use]
+    pub fn workers_on(&self, cores: usize) -> usize {
+        self.workers.unwrap_or(if self.udp_port < 1_024 { 1 } else { cores }).clamp(1, crate::id::MAX_WORKERS)
+    }
+
     /// Where the port for media alone is listened on.
     #[must_use]
     pub fn tcp_listening(&self) -> Option<SocketAddr> {
@@ -210,11 +219,7 @@ impl Config {
 
     #[expect(clippy::too_many_lines, reason = "each option once, in the order of the file")]
     fn valid(file: File) -> Result<Self, Error> {
-        let File { server, media, tls, auth, log, metrics } = file;
-        let workers = usize::from(in_range("media.workers", media.workers, 0, crate::id::MAX_WORKERS as u16)?);
-        if usize::from(media.udp_port) + workers.max(1) > 1 + usize::from(u16::MAX) || media.udp_port == 0 {
-            return Err(value("media.udp_port", format!("{} leaves no port for {workers} workers", media.udp_port)));
-        }
+        let File { server, media, turn, tls, auth, log, metrics } = file;
         if server.http.is_empty() && server.https.is_empty() {
             return Err(value("server.http", "both http and https are off: nobody could reach the server"));
         }
@@ -239,25 +244,8 @@ impl Config {
                     in_range("server.drain_seconds", server.drain_seconds, 0, 14_400)?.into(),
                 ),
             },
-            media: Media {
-                workers: (workers > 0).then_some(workers),
-                udp_port: media.udp_port,
-                tcp_port: (media.tcp_port > 0).then_some(media.tcp_port),
-                bind_address: each("media.bind_address", &present(media.bind_address))?.pop(),
-                public_addresses: each("media.public_addresses", &media.public_addresses)?,
-                max_connections_per_worker: in_range(
-                    "media.max_connections_per_worker",
-                    media.max_connections_per_worker,
-                    1,
-                    100_000,
-                )? as usize,
-                max_unfinished_per_address: in_range(
-                    "media.max_unfinished_per_address",
-                    media.max_unfinished_per_address,
-                    1,
-                    100_000,
-                )? as usize,
-            },
+            media: media_workers(media)?,
+            turn: turn_servers(turn)?,
             tls: Tls { files: files(&tls.certificate, &tls.key)?, names: tls.names },
             auth: Auth {
                 lifetimes: Lifetimes {
@@ -349,6 +337,52 @@ fn files(certificate: &str, key: &str) -> Result<Option<CertificateFiles>, Error
     }
 }
 
+fn media_workers(media: file::Media) -> Result<Media, Error> {
+    let workers = usize::from(in_range("media.workers", media.workers, 0, crate::id::MAX_WORKERS as u16)?);
+    if usize::from(media.udp_port) + workers.max(1) > 1 + usize::from(u16::MAX) || media.udp_port == 0 {
+        return Err(value("media.udp_port", format!("{} leaves no port for {workers} workers", media.udp_port)));
+    }
+    if media.udp_port < 1_024 && workers > 1 {
+        let fact = format!(
+            "browsers take no media on UDP ports below 1024 but 443 and 80, so {} is for one media thread: leave media.workers at 0 or set it \
+             to 1, which carries some 2000 classrooms, or set media.udp_port to 20000 (浏览器只接受 443、80 这两个低位 UDP \
+             端口，一个端口只供一个媒体线程：把 media.workers 设为 0 或 1，可带约 2000 间教室；或把 media.udp_port 设为 20000)",
+            media.udp_port
+        );
+        return Err(value("media.workers", fact));
+    }
+    Ok(Media {
+        workers: (workers > 0).then_some(workers),
+        udp_port: media.udp_port,
+        tcp_port: (media.tcp_port > 0).then_some(media.tcp_port),
+        bind_address: each("media.bind_address", &present(media.bind_address))?.pop(),
+        public_addresses: each("media.public_addresses", &media.public_addresses)?,
+        max_connections_per_worker: in_range(
+            "media.max_connections_per_worker",
+            media.max_connections_per_worker,
+            1,
+            100_000,
+        )? as usize,
+        max_unfinished_per_address: in_range(
+            "media.max_unfinished_per_address",
+            media.max_unfinished_per_address,
+            1,
+            100_000,
+        )? as usize,
+    })
+}
+
+fn turn_servers(turn: file::Turn) -> Result<Option<Turn>, Error> {
+    match (turn.urls.is_empty(), turn.secret.is_empty()) {
+        (true, true) => Ok(None),
+        (true, false) => Err(value("turn.urls", "a secret without the servers that share it")),
+        (false, true) => Err(value("turn.secret", "TURN servers without the secret that is shared with them")),
+        (false, false) => {
+            Turn::new(turn.urls, turn.secret).map(Some).map_err(|error| value("turn.urls", error.to_string()))
+        }
+    }
+}
+
 fn log_filter(filter: String) -> Result<String, Error> {
     match filter.parse::<tracing_subscriber::EnvFilter>() {
         Ok(_) => Ok(filter),
@@ -379,6 +413,16 @@ mod tests {
     }
 
     #[test]
+    fn a_single_port_such_as_443_is_for_one_media_thread() {
+        let workers = |text: &str| parse(text).map(|config| config.media.workers_on(8));
+        assert_eq!(workers(""), Ok(8));
+        assert_eq!(workers("[media]\nudp_port = 443\n"), Ok(1));
+        assert_eq!(workers("[media]\nudp_port = 443\nworkers = 1\n"), Ok(1));
+        assert_eq!(workers("[media]\nworkers = 3\n"), Ok(3));
+        assert!(workers("[media]\nudp_port = 443\nworkers = 2\n").is_err());
+    }
+
+    #[test]
     fn a_key_that_means_nothing_is_named_with_its_line_and_the_key_that_was_meant() {
         let text = "[server]\nhttp = \"\"\nhtpps = \"0.0.0.0:443\"\n";
         assert_eq!(parse(text), Err("line 3: there is no option server.htpps; did you mean server.https?".into()));
@@ -397,12 +441,17 @@ mod tests {
             ("[media]\n\nudp_port = \"x\"\n", "line 3: invalid type: string \"x\", expected u16"),
             ("[media]\nudp_port = 70000\n", "line 2: "),
             ("[media]\nworkers = 65\n", "media.workers: 65 is not between 0 and 64"),
+            ("[media]\nudp_port = 443\nworkers = 2\n", "media.workers: browsers take no media on UDP ports below 1024"),
             ("[media]\nudp_port = 65535\nworkers = 2\n", "media.udp_port: 65535 leaves no port for 2 workers"),
             ("[media]\npublic_addresses = [\"here\"]\n", "media.public_addresses: \"here\": invalid IP address"),
             ("[server]\nhttps = \"8443\"\n", "server.https: \"8443\" is not an address and port"),
             ("[server]\nhttp = \"\"\nhttps = \"\"\n", "nobody could reach the server"),
             ("[server]\ntrusted_proxies = [\"10.0.0.0/40\"]\n", "server.trusted_proxies: "),
             ("[server]\npublic_url = \"ke.example.cn\"\n", "server.public_url: "),
+            ("[turn]\nurls = [\"turn:a\"]\n", "turn.secret: "),
+            ("[turn]\nsecret = \"s\"\n", "turn.urls: "),
+            ("[turn]\nsecret = 123456\n", "line 2: turn.secret is a text, in quotes"),
+            ("[turn]\nsecret = \"s\"\nurls = [\"stun:a\"]\n", "turn.urls: \"stun:a\" is not a TURN address"),
             ("[tls]\nkey = \"k.pem\"\n", "tls.certificate: a key without its certificate"),
             ("[auth]\nlesson_token_minutes = 0\n", "auth.lesson_token_minutes: 0 is not between 1 and 1440"),
             ("[log]\nfilter = \"mingshi=loudly\"\n", "log.filter: "),

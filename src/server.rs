@@ -156,6 +156,7 @@ pub async fn start_with(config: &Config, data: DataFolder, media: MediaSide, clo
         requests_per_address: config.auth.requests_per_address_per_minute,
         requests_per_participant: config.auth.requests_per_participant_per_minute,
         public_url: config.server.public_url.clone(),
+        turn: config.turn.clone(),
         metrics: Some(metrics.clone()),
         series: config.metrics,
         ca_certificate: certificates.as_ref().and_then(|certificates| certificates.ca_certificate()),

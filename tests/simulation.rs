@@ -329,6 +329,26 @@ fn codecs_that_arrive_mixed_up_are_told_apart() {
 }
 
 #[test]
+fn a_codec_that_changes_with_every_picture_troubles_nobody() {
+    let mut lesson = Lesson::new(24);
+    let studio = lesson.studio(vec![Track::camera(Codec::Vp8, 1), Track::voice(Codec::Opus)]);
+    let room = lesson.join(Quality::GOOD);
+    lesson.run(secs(2));
+    let told = lesson.told;
+    for codec in [H264, Codec::Vp8].into_iter().cycle().take(60) {
+        lesson.change_codec(studio, 0, codec, true);
+        lesson.run(millis(33));
+    }
+    assert!(lesson.told <= told + 10, "pages were told {} times in two seconds", lesson.told - told);
+    lesson.run(secs(1));
+    let calm = lesson.now;
+    lesson.run(secs(1));
+    assert!(lesson.longest_freeze(room, SlotKind::Camera, calm) < millis(150));
+    let voice = lesson.voice(room);
+    assert!(voice.played.len() > 285 && voice.holes == 0, "{} {}", voice.played.len(), voice.holes);
+}
+
+#[test]
 fn who_cannot_decode_the_new_codec_is_told_and_is_there_again_with_the_old_one() {
     let mut lesson = Lesson::new(23);
     let studio = lesson.studio(vec![Track::camera(Codec::Vp8, 2), Track::voice(Codec::Opus)]);

@@ -90,7 +90,6 @@ pub(super) async fn open(
     client: Client,
     request: Request,
 ) -> Result<Response, Problem> {
-    state.lets_in(session.lesson, claims.sub)?;
     state.count(client.address, Some(&claims))?;
     let offer = text_body(request, state, SDP, ACCEPT_POST).await?;
     let Session { way, lesson, purpose, sources } = session;
@@ -110,7 +109,9 @@ pub(super) async fn open(
         (ACCEPT_PATCH, SDP_FRAGMENT.to_owned()),
         (header::CACHE_CONTROL, "no-store".to_owned()),
     ];
-    Ok((StatusCode::CREATED, headers, answer).into_response())
+    let mut response = (StatusCode::CREATED, headers, answer).into_response();
+    add_ice_servers(state, &claims, response.headers_mut());
+    Ok(response)
 }
 
 /// `PATCH`: candidates or an ICE restart (RFC 9725 §4.3).
@@ -158,8 +159,23 @@ fn may_touch(state: &ApiState, path: ConnectionPath, headers: &HeaderMap) -> Res
 }
 
 /// `OPTIONS` of an endpoint: what may be posted (RFC 9725 §4.2).
-pub(super) async fn endpoint_options() -> Response {
-    options("GET, HEAD, OPTIONS, POST", ACCEPT_POST, SDP)
+///
+/// Whose offer would be met now is told of TURN servers too, since a browser wants to know them before it offers (RFC 9725
+/// §4.6); anybody else isn't, and isn't told why either.
+pub(super) fn endpoint_options(state: &ApiState, admitted: Result<Claims, Problem>) -> Response {
+    let mut response = options("GET, HEAD, OPTIONS, POST", ACCEPT_POST, SDP);
+    if let Ok(claims) = admitted {
+        add_ice_servers(state, &claims, response.headers_mut());
+        response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    }
+    response
+}
+
+fn add_ice_servers(state: &ApiState, holder: &Claims, headers: &mut HeaderMap) {
+    let links = state.turn.iter().flat_map(|turn| turn.links(holder));
+    for link in links.filter_map(|link| HeaderValue::try_from(link).ok()) {
+        headers.append(header::LINK, link);
+    }
 }
 
 /// `OPTIONS` of a connection: what may be patched.

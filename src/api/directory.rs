@@ -8,13 +8,13 @@ use axum::extract::ws::Utf8Bytes;
 use dashmap::DashMap;
 use serde::Serialize;
 use tokio::sync::mpsc;
+use utoipa::ToSchema;
 
 use super::clock::Clock;
-use super::participants::Attendance;
 use super::story::Story;
 use crate::id::{ConnectionId, LessonId, ParticipantId, SourceName};
 use crate::lesson::{
-    Identity, Live, Notice, Participant, Publication, Replaced, Role, Slot, StageError, Stats, Viewer,
+    Identity, Line, Live, Notice, Participant, Publication, Replaced, Role, Slot, StageError, Stats, Viewer,
 };
 use crate::telemetry::Exposition;
 use crate::worker::mailbox::Report;
@@ -58,6 +58,19 @@ pub struct Seat {
     pub replaced: Vec<Replaced>,
     /// What follows. Its end without [`Outgoing::Close`] means that the page was too slow.
     pub queue: mpsc::Receiver<Outgoing>,
+}
+
+/// Somebody in the lesson, as measured.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Attendance {
+    /// Who.
+    pub participant: Participant,
+    /// Its lines, as the server last measured them.
+    pub lines: Vec<Line>,
+    /// What the server sends it.
+    pub slots: Vec<Slot>,
+    /// What its page measured last; `null` where it measures nothing or isn't connected.
+    pub stats: Option<Stats>,
 }
 
 /// One page's websocket.

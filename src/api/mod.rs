@@ -61,13 +61,12 @@ pub fn app(state: ApiState) -> Router {
     let description = axum::Json(description);
     let document = get(move || std::future::ready(description.clone().into_response()));
     // Not in the document: programs learn nothing from them that it doesn't say.
-    let endpoint = || options(connection::endpoint_options).get(connection::endpoint_get);
     let resource = || options(connection::connection_options).get(connection::connection_get);
     let media_options = Router::new()
-        .route("/whip/{lesson}", endpoint())
-        .route("/whip/{lesson}/{source}", endpoint())
-        .route("/whep/{lesson}", endpoint())
-        .route("/whep/{lesson}/{source}", endpoint())
+        .route("/whip/{lesson}", options(whip::studio_options).get(connection::endpoint_get))
+        .route("/whip/{lesson}/{source}", options(whip::source_options).get(connection::endpoint_get))
+        .route("/whep/{lesson}", options(whep::endpoint_options).get(connection::endpoint_get))
+        .route("/whep/{lesson}/{source}", options(whep::endpoint_options).get(connection::endpoint_get))
         .route("/whip/{lesson}/c/{connection}", resource())
         .route("/whep/{lesson}/c/{connection}", resource());
     let site = api

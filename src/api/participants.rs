@@ -4,23 +4,10 @@ use axum::extract::State as Shared;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::directory::Attendance;
 use super::extract::{Holder, LessonPath};
 use super::problem::{Document, Problem};
 use super::state::ApiState;
-use crate::lesson::{Line, Participant, Slot, Stats};
-
-/// Somebody in the lesson, as measured.
-#[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct Attendance {
-    /// Who.
-    pub participant: Participant,
-    /// Its lines, as the server last measured them.
-    pub lines: Vec<Line>,
-    /// What the server sends it.
-    pub slots: Vec<Slot>,
-    /// What its page measured last; `null` where it measures nothing or isn't connected.
-    pub stats: Option<Stats>,
-}
 
 /// Everybody in the lesson.
 #[derive(Debug, Serialize, ToSchema)]

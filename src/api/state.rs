@@ -11,7 +11,7 @@ use super::custody::Custody;
 use super::directory::Directory;
 use super::media::Media;
 use super::problem::{Kind, Problem};
-use crate::auth::{Claims, Limited, Network, RateLimit, Tokens};
+use crate::auth::{Claims, Limited, Network, RateLimit, Tokens, Turn};
 use crate::id::{LessonId, ParticipantId, client_network};
 use crate::lesson::{Lesson, Role, State};
 use crate::store::Store;
@@ -38,6 +38,8 @@ pub struct Parts {
     pub requests_per_participant: u32,
     /// How the site is reached from outside, without a slash at the end; `None` = as the request came.
     pub public_url: Option<String>,
+    /// TURN servers that clients are told.
+    pub turn: Option<Turn>,
     /// Writes the metrics down, where they are collected.
     pub metrics: Option<metrics_exporter_prometheus::PrometheusHandle>,
     /// Which series of their own lessons and connections have.

@@ -8,6 +8,7 @@ use super::extract::{Client, Holder, LessonPath};
 use super::problem::{Document, Kind, Problem};
 use super::sources::SourcePath;
 use super::state::ApiState;
+use crate::auth::Claims;
 use crate::id::LessonId;
 use crate::worker::mailbox::Purpose;
 
@@ -75,6 +76,16 @@ pub(super) async fn delete(
     connection::delete(&state, path, request).await
 }
 
+/// `OPTIONS` of an endpoint.
+pub(super) async fn endpoint_options(
+    Shared(state): Shared<ApiState>,
+    lesson: Result<LessonPath, Problem>,
+    holder: Result<Holder, Problem>,
+) -> Response {
+    let admitted = async { admit(&state, lesson?.0, holder?).await }.await;
+    connection::endpoint_options(&state, admitted)
+}
+
 async fn subscribe(
     state: &ApiState,
     lesson: LessonId,
@@ -83,11 +94,18 @@ async fn subscribe(
     holder: Holder,
     request: Request,
 ) -> Result<Response, Problem> {
+    let claims = admit(state, lesson, holder).await?;
+    let session = Session { way: Way::Whep, lesson, purpose, sources: Vec::new() };
+    connection::open(state, session, claims, client, request).await
+}
+
+/// The holder, if they may receive now.
+async fn admit(state: &ApiState, lesson: LessonId, holder: Holder) -> Result<Claims, Problem> {
     let claims = holder.member(lesson)?;
     if !claims.subscribe {
         return Err(Problem::plain(Kind::MayNotReceive));
     }
     connection::live(&state.lesson(lesson).await?)?;
-    let session = Session { way: Way::Whep, lesson, purpose, sources: Vec::new() };
-    connection::open(state, session, claims, client, request).await
+    state.lets_in(lesson, claims.sub)?;
+    Ok(claims)
 }

@@ -9,7 +9,7 @@ use super::problem::{Document, Kind, Problem};
 use super::sources::SourcePath;
 use super::state::ApiState;
 use crate::auth::Claims;
-use crate::id::SourceName;
+use crate::id::{LessonId, SourceName};
 use crate::lesson::{Lesson, Role, State};
 use crate::worker::mailbox::Purpose;
 
@@ -27,17 +27,8 @@ pub(super) async fn publish_studio(
     holder: Holder,
     request: Request,
 ) -> Result<Response, Problem> {
-    let claims = holder.member(id)?;
-    if claims.role != Role::Studio {
-        return Err(Problem::new(
-            Kind::RoleNotAllowed,
-            "only the studio publishes the whole lesson",
-            "只有主讲端可以发布整节课",
-        ));
-    }
-    let sources = vec![SourceName::camera(), SourceName::slides()];
-    sources.iter().try_for_each(|source| may_publish(&claims, source))?;
-    may_be_on_air(&state.lesson(id).await?, claims.role)?;
+    let claims = admit_studio(&state, id, holder).await?;
+    let sources = studio_sources().to_vec();
     let session = Session { way: Way::Whip, lesson: id, purpose: Purpose::PublishStudio, sources };
     connection::open(&state, session, claims, client, request).await
 }
@@ -58,12 +49,31 @@ pub(super) async fn publish_source(
     holder: Holder,
     request: Request,
 ) -> Result<Response, Problem> {
-    let claims = holder.member(id)?;
-    may_publish(&claims, &source)?;
-    may_be_on_air(&state.lesson(id).await?, claims.role)?;
+    let claims = admit(&state, id, &source, holder).await?;
     let session =
         Session { way: Way::Whip, lesson: id, purpose: Purpose::PublishSource(source.clone()), sources: vec![source] };
     connection::open(&state, session, claims, client, request).await
+}
+
+/// `OPTIONS` of the studio page's endpoint.
+pub(super) async fn studio_options(
+    Shared(state): Shared<ApiState>,
+    lesson: Result<LessonPath, Problem>,
+    holder: Result<Holder, Problem>,
+) -> Response {
+    let admitted = async { admit_studio(&state, lesson?.0, holder?).await }.await;
+    connection::endpoint_options(&state, admitted)
+}
+
+/// `OPTIONS` of one source's endpoint.
+pub(super) async fn source_options(
+    Shared(state): Shared<ApiState>,
+    lesson: Result<LessonPath, Problem>,
+    source: Result<SourcePath, Problem>,
+    holder: Result<Holder, Problem>,
+) -> Response {
+    let admitted = async { admit(&state, lesson?.0, &source?.0, holder?).await }.await;
+    connection::endpoint_options(&state, admitted)
 }
 
 /// Trickle candidates, or restart ICE.
@@ -92,6 +102,40 @@ pub(super) async fn delete(
     request: Request,
 ) -> Result<Response, Problem> {
     connection::delete(&state, path, request).await
+}
+
+fn studio_sources() -> [SourceName; 2] {
+    [SourceName::camera(), SourceName::slides()]
+}
+
+/// The holder, if they may publish the whole lesson now.
+async fn admit_studio(state: &ApiState, lesson: LessonId, holder: Holder) -> Result<Claims, Problem> {
+    let claims = holder.member(lesson)?;
+    if claims.role != Role::Studio {
+        return Err(Problem::new(
+            Kind::RoleNotAllowed,
+            "only the studio publishes the whole lesson",
+            "只有主讲端可以发布整节课",
+        ));
+    }
+    may_begin(state, claims, lesson, &studio_sources()).await
+}
+
+/// The holder, if they may publish this source now.
+async fn admit(state: &ApiState, lesson: LessonId, source: &SourceName, holder: Holder) -> Result<Claims, Problem> {
+    may_begin(state, holder.member(lesson)?, lesson, std::slice::from_ref(source)).await
+}
+
+async fn may_begin(
+    state: &ApiState,
+    claims: Claims,
+    lesson: LessonId,
+    sources: &[SourceName],
+) -> Result<Claims, Problem> {
+    sources.iter().try_for_each(|source| may_publish(&claims, source))?;
+    may_be_on_air(&state.lesson(lesson).await?, claims.role)?;
+    state.lets_in(lesson, claims.sub)?;
+    Ok(claims)
 }
 
 fn may_publish(claims: &Claims, source: &SourceName) -> Result<(), Problem> {

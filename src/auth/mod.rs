@@ -5,9 +5,11 @@ mod claims;
 mod operator_key;
 mod rate_limit;
 mod token;
+mod turn;
 
 pub use address::{Network, NotANetwork, client_address};
 pub use claims::{Claims, Publish};
 pub use operator_key::{NotAKey, OperatorKey};
 pub use rate_limit::{Limited, RateLimit};
 pub use token::{Issued, Lifetimes, TokenError, Tokens};
+pub use turn::{NotATurnUrl, Turn};

@@ -2,11 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct File {
     pub(super) server: Server,
     pub(super) media: Media,
+    pub(super) turn: Turn,
     pub(super) tls: Tls,
     pub(super) auth: Auth,
     pub(super) log: Log,
@@ -65,6 +66,14 @@ impl Default for Media {
             max_unfinished_per_address: 400,
         }
     }
+}
+
+/// Without `Debug`: the secret stands in no log.
+#[derive(Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Turn {
+    pub(super) urls: Vec<String>,
+    pub(super) secret: String,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]

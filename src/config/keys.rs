@@ -31,6 +31,15 @@ pub(super) fn check(text: &str) -> Result<(), Error> {
         let DeValue::Table(content) = content.get_ref() else {
             return Err(Error::Syntax { line, said: format!("{name} is a section: [{name}]") });
         };
+        let is_secret = |key: &str| (name, key) == ("turn", "secret");
+        if let Some((key, _)) = content
+            .iter()
+            .find(|(key, value)| is_secret(key.get_ref()) && !matches!(value.get_ref(), DeValue::String(_)))
+        {
+            // Said here, since the parser of the whole file would say the value too.
+            let line = line_of(text, key.span().start);
+            return Err(Error::Syntax { line, said: "turn.secret is a text, in quotes".into() });
+        }
         if let Some(key) = content.keys().find(|key| !keys.contains_key(key.get_ref().as_ref())) {
             let name = format!("{name}.{}", key.get_ref());
             let line = line_of(text, key.span().start);

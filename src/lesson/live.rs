@@ -10,8 +10,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use time::OffsetDateTime;
 
 use super::EndReason;
+use super::media::Codec;
 use super::message::{
-    Audience, Codec, Direction, Layer, Line, Message, Notice, Participant, Publication, Replaced, Role, Slot,
+    Audience, Direction, Layer, Line, Message, Notice, Participant, Publication, Replaced, Role, Slot,
 };
 use super::stats::Measured;
 use crate::id::{ConnectionId, ParticipantId, PublicationId, SourceName};

@@ -2,7 +2,8 @@
 
 use super::{Connection, Live, Role};
 use crate::id::{ConnectionId, ParticipantId, PublicationId};
-use crate::lesson::message::{Line, Notice, Participant, Slot, SlotName};
+use crate::lesson::media::SlotName;
+use crate::lesson::message::{Line, Notice, Participant, Slot};
 use crate::lesson::stats::{Change, Expected, LineState, Stats, mean_and_most};
 use crate::worker::mailbox::{LineReport, PublicationReport, SlotState};
 

@@ -2,15 +2,17 @@
 
 mod join_code;
 mod live;
+mod media;
 mod message;
 mod state;
 mod stats;
 
 pub use join_code::{JoinCode, NotACode};
 pub use live::{Flow, Identity, Live, MAX_ON_STAGE, Seen, StageError, Viewer};
+pub use media::{Codec, PublicationKind, SlotName};
 pub use message::{
-    Audience, Codec, Direction, EndReason, Layer, Line, Message, Notice, Participant, PausedReason, Publication,
-    PublicationKind, Replaced, Role, Slot, SlotName,
+    Audience, Direction, EndReason, Layer, Line, Message, Notice, Participant, PausedReason, Publication, Replaced,
+    Role, Slot,
 };
 pub use state::{Draft, DraftError, Lesson, Moved, State, StateError};
 pub use stats::{

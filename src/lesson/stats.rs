@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::message::{Codec, SlotName};
+use super::media::{Codec, SlotName};
 
 /// Entries of each list at most: a connection has no more m-lines.
 const MAX_ENTRIES: usize = 16;

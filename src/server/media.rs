@@ -9,7 +9,7 @@ use super::{Error, local_addresses};
 use crate::api::Media;
 use crate::config::{self, Config};
 use crate::worker::mailbox::Report;
-use crate::worker::pool::{self, MAX_WORKERS, Settings, is_acceptable};
+use crate::worker::pool::{self, Settings, is_acceptable};
 
 /// How many reports may wait for the directory. What finds no room waits at its worker.
 const REPORTS: usize = 4096;
@@ -33,7 +33,7 @@ pub(super) fn start(whole: &Config) -> Result<MediaSide, Error> {
     let config = &whole.media;
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let settings = Settings {
-        workers: config.workers.unwrap_or(cores).min(MAX_WORKERS),
+        workers: config.workers_on(cores),
         udp_port: config.udp_port,
         bind: config.bind_address,
         public_addresses: public_addresses(config),

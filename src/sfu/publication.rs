@@ -21,6 +21,8 @@ const METER: Duration = Duration::from_secs(1);
 const RATES_TOLD_EVERY: Duration = Duration::from_secs(5);
 /// Packets of one encoding that may wait for the next flush; more are forwarded late, from the cache, on request only.
 const MAX_PENDING: usize = 512;
+/// An encoding changes its codec at most this often: everybody is told, and every receiver begins anew.
+const CODEC_KEPT: Duration = Duration::from_millis(500);
 /// A group of pictures up to this size is replayed to a late subscriber; a longer one would stand in the line before the voice.
 const MAX_REPLAY: u64 = 96 * 1024;
 
@@ -56,8 +58,9 @@ pub struct Layer {
     pub(super) group: Option<Group>,
     pub(super) timeline: Option<Timeline>,
     pub(super) latest_timestamp: u32,
-    /// Of what came last in order.
+    /// Of what flows.
     pub(super) codec: Option<Codec>,
+    codec_since: Option<Instant>,
     size: Option<(u16, u16)>,
     last_packet: Option<Instant>,
     metered: u64,
@@ -79,6 +82,7 @@ impl Layer {
             timeline: None,
             latest_timestamp: 0,
             codec: None,
+            codec_since: None,
             size: None,
             last_packet: None,
             metered: 0,
@@ -170,7 +174,8 @@ impl Publication {
         // What comes late of the codec before is of use to who asks for it, and changes nothing. Voice has no order to keep:
         // redundancy comes and goes with every packet.
         let late = packet.sequence <= layer.cache.highest() && !packet.codec.is_voice();
-        let other_codec = layer.codec != Some(packet.codec) && !late;
+        let kept = layer.codec_since.is_some_and(|since| now.saturating_duration_since(since) < CODEC_KEPT);
+        let other_codec = layer.codec != Some(packet.codec) && !late && (!kept || packet.codec.is_voice());
         let begins = facts.keyframe_start && (!facts.bare_slice || layer.begins_picture(packet));
         layer.cache.insert(&Incoming {
             sequence: packet.sequence,
@@ -190,7 +195,8 @@ impl Publication {
             layer.latest_timestamp = packet.timestamp;
         }
         if other_codec {
-            (layer.codec, layer.group, layer.size) = (Some(packet.codec), None, None);
+            (layer.codec, layer.codec_since) = (Some(packet.codec), Some(now));
+            (layer.group, layer.size) = (None, None);
         }
         let outdated = layer.codec != Some(packet.codec);
         if !outdated {

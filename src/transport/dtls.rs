@@ -5,12 +5,8 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use aws_lc_rs::digest::{Algorithm, SHA256, SHA384, SHA512, digest};
 use bytes::BytesMut;
-use rtc_crypto::RTCCryptoProvider;
-use rtc_crypto::providers::AwsLcRsProvider;
 use rtc_dtls::config::{ClientAuthType, ConfigBuilder, ExtendedMasterSecretType};
-use rtc_dtls::crypto::Certificate;
 use rtc_dtls::endpoint::{Endpoint, EndpointEvent};
 use rtc_dtls::extension::extension_use_srtp::SrtpProtectionProfile;
 use rtc_shared::TransportProtocol;
@@ -19,6 +15,7 @@ use rtc_shared::error::Error as SharedError;
 mod records;
 
 use self::records::{Gate, Hello, asks_for_cookie};
+use super::identity::Identity;
 use super::sdp::Fingerprint;
 use super::srtp::{self, Opener, Profile, Sealer};
 
@@ -57,63 +54,6 @@ impl Error {
     #[must_use]
     pub const fn is_final(&self) -> bool {
         !matches!(self, Self::BadHello | Self::Needless)
-    }
-}
-
-/// Our certificate and what computes with it; one for the whole server.
-#[derive(Clone)]
-pub struct Identity {
-    certificate: Certificate,
-    fingerprint: Arc<str>,
-    provider: Arc<dyn RTCCryptoProvider>,
-}
-
-impl std::fmt::Debug for Identity {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Identity").field("fingerprint", &self.fingerprint).finish_non_exhaustive()
-    }
-}
-
-impl Identity {
-    /// A new self-made certificate (ECDSA on P-256, as browsers make them).
-    ///
-    /// # Errors
-    /// [`Error::Handshake`] when the machine has no randomness.
-    pub fn generate() -> Result<Self, Error> {
-        let provider: Arc<dyn RTCCryptoProvider> = Arc::new(AwsLcRsProvider::new());
-        let certificate = Certificate::generate_self_signed(vec!["mingshi".to_string()], provider.crypto())
-            .map_err(|error| Error::Handshake(error.to_string()))?;
-        let leaf = certificate.certificate.first().ok_or_else(|| Error::Handshake("no certificate was made".into()))?;
-        let fingerprint = hexadecimal(&SHA256, leaf.as_ref()).into();
-        Ok(Self { certificate, fingerprint, provider })
-    }
-
-    /// SHA-256 of the certificate in upper-case hexadecimal with colons (RFC 8122 §5).
-    #[must_use]
-    pub fn fingerprint(&self) -> &str {
-        &self.fingerprint
-    }
-
-    pub(super) fn provider(&self) -> &Arc<dyn RTCCryptoProvider> {
-        &self.provider
-    }
-}
-
-fn hexadecimal(algorithm: &'static Algorithm, bytes: &[u8]) -> String {
-    let pairs: Vec<String> = digest(algorithm, bytes).as_ref().iter().map(|byte| format!("{byte:02X}")).collect();
-    pairs.join(":")
-}
-
-impl Fingerprint {
-    /// Whether this is the certificate that the offer announced (RFC 8122 §5).
-    fn matches(&self, certificate: &[u8]) -> bool {
-        let algorithm = match self.hash.as_str() {
-            "sha-256" => &SHA256,
-            "sha-384" => &SHA384,
-            "sha-512" => &SHA512,
-            _ => return false,
-        };
-        hexadecimal(algorithm, certificate).eq_ignore_ascii_case(&self.value)
     }
 }
 
@@ -256,8 +196,8 @@ impl Dtls {
             _ => Err(SharedError::Other("the certificate isn't the one that the offer announced".into())),
         };
         let config = ConfigBuilder::default()
-            .with_crypto_provider(Arc::clone(&self.identity.provider))
-            .with_certificates(vec![self.identity.certificate.clone()])
+            .with_crypto_provider(Arc::clone(self.identity.provider()))
+            .with_certificates(vec![self.identity.certificate().clone()])
             .with_srtp_protection_profiles(vec![match profile {
                 Profile::AeadAes128Gcm => SrtpProtectionProfile::Srtp_Aead_Aes_128_Gcm,
                 Profile::Aes128CmHmacSha1_80 => SrtpProtectionProfile::Srtp_Aes128_Cm_Hmac_Sha1_80,
@@ -314,19 +254,5 @@ const fn code(profile: Profile) -> u16 {
     match profile {
         Profile::AeadAes128Gcm => 0x0007,
         Profile::Aes128CmHmacSha1_80 => 0x0001,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_fingerprint_is_of_one_certificate() {
-        let value = hexadecimal(&SHA256, b"certificate").to_lowercase();
-        let fingerprint = Fingerprint { hash: "sha-256".into(), value };
-        assert!(fingerprint.matches(b"certificate"));
-        assert!(!fingerprint.matches(b"another"));
-        assert!(!Fingerprint { hash: "md5".into(), ..fingerprint }.matches(b"certificate"));
     }
 }

@@ -7,12 +7,13 @@ pub mod dtls;
 pub mod endpoint;
 pub mod framing;
 pub mod ice;
+pub mod identity;
 pub mod peer;
 pub mod rtcp;
 pub mod sdp;
 pub mod srtp;
 
-pub use dtls::Identity;
 pub use endpoint::{Endpoint, StreamId};
 pub use ice::Credentials;
+pub use identity::Identity;
 pub use peer::{Event, Peer, Received};

@@ -7,8 +7,9 @@ use bytes::BytesMut;
 
 use super::Endpoint;
 use super::allowance::Allowance;
-use super::dtls::{self, Dtls, Identity, Outcome};
+use super::dtls::{self, Dtls, Outcome};
 use super::ice::{CONSENT_TIMEOUT, Checked, Credentials, LiteAgent};
+use super::identity::Identity;
 use super::sdp::Remote;
 use super::srtp::{self, Opener, Profile, Sealer};
 

@@ -11,7 +11,7 @@ use rtc_srtp::context::Context;
 use rtc_srtp::option::{srtcp_replay_protection, srtp_replay_protection};
 use rtc_srtp::protection_profile::ProtectionProfile;
 
-use super::dtls::Identity;
+use super::identity::Identity;
 
 /// Window of the replay protection, in packets: at 4 Mbit/s it spans more than a second of reordering.
 const REPLAY_WINDOW: usize = 2_048;

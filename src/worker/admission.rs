@@ -6,11 +6,12 @@ use crate::id::{ConnectionId, SourceName, client_network};
 use crate::sfu::SubscriberSpec;
 use crate::sfu::input::{SlotCodec, SlotKind, SlotSpec};
 use crate::transport::sdp::{self, Agreed, Candidate, Local, Media, Offer, OfferedMedia, Role, SendStream};
-use crate::transport::{Credentials, Identity, Peer};
+use crate::transport::{Identity, Peer};
 
 use super::connection::{Connection, Line, Side};
 use super::ingress::{Ingress, Section};
 use super::mailbox::{Connect, Connected, Purpose, Refused};
+use super::placement::credentials;
 
 /// M-lines of one subscriber: a voice and a picture for the teacher, slides, and six on stage.
 const MAX_SLOTS: usize = 16;
@@ -77,23 +78,6 @@ pub(super) fn admit(
         peer: Peer::new(now, &host.identity, local, offer.remote),
     };
     Ok((connection, answered))
-}
-
-/// New credentials whose fragment names the worker.
-pub(super) fn credentials(worker: usize) -> Credentials {
-    const ALPHABET: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
-    let mut random: u64 = rand::random();
-    let mut ufrag = format!("{worker:02x}");
-    for _ in 0..10 {
-        ufrag.push(char::from(ALPHABET[(random & 31) as usize]));
-        random >>= 5;
-    }
-    Credentials::random(ufrag)
-}
-
-/// The worker that a fragment of ours names.
-pub(super) fn worker_of(ufrag: &str) -> Option<usize> {
-    ufrag.get(..2).and_then(|digits| usize::from_str_radix(digits, 16).ok())
 }
 
 fn publisher(request: &Connect, offer: &Offer, local: &Local<'_>, now: Instant) -> Result<(Agreed, Side), Refused> {
@@ -205,13 +189,5 @@ mod tests {
         assert_eq!(stream(SlotKind::Voice, 0).stream, stream(SlotKind::Camera, 0).stream);
         assert_ne!(stream(SlotKind::Slides, 0).stream, stream(SlotKind::Camera, 0).stream);
         assert_eq!(stream(SlotKind::Voice, 1).stream, stream(SlotKind::Stage, 0).stream);
-    }
-
-    #[test]
-    fn a_fragment_names_its_worker_and_is_long_enough() {
-        let credentials = credentials(5);
-        assert!(credentials.ufrag.starts_with("05") && credentials.ufrag.len() == 12);
-        assert_eq!((worker_of(&credentials.ufrag), worker_of("x"), worker_of("yz1")), (Some(5), None, None));
-        assert!(credentials.password.len() >= 22);
     }
 }

@@ -12,7 +12,7 @@ use crossbeam_channel::{Sender, TrySendError};
 use mio::Waker;
 use tokio::sync::oneshot;
 
-use super::admission::worker_of;
+use super::placement::worker_of;
 use crate::id::{ConnectionId, LessonId, ParticipantId, PublicationId, SourceName};
 pub use crate::sfu::input::{End, MediaKind, SlotKind};
 pub use crate::sfu::output::{LayerReport, Paused, PublicationReport, SlotState};

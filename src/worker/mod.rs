@@ -10,6 +10,7 @@ mod ingress;
 mod links;
 pub mod mailbox;
 mod meters;
+mod placement;
 pub mod pool;
 mod publishing;
 mod reporting;

@@ -52,7 +52,7 @@ pub enum StartError {
     },
     /// No certificate could be made.
     #[error(transparent)]
-    Identity(#[from] crate::transport::dtls::Error),
+    Identity(#[from] crate::transport::identity::NoIdentity),
     /// The system refuses a thread or a poll.
     #[error(transparent)]
     System(#[from] io::Error),

@@ -6,10 +6,11 @@ use crate::id::{ConnectionId, LessonId, ParticipantId, client_network};
 use crate::transport::Credentials;
 use crate::transport::sdp::{self, Local};
 
-use super::admission::{admit, credentials};
+use super::admission::admit;
 use super::connection::Side;
 use super::crossing::Crossing;
 use super::mailbox::{Closed, Connect, Connected, Patch, Patched, Refused, Report, Request};
+use super::placement::credentials;
 use super::worker::Worker;
 
 /// Connections of one participant that have not come up. A page has two at most, and leaves one behind when it tries again.

@@ -9,3 +9,4 @@ mod operation;
 mod streams;
 mod support;
 mod telemetry;
+mod turn;

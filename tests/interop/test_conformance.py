@@ -14,6 +14,8 @@ from whip import FRAGMENT, SDP, until
 
 __all__ = ["site"]
 
+TURN_SERVERS = ["turn:turn.example.cn:3478?transport=udp", "turns:turn.example.cn:443?transport=tcp"]
+
 
 # HTTP usage
 
@@ -452,6 +454,21 @@ def test_no_links(site: Site) -> None:
     assert site.call("OPTIONS", site.path).headers["Link"] is None
 
 
+@rule("4.6", "200, 201", "With TURN servers of the operator's, each has a Link with credentials, for whoever is admitted")
+def test_links(relayed: Lesson, way: str) -> None:
+    site = Site(relayed, way, relayed.tokens[ROLES[way]])
+    for answer in (site.call("OPTIONS", site.path), site.session()):
+        links = answer.headers.get_all("Link")
+        assert len(links) == 2
+        for link, server in zip(links, TURN_SERVERS, strict=True):
+            target, *parameters = link.split("; ")
+            assert target == f"<{server}>"
+            assert [parameter.split("=")[0] for parameter in parameters] == ["rel", "username", "credential", "credential-type"]
+    site.token = None
+    assert site.call("OPTIONS", site.path).headers["Link"] is None
+    assert site.post().headers["Link"] is None
+
+
 @rule("4.7", "401", "Without a token, or with one that isn't good, WWW-Authenticate asks for a Bearer token")
 def test_unauthorised(site: Site) -> None:
     for token, code in ((None, "token_missing"), ("nonsense", "token_invalid")):
@@ -542,6 +559,16 @@ def full_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str,
     limits = {"MINGSHI_MEDIA_WORKERS": "1", "MINGSHI_MEDIA_MAX_CONNECTIONS_PER_WORKER": "1"}
     with serving(tmp_path_factory.mktemp("full"), limits) as running:
         yield running
+
+
+@pytest.fixture(scope="module")
+def relayed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lesson]:
+    """A lesson on air on a server that knows TURN servers."""
+    turn = {"MINGSHI_TURN_URLS": ",".join(TURN_SERVERS), "MINGSHI_TURN_SECRET": "shared"}
+    with serving(tmp_path_factory.mktemp("relayed"), turn) as running:
+        lesson = Lesson(*running)
+        lesson.start()
+        yield lesson
 
 
 def simulcast(encodings: int) -> Offer:

@@ -47,6 +47,8 @@ pub struct Lesson {
     /// Every index that was sealed: to whom, in which stream.
     sealed: HashSet<(u32, u32, u64)>,
     steps: u64,
+    /// How often pages were told of a publication.
+    pub told: usize,
 }
 
 impl Lesson {
@@ -68,6 +70,7 @@ impl Lesson {
             rooms: Vec::new(),
             sealed: HashSet::new(),
             steps: 0,
+            told: 0,
         }
     }
 
@@ -243,7 +246,7 @@ impl Lesson {
                     publisher.ask(track, layer, self.now);
                 }
                 Output::Slots { connection, slots, .. } => self.rooms[connection].slots = slots,
-                Output::Publication { .. } => {}
+                Output::Publication { .. } => self.told += 1,
             }
         }
     }

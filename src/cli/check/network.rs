@@ -20,7 +20,7 @@ pub(super) fn ports(config: &Config) -> Vec<Finding> {
         .filter_map(|(option, address)| refused(option, address?, |address| TcpListener::bind(address).map(drop)))
         .collect();
     let ip = config.media.bind_address.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
-    let workers = config.media.workers.unwrap_or_else(cores) as u16;
+    let workers = config.media.workers_on(cores()) as u16;
     let udp = (0..workers).filter_map(|n| config.media.udp_port.checked_add(n)).map(|port| SocketAddr::new(ip, port));
     findings.extend(
         udp.filter_map(|address| refused("media.udp_port", address, |address| UdpSocket::bind(address).map(drop))),

@@ -3,9 +3,10 @@
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 
+use super::attribute::Direction;
 use super::codecs::{self, AgreedFormat};
 use super::extensions;
-use super::offer::{Direction, Line, UnusedLine};
+use super::offer::{Line, UnusedLine};
 use super::{Agreed, Candidate, Error, Local, Media, Offer, OfferedMedia, Role, SendStream, Transport};
 
 /// Accepts the offer whole or says why not. `streams(n, media)` names our stream of the n-th accepted m-line

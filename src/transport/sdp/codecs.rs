@@ -2,7 +2,7 @@
 
 use rtc_sdp::description::common::Attribute;
 
-use super::offer::value;
+use super::attribute::value;
 use super::{Error, OfferedMedia, PayloadType, Role, is_token};
 use crate::rtp::codec::{Codec, H264Profile};
 

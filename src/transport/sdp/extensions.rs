@@ -2,7 +2,7 @@
 
 use rtc_sdp::description::common::Attribute;
 
-use super::offer::{Direction, values};
+use super::attribute::{Direction, values};
 use super::{Extensions, OfferedMedia, Role};
 
 const MID: &str = "urn:ietf:params:rtp-hdrext:sdes:mid";

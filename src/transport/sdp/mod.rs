@@ -7,6 +7,7 @@
 use std::net::SocketAddr;
 
 mod answer;
+mod attribute;
 mod codecs;
 mod extensions;
 mod fragment;

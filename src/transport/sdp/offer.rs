@@ -6,6 +6,7 @@ use rtc_sdp::description::common::Attribute;
 use rtc_sdp::description::media::MediaDescription;
 use rtc_sdp::description::session::SessionDescription;
 
+use super::attribute::{Direction, has, read_direction, values};
 use super::codecs::Format;
 use super::extensions::OfferedExtension;
 use super::streams;
@@ -53,15 +54,6 @@ pub(super) struct UnusedLine {
     pub(super) protocol: String,
     pub(super) formats: Vec<String>,
     pub(super) mid: Option<String>,
-}
-
-/// Which way an offerer wants the media of an m-line to go, as it sees it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Direction {
-    Both,
-    Send,
-    Receive,
-    Inactive,
 }
 
 /// A sound or video m-line of an offer.
@@ -124,21 +116,6 @@ fn read_ufrags(description: &SessionDescription) -> Vec<String> {
     let lines = description.media_descriptions.iter().map(|line| line.attributes.as_slice());
     let all = lines.chain([description.attributes.as_slice()]).filter_map(|all| values(all, "ice-ufrag").next());
     all.map(str::to_owned).collect()
-}
-
-/// An attribute's value, empty for a flag.
-pub(super) fn value(attribute: &Attribute) -> &str {
-    attribute.value.as_deref().unwrap_or("").trim()
-}
-
-/// The values of every attribute named `key`.
-pub(super) fn values<'a>(attributes: &'a [Attribute], key: &'a str) -> impl Iterator<Item = &'a str> {
-    attributes.iter().filter(move |a| a.key == key).map(value)
-}
-
-/// Whether there is an attribute named `key`.
-fn has(attributes: &[Attribute], key: &str) -> bool {
-    attributes.iter().any(|a| a.key == key)
 }
 
 fn read_lines(description: &SessionDescription) -> Result<(Vec<OfferedMedia>, Vec<Line>), Error> {
@@ -222,17 +199,6 @@ fn read_protocol(line: &MediaDescription, mid: &str) -> Result<String, Error> {
         "UDP/TLS/RTP/SAVPF" | "TCP/TLS/RTP/SAVPF" | "TCP/DTLS/RTP/SAVPF" | "RTP/SAVPF" => Ok(protocol),
         _ => Err(Error::Unsatisfiable(format!("m-line {mid} is {}; offer UDP/TLS/RTP/SAVPF", clip(&protocol)))),
     }
-}
-
-/// The direction said among `attributes`.
-fn read_direction(attributes: &[Attribute]) -> Option<Direction> {
-    attributes.iter().find_map(|a| match a.key.as_str() {
-        "sendrecv" => Some(Direction::Both),
-        "sendonly" => Some(Direction::Send),
-        "recvonly" => Some(Direction::Receive),
-        "inactive" => Some(Direction::Inactive),
-        _ => None,
-    })
 }
 
 fn unused(line: &MediaDescription, index: usize, mid: Option<&str>) -> Result<UnusedLine, Error> {

@@ -3,7 +3,7 @@
 use rtc_sdp::description::common::Attribute;
 
 use super::Error;
-use super::offer::values;
+use super::attribute::values;
 
 /// How many encodings of one source are received.
 const MAX_RIDS: usize = 3;

@@ -60,27 +60,6 @@ export class Network {
     return path;
   }
 
-  /** What the school's firewall lets through to the server: nftables conditions, or everything. */
-  allow(...conditions) {
-    const nft = (text) => run(...this.within(this.server), 'nft', text);
-    nft('add table inet school; delete table inet school');
-    if (conditions.length === 0) return;
-    nft(`table inet school {
-      chain into {
-        type filter hook input priority 0; policy accept;
-        iifname "line" meta l4proto ipv6-icmp accept
-        ${conditions.map((condition) => `iifname "line" ${condition} accept`).join('\n')}
-        iifname "line" drop
-      }
-      chain out_of {
-        type filter hook output priority 0; policy accept;
-        oifname "line" meta l4proto ipv6-icmp accept
-        ${conditions.map((condition) => `oifname "line" ${condition.replace('dport', 'sport')} accept`).join('\n')}
-        oifname "line" drop
-      }
-    }`);
-  }
-
   /** Nothing comes through a machine's line any more, either way, and nobody is told: as when it is cut beyond the school's router. */
   cut(number = 0) {
     for (const [machine, device] of this.#ends(number)) {

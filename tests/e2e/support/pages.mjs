@@ -68,3 +68,42 @@ export async function hears(page, seconds = LONGEST_WAIT) {
   const before = await energyHeard(page).catch(() => 0);
   await until('a voice is heard', seconds, async () => (await energyHeard(page)) > before + 1e-4);
 }
+
+/** The ends of the pair that media flows over: `local` says whether it is a relay, `remote` is the server's. */
+export async function pair(page) {
+  const all = await stats(page);
+  const transport = all.find(({ type, selectedCandidatePairId }) => type === 'transport' && selectedCandidatePairId);
+  const chosen = all.find(({ id }) => id === transport?.selectedCandidatePairId);
+  const candidate = (which) => all.find(({ id }) => id === chosen?.[which]) ?? {};
+  const { protocol, address, ip, port } = candidate('remoteCandidateId');
+  const { candidateType, relayProtocol } = candidate('localCandidateId');
+  return { local: { type: candidateType, relayProtocol }, remote: { protocol, address: address ?? ip, port } };
+}
+
+/** Opens the lesson from another machine; gives the ms until a picture moves that was made after the address was typed, and
+ *  returns when a voice is heard, too. */
+export async function joinLesson(page, host, code) {
+  const began = Date.now();
+  await page.goto(`https://${host}/#/c/${code}`);
+  const joined = await movesAgain(page, 'camera', began);
+  await reaches(page, ['live', 'weak']);
+  await hears(page);
+  return joined;
+}
+
+/** The longest time, in ms, in the next `seconds` without a new packet of any voice. */
+export const voiceGap = (page, seconds) =>
+  page.evaluate(async (span) => {
+    const end = performance.now() + span;
+    let [last, since, longest] = [-1, performance.now(), 0];
+    while (performance.now() < end) {
+      const all = (await window.__mingshi.stats()).flat();
+      const voices = all.filter(({ type, kind }) => type === 'inbound-rtp' && kind === 'audio');
+      const received = voices.reduce((sum, { packetsReceived = 0 }) => sum + packetsReceived, 0);
+      const now = performance.now();
+      longest = Math.max(longest, now - since);
+      if (received !== last) [last, since] = [received, now];
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    }
+    return longest;
+  }, 1000 * seconds);

@@ -1,3 +1,4 @@
+import { iceServers } from '../api/ice-servers';
 import { Refusal, request } from '../api/rest';
 
 /**
@@ -15,7 +16,10 @@ export class Resource {
 
   /** Posts the offer of `peer` to `endpoint` and applies the answer. Throws `Refusal` or `Unreachable`. */
   static async create(peer: RTCPeerConnection, endpoint: string, token: () => string): Promise<Resource> {
-    await peer.setLocalDescription(await peer.createOffer());
+    const [offer, servers] = await Promise.all([peer.createOffer(), iceServers(endpoint, token())]);
+    // Known before the offer is set, since browsers gather candidates from then on.
+    if (servers.length > 0) peer.setConfiguration({ ...peer.getConfiguration(), iceServers: servers });
+    await peer.setLocalDescription(offer);
     const response = await request(endpoint, {
       method: 'POST',
       token: token(),
