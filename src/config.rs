@@ -217,7 +217,6 @@ impl Config {
         Self::valid(keys::overridden(file, environment)?)
     }
 
-    #[expect(clippy::too_many_lines, reason = "each option once, in the order of the file")]
     fn valid(file: File) -> Result<Self, Error> {
         let File { server, media, turn, tls, auth, log, metrics } = file;
         if server.http.is_empty() && server.https.is_empty() {
