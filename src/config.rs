@@ -107,6 +107,8 @@ pub struct Server {
     pub trusted_proxies: Vec<Network>,
     /// How many HTTP and HTTPS connections are kept at most.
     pub max_connections: usize,
+    /// Of them, those of one client address.
+    pub max_connections_per_address: usize,
     /// How long a stop waits for lessons on air to end.
     pub drain: std::time::Duration,
 }
@@ -231,6 +233,12 @@ impl Config {
                 public_url: url("server.public_url", &server.public_url)?,
                 trusted_proxies: each("server.trusted_proxies", &server.trusted_proxies)?,
                 max_connections: in_range("server.max_connections", server.max_connections, 16, 1_000_000)? as usize,
+                max_connections_per_address: in_range(
+                    "server.max_connections_per_address",
+                    server.max_connections_per_address,
+                    1,
+                    1_000_000,
+                )? as usize,
                 drain: std::time::Duration::from_secs(
                     in_range("server.drain_seconds", server.drain_seconds, 0, 14_400)?.into(),
                 ),

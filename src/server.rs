@@ -5,6 +5,7 @@ mod first_bytes;
 mod listen;
 mod lock;
 mod media;
+mod places;
 mod supervisor;
 mod tls;
 mod validity;
@@ -22,6 +23,7 @@ use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
 
 use listen::Pages;
+use places::Places;
 
 pub use authority::{AuthorityError, local_addresses};
 pub use lock::{DataFolder, Holder, LockError};
@@ -164,8 +166,10 @@ pub async fn start_with(config: &Config, data: DataFolder, media: MediaSide, clo
     let shared = listen::Shared {
         app: api::app(state.clone()),
         media: streams,
-        newcomers: Arc::default(),
+        newcomers: Places::each(first_bytes::NEWCOMERS),
         connections,
+        places: Places::each(config.server.max_connections_per_address),
+        proxies: config.server.trusted_proxies.clone().into(),
         stopping,
     };
     let addresses = [&http, &https].map(|listener| listener.as_ref().and_then(|listener| listener.local_addr().ok()));

@@ -12,7 +12,7 @@ use time::Duration;
 use time::macros::datetime;
 
 fn local(candidates: &[Candidate]) -> Local<'_> {
-    Local { ufrag: "00ours", password: "a password of ours, long", fingerprint: "AB:CD", cname: "server", candidates }
+    Local { ufrag: "00ours", password: "ours0ours0ours0ours0ours", fingerprint: "AB:CD", cname: "server", candidates }
 }
 
 /// An offer is met whole or refused, and nothing of it adds lines to the answer.

@@ -90,6 +90,10 @@ struct Running {
     pages: HashMap<PageId, Page>,
 }
 
+/// What running lessons keep. People and their shares of the log are remembered for as long as the lesson runs, up to a bound.
+const LESSON_ENTRIES: [&str; 6] =
+    ["remembered_people", "connections", "publications", "told_connections", "told_people", "remembered_shares"];
+
 /// All lessons in which somebody is.
 ///
 /// A lesson's entry is locked for one change and its fan-out, so that a page which takes its seat sees
@@ -143,16 +147,23 @@ impl Directory {
 
     /// Tell of the lines that were measured, and forget lessons in which nobody is.
     pub fn tell_lines(&self) {
-        let (mut participants, mut pages) = (0, 0);
+        let (mut participants, mut pages, mut kept) = (0, 0, [0; 6]);
         for mut running in self.running.iter_mut() {
             let notices = running.live.line_notices();
             running.tell(&notices);
             participants += running.live.present();
             pages += running.pages.len();
+            let ([people, connections, publications], [told, present, shares]) =
+                (running.live.kept(), running.story.kept());
+            let here = [people, connections, publications, told, present, shares];
+            kept.iter_mut().zip(here).for_each(|(sum, here)| *sum += here);
         }
         self.running.retain(|_, running| !running.pages.is_empty() || !running.live.is_idle());
         metrics::gauge!("mingshi_participants").set(participants as f64);
         metrics::gauge!("mingshi_lesson_pages").set(pages as f64);
+        for (of, kept) in LESSON_ENTRIES.into_iter().zip(kept) {
+            metrics::gauge!("mingshi_lesson_entries", "of" => of).set(kept as f64);
+        }
     }
 
     /// Take note of who is about to connect, and of what the accepted connection will publish.

@@ -42,6 +42,11 @@ pub(super) struct Story {
 }
 
 impl Story {
+    /// Connections and participants that the log was told of and that aren't over; shares of the log that are remembered.
+    pub(super) fn kept(&self) -> [usize; 3] {
+        [self.connections.len(), self.present.len(), self.shares.len()]
+    }
+
     /// An offer was accepted.
     pub(super) fn accepted(&mut self, participant: ParticipantId, connection: ConnectionId, now: Instant) {
         self.told(participant, connection, now);

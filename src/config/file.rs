@@ -23,6 +23,7 @@ pub(super) struct Server {
     pub(super) public_url: String,
     pub(super) trusted_proxies: Vec<String>,
     pub(super) max_connections: u32,
+    pub(super) max_connections_per_address: u32,
     pub(super) drain_seconds: u32,
 }
 
@@ -35,6 +36,7 @@ impl Default for Server {
             public_url: String::new(),
             trusted_proxies: Vec::new(),
             max_connections: 4096,
+            max_connections_per_address: 1024,
             drain_seconds: 0,
         }
     }

@@ -3,15 +3,15 @@
 //! A client of ICE over TCP begins with a framed STUN request (RFC 4571, RFC 6544 §10), whose first octet is the high one
 //! of a short length. TLS begins with 22 (RFC 8446 §5.1), HTTP with a letter.
 
-use std::collections::HashMap;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 
+use super::places::Places;
 use crate::api::Media;
 use crate::transport::framing::LENGTH;
 use crate::transport::ice::local_ufrag;
@@ -21,7 +21,7 @@ const LONGEST_REQUEST: usize = 1_280;
 /// A client that has connected sends its first check at once.
 const PATIENCE: Duration = Duration::from_secs(3);
 /// Streams of one address whose first check isn't here yet. A school of a hundred classrooms may come from one.
-const NEWCOMERS: u32 = 512;
+pub(super) const NEWCOMERS: usize = 512;
 
 /// What a connection is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,40 +49,10 @@ pub(super) async fn look(stream: &TcpStream) -> io::Result<Wanted> {
     }
 }
 
-/// Streams that have connected and not said yet whose they are, by address.
-#[derive(Debug, Default)]
-pub(super) struct Newcomers(Mutex<HashMap<IpAddr, u32>>);
-
-/// One of the places of an address.
-struct Place<'a>(&'a Newcomers, IpAddr);
-
-impl Newcomers {
-    fn enter(&self, address: IpAddr) -> Option<Place<'_>> {
-        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = counts.entry(address).or_default();
-        (*count < NEWCOMERS).then(|| {
-            *count += 1;
-            Place(self, address)
-        })
-    }
-}
-
-impl Drop for Place<'_> {
-    fn drop(&mut self) {
-        let mut counts = self.0.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = counts.get_mut(&self.1) {
-            *count -= 1;
-            if *count == 0 {
-                counts.remove(&self.1);
-            }
-        }
-    }
-}
-
 /// Reads the first datagram and hands the stream over to the worker that it names. Nothing is said to whoever sends
 /// anything else.
-pub(super) async fn hand_over(stream: TcpStream, address: SocketAddr, media: &Arc<dyn Media>, newcomers: &Newcomers) {
-    let outcome = match newcomers.enter(address.ip().to_canonical()) {
+pub(super) async fn hand_over(stream: TcpStream, address: SocketAddr, media: &Arc<dyn Media>, newcomers: &Arc<Places>) {
+    let outcome = match newcomers.enter(address.ip()) {
         None => "too_many",
         Some(_place) => match tokio::time::timeout(PATIENCE, first_datagram(stream)).await {
             Ok(Some((stream, first))) => match media.adopt(stream, address, first) {
@@ -120,18 +90,5 @@ mod tests {
         for length in [20u16, 96, 255, 256, LONGEST_REQUEST as u16] {
             assert_eq!(wanted(length.to_be_bytes()[0]), Wanted::Media, "a request of {length} octets");
         }
-    }
-
-    #[test]
-    fn an_address_has_so_many_places_and_gets_them_back() {
-        let newcomers = Newcomers::default();
-        let (school, other) = (IpAddr::from([192, 0, 2, 1]), IpAddr::from([192, 0, 2, 2]));
-        let places: Vec<_> = (0..NEWCOMERS).map_while(|_| newcomers.enter(school)).collect();
-        assert_eq!(places.len(), NEWCOMERS as usize);
-        assert!(newcomers.enter(school).is_none());
-        assert!(newcomers.enter(other).is_some());
-        drop(places);
-        assert!(newcomers.enter(school).is_some());
-        assert!(newcomers.0.lock().expect("nobody panicked").is_empty(), "nothing is kept of who has left");
     }
 }

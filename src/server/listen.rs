@@ -18,8 +18,10 @@ use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt;
 
-use super::first_bytes::{self, Newcomers, Wanted};
+use super::first_bytes::{self, Wanted};
+use super::places::{Place, Places};
 use crate::api::{Media, Peer};
+use crate::auth::Network;
 
 /// A client that doesn't finish its TLS handshake or its headers in this time is let go.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -46,8 +48,12 @@ pub(super) enum Pages {
 pub(super) struct Shared {
     pub(super) app: Router,
     pub(super) media: Arc<dyn Media>,
-    pub(super) newcomers: Arc<Newcomers>,
+    /// Streams that have connected and not said yet whose they are.
+    pub(super) newcomers: Arc<Places>,
     pub(super) connections: Arc<Semaphore>,
+    /// Of them, those of one client. Whoever comes through a proxy has the proxy's address: to that there is no bound.
+    pub(super) places: Arc<Places>,
+    pub(super) proxies: Arc<[Network]>,
     pub(super) stopping: watch::Receiver<bool>,
 }
 
@@ -77,14 +83,14 @@ pub(super) async fn accept(listener: TcpListener, pages: Pages, shared: Shared) 
 }
 
 fn admit(stream: TcpStream, address: SocketAddr, pages: Pages, shared: &Shared, connections: &mut JoinSet<()>) {
-    let Ok(place) = shared.connections.clone().try_acquire_owned() else {
+    let Some(open) = Open::new(address, shared) else {
         metrics::counter!("mingshi_http_connections_refused_total").increment(1);
         return;
     };
     let _ = stream.set_nodelay(true);
     let shared = shared.clone();
     connections.spawn(async move {
-        let _open = Open::new(place);
+        let _open = open;
         let mut stopping = shared.stopping.clone();
         let wanted = tokio::select! {
             wanted = tokio::time::timeout(PATIENCE, first_bytes::look(&stream)) => wanted,
@@ -120,13 +126,22 @@ fn admit(stream: TcpStream, address: SocketAddr, pages: Pages, shared: &Shared, 
     });
 }
 
-/// One of the places for connections, for as long as the connection is open.
-struct Open(#[expect(dead_code, reason = "held, and given back when dropped")] OwnedSemaphorePermit);
+/// One of the places for connections, and one of the client's, for as long as the connection is open.
+struct Open {
+    _of_all: OwnedSemaphorePermit,
+    _of_client: Option<Place>,
+}
 
 impl Open {
-    fn new(place: OwnedSemaphorePermit) -> Self {
+    fn new(address: SocketAddr, shared: &Shared) -> Option<Self> {
+        let ip = address.ip().to_canonical();
+        let of_client = match shared.proxies.iter().any(|proxy| proxy.contains(ip)) {
+            true => None,
+            false => Some(shared.places.enter(ip)?),
+        };
+        let of_all = shared.connections.clone().try_acquire_owned().ok()?;
         metrics::gauge!("mingshi_http_connections").increment(1.0);
-        Self(place)
+        Some(Self { _of_all: of_all, _of_client: of_client })
     }
 }
 

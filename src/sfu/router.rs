@@ -61,6 +61,19 @@ pub struct Router {
     replays: Vec<usize>,
 }
 
+/// How much a router keeps.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Kept {
+    /// Publications, those of other workers included.
+    pub publications: usize,
+    /// Subscribers.
+    pub subscribers: usize,
+    /// Their slots: subscriptions that are or may be.
+    pub slots: usize,
+    /// Lessons with any of these.
+    pub lessons: usize,
+}
+
 impl Router {
     /// An empty one. `clock` is what all media time is related to.
     #[must_use]
@@ -80,6 +93,17 @@ impl Router {
             changed: Vec::new(),
             replays_due: Vec::new(),
             replays: Vec::new(),
+        }
+    }
+
+    /// How much is kept now: back where it began when everybody has left.
+    #[must_use]
+    pub fn kept(&self) -> Kept {
+        Kept {
+            publications: self.publications.len().max(self.by_id.len()),
+            subscribers: self.subscribers.len(),
+            slots: self.slots.len(),
+            lessons: self.lessons.len(),
         }
     }
 

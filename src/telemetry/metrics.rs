@@ -93,6 +93,9 @@ fn describe() {
         "TCP connections that began as media, by what became of them"
     );
     describe_gauge!("mingshi_participants", "Participants present in lessons");
+    describe_gauge!("mingshi_worker_entries", "What a media thread keeps of those who are here, by what it is");
+    describe_gauge!("mingshi_lesson_entries", "What running lessons keep, by what it is");
+    describe_gauge!("mingshi_websockets", "Websockets open, let in or not");
     describe_gauge!("mingshi_lesson_pages", "Lesson websockets open");
     describe_counter!("mingshi_lesson_pages_refused_total", "Lesson websockets not let in, by code");
     describe_counter!("mingshi_lesson_pages_too_slow_total", "Lesson websockets closed because they read too slowly");

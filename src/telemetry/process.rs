@@ -12,6 +12,10 @@ pub fn write_process(exposition: &mut Exposition) {
     if let Ok(entries) = std::fs::read_dir("/proc/self/fd") {
         exposition.add(("process_open_fds", Kind::Gauge, "File descriptors open"), &[], entries.count() as f64);
     }
+    if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+        let tasks = runtime.metrics().num_alive_tasks();
+        exposition.add(("mingshi_tasks", Kind::Gauge, "Asynchronous tasks that aren't done"), &[], tasks as f64);
+    }
     let version = [("version", env!("CARGO_PKG_VERSION"))];
     exposition.add(("mingshi_build_info", Kind::Gauge, "Always 1; which build this is"), &version, 1.0);
 }

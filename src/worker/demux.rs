@@ -16,6 +16,11 @@ pub(super) struct Demux {
 }
 
 impl Demux {
+    /// How many fragments and endpoints lead to connections.
+    pub(super) fn len(&self) -> (usize, usize) {
+        (self.by_ufrag.len(), self.by_endpoint.len())
+    }
+
     /// The connection's key, if the datagram is anybody's.
     #[must_use]
     pub(super) fn find(&self, from: Endpoint, datagram: &[u8]) -> Option<usize> {

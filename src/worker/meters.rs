@@ -75,6 +75,13 @@ impl Meters {
         self.drop("tcp_slow", dropped.urgent - before.urgent);
     }
 
+    /// Tells how much is kept of what comes and goes, by what it is.
+    pub(super) fn publish_entries(&self, entries: &[(&'static str, usize)]) {
+        for &(of, kept) in entries {
+            gauge!("mingshi_worker_entries", "worker" => self.worker.clone(), "of" => of).set(kept as f64);
+        }
+    }
+
     /// Hands the counts over to the metrics recorder.
     pub(super) fn publish(&mut self, connections: usize, sent: Sent, now: Instant) {
         gauge!("mingshi_connections", "worker" => self.worker.clone()).set(connections as f64);

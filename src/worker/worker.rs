@@ -289,8 +289,27 @@ impl Worker {
         if turn == 0 {
             self.meters.waiting = [self.requests.len(), self.crossings.len()];
             self.meters.publish_streams(self.links.tcp.len(), self.links.tcp.dropped());
+            self.meters.publish_entries(&self.entries());
             self.meters.publish(self.connections.len(), self.egress.counts(), self.now);
         }
+    }
+
+    /// What grows with those who are here, and shrinks when they leave. A slot is what a subscription is of.
+    fn entries(&self) -> [(&'static str, usize); 11] {
+        let (kept, (fragments, endpoints)) = (self.router.kept(), self.demux.len());
+        [
+            ("connections", self.by_id.len()),
+            ("busy_connections", self.busy.len()),
+            ("fragments", fragments),
+            ("endpoints", endpoints),
+            ("publications", kept.publications),
+            ("subscribers", kept.subscribers),
+            ("subscriptions", kept.slots),
+            ("lessons", kept.lessons),
+            ("origins", self.origins.len()),
+            ("lessons_of_other_workers", self.interested.len()),
+            ("batches", self.leaving.len()),
+        ]
     }
 
     /// One connection's timers, feedback and reports.

@@ -109,6 +109,28 @@ async fn one_connection_too_many_is_turned_away_until_another_ends() {
 }
 
 #[tokio::test]
+async fn who_takes_all_the_connections_that_an_address_may_have_takes_none_of_the_others() {
+    let site = Site::configured(|config| config.server.max_connections_per_address = 2).await;
+    let connect = async |from: [u8; 4]| {
+        let socket = tokio::net::TcpSocket::new_v4().expect("a socket");
+        socket.bind((from, 0).into()).expect("loopback has many addresses");
+        let mut stream = socket.connect(site.address()).await.expect("a connection");
+        let _ = stream.write_all(b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n").await;
+        let mut first = [0; 15];
+        let read = stream.read(&mut first).await.unwrap_or(0);
+        (stream, read > 0)
+    };
+    let held = [connect([127, 0, 0, 66]).await, connect([127, 0, 0, 66]).await];
+    assert!(held.iter().all(|(_, answered)| *answered));
+    assert!(!connect([127, 0, 0, 66]).await.1, "it has all that it may have");
+    assert!(connect([127, 0, 0, 67]).await.1, "its neighbour isn't touched");
+    drop(held);
+    while !connect([127, 0, 0, 66]).await.1 {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
 async fn two_servers_never_share_a_data_folder_or_a_port() {
     let site = Site::start().await;
     let data = site.data().join("data");

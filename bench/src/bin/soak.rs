@@ -20,15 +20,28 @@ const ROWS: u64 = 20;
 const TOLERANCE: f64 = 0.05;
 /// By then connections without a goodbye have expired, and what was freed has been given back.
 const SETTLE: Duration = Duration::from_secs(40);
+/// What limits remember is looked through every five seconds, idle connections of clients are closed.
+const UPKEEP: Duration = Duration::from_secs(12);
 
-/// Gauges are told once a second.
+/// What the table shows; the verdict looks at everything.
+const SHOWN: [&str; 7] = [
+    "connections",
+    "worker_entries endpoints",
+    "worker_entries subscriptions",
+    "websockets",
+    "tasks",
+    "lesson_entries remembered_people",
+    "rate_limit_entries participants",
+];
+/// Gauges are told every two seconds.
 const METRICS_LAG: Duration = Duration::from_secs(3);
 
 #[tokio::main]
 async fn main() -> anyhow::Result<ExitCode> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    let settings = [("MINGSHI_AUTH_JOIN_ATTEMPTS_PER_MINUTE", "100000".to_owned())];
+    // All clients have one address.
+    let settings = [("MINGSHI_AUTH_REQUESTS_PER_ADDRESS_PER_MINUTE", "100000".to_owned())];
     let server = Server::start(&program()?, &settings).await?;
     let lesson = server.lesson().await?;
     let flat = match words[..] {
@@ -45,6 +58,7 @@ async fn main() -> anyhow::Result<ExitCode> {
 /// Classrooms come with the join code, connect, hear voice, and leave; every fourth vanishes without a word.
 async fn joins(server: &Server, lesson: &Lesson, count: u64) -> anyhow::Result<bool> {
     let began = clock::now();
+    let nobody = Measured::of(server).await?;
     let teacher = Person::teacher(server, lesson, began).await?;
     println(&format!("## {count} joins and leaves\n\n{}\n", machine()));
     println("| joins | seconds | resident (kB) | descriptors | threads | alive |\n|---|---|---|---|---|---|");
@@ -59,16 +73,30 @@ async fn joins(server: &Server, lesson: &Lesson, count: u64) -> anyhow::Result<b
         futures_util::future::try_join_all(visits).await?;
         done = until;
         let measured = look(server, done, began).await?;
-        // A tenth of all joins fills caches, pools and tables to the size that they keep.
-        if done * 10 >= count {
+        // A fifth of all joins fills caches, pools and tables, the arenas of the allocator's threads among them, to the size
+        // that they keep.
+        if done * 5 >= count {
             warm.get_or_insert(measured);
         }
     }
     tokio::time::sleep(SETTLE).await;
     let settled = look(server, done, began).await?;
-    teacher.leave(server).await?;
     let warm = warm.context("somebody came")?;
-    Ok(verdict(&warm, &settled, &empty))
+    Ok(verdict(&warm, &settled, &empty) & ended(server, lesson, teacher, &nobody).await?)
+}
+
+/// The lesson ends, and nothing at all is kept of it.
+async fn ended(server: &Server, lesson: &Lesson, teacher: Person, nobody: &Measured) -> anyhow::Result<bool> {
+    teacher.leave(server).await?;
+    server.end(lesson).await?;
+    tokio::time::sleep(UPKEEP).await;
+    let left = Measured::of(server).await?.left_behind(nobody);
+    println(&format!("\nAfter the lesson's end, left behind: {}", listed(&left)));
+    Ok(left.is_empty())
+}
+
+fn listed(left: &[String]) -> String {
+    if left.is_empty() { "nothing".to_owned() } else { left.join(", ") }
 }
 
 async fn visits(server: &Server, lesson: &Lesson, began: Instant, first: u64, until: u64) -> anyhow::Result<()> {
@@ -86,6 +114,7 @@ async fn visits(server: &Server, lesson: &Lesson, began: Instant, first: u64, un
 /// A lesson goes on with the same receivers.
 async fn hold(server: &Server, lesson: &Lesson, receivers: u64, length: Duration) -> anyhow::Result<bool> {
     let began = clock::now();
+    let nobody = Measured::of(server).await?;
     let teacher = Person::teacher(server, lesson, began).await?;
     println(&format!("## A lesson of {} s with {receivers} light receivers\n\n{}\n", length.as_secs(), machine()));
     println("| receivers | seconds | resident (kB) | descriptors | threads | alive |\n|---|---|---|---|---|---|");
@@ -121,16 +150,18 @@ async fn hold(server: &Server, lesson: &Lesson, receivers: u64, length: Duration
         heard.longest_gap.as_secs_f64() * 1e3,
         heard.pictures
     ));
-    teacher.leave(server).await?;
     let (Some(warm), Some(last)) = (looks.first(), looks.last()) else { bail!("nothing was measured") };
-    Ok(verdict(warm, last, last) & verdict(warm, &Measured { resident: warm.resident, ..settled }, &empty))
+    let kept = verdict(warm, last, last) & verdict(warm, &Measured { resident: warm.resident, ..settled }, &empty);
+    Ok(kept & ended(server, lesson, teacher, &nobody).await?)
 }
 
 async fn look(server: &Server, number: u64, began: Instant) -> anyhow::Result<Measured> {
     let measured = Measured::of(server).await?;
     let Measured { resident, descriptors, threads, alive } = &measured;
-    let alive: Vec<String> =
-        alive.iter().map(|(name, value)| format!("{} {value}", name.trim_start_matches("mingshi_"))).collect();
+    let alive: Vec<String> = SHOWN
+        .iter()
+        .filter_map(|name| alive.get(*name).map(|value| format!("{} {value}", name.replace('_', " "))))
+        .collect();
     let seconds = (clock::now() - began).as_secs();
     println(&format!("| {number} | {seconds} | {resident} | {descriptors} | {threads} | {} |", alive.join(", ")));
     Ok(measured)
@@ -141,17 +172,11 @@ fn verdict(warm: &Measured, last: &Measured, before: &Measured) -> bool {
     let grown = last.resident as f64 / warm.resident as f64 - 1.0;
     // The metrics' own connection is open when it asks.
     let descriptors = last.descriptors as i64 - before.descriptors as i64;
-    let left: Vec<String> = last
-        .alive
-        .iter()
-        .filter(|(name, value)| **value > before.alive.get(*name).copied().unwrap_or_default())
-        .filter(|(name, _)| *name != "mingshi_http_connections")
-        .map(|(name, value)| format!("{name} {value}"))
-        .collect();
+    let left = last.left_behind(before);
     println(&format!(
         "\nResident memory {:+.1} % since warm, descriptors {descriptors:+}, left behind: {}",
         grown * 100.0,
-        if left.is_empty() { "nothing".to_owned() } else { left.join(", ") }
+        listed(&left)
     ));
     grown <= TOLERANCE && descriptors <= AT_ONCE as i64 && left.is_empty()
 }

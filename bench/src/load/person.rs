@@ -167,6 +167,11 @@ impl Person {
         Ok(())
     }
 
+    /// Its websocket ends without a word, as when a line breaks.
+    pub fn cut_websocket(&mut self) {
+        self.tasks.drain(1..).for_each(|page| page.abort());
+    }
+
     /// Waits for voice.
     ///
     /// # Errors

@@ -117,6 +117,14 @@ impl Server {
         Ok(Lesson { id, code })
     }
 
+    /// Ends a lesson.
+    ///
+    /// # Errors
+    /// What the server refuses.
+    pub async fn end(&self, lesson: &Lesson) -> anyhow::Result<()> {
+        self.post(&format!("/api/v1/lessons/{}/end", lesson.id), &self.operator, &json!({})).await.map(drop)
+    }
+
     /// A token of the lesson for this role.
     ///
     /// # Errors

@@ -42,11 +42,28 @@ enum Done {
 pub(super) struct Socket {
     websocket: WebSocket,
     measured_at: Option<Instant>,
+    _open: Open,
+}
+
+/// Counts a websocket for as long as it is open, let in or not.
+struct Open;
+
+impl Open {
+    fn new() -> Self {
+        metrics::gauge!("mingshi_websockets").increment(1.0);
+        Self
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        metrics::gauge!("mingshi_websockets").decrement(1.0);
+    }
 }
 
 impl Socket {
     pub(super) fn new(websocket: WebSocket) -> Self {
-        Self { websocket, measured_at: None }
+        Self { websocket, measured_at: None, _open: Open::new() }
     }
 
     /// Close a websocket that was not let in.
