@@ -5,16 +5,15 @@
 use aws_lc_rs::aead::{AES_128_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use aws_lc_rs::cipher::{AES_128, EncryptingKey, EncryptionContext, UnboundCipherKey};
 use aws_lc_rs::hmac;
-use bytes::BytesMut;
 use rtc_srtp::config::{Config, LABEL_EXTRACTOR_DTLS_SRTP};
-use rtc_srtp::context::Context;
-use rtc_srtp::option::{srtcp_replay_protection, srtp_replay_protection};
 use rtc_srtp::protection_profile::ProtectionProfile;
 
 use super::identity::Identity;
 
-/// Window of the replay protection, in packets: at 4 Mbit/s it spans more than a second of reordering.
-const REPLAY_WINDOW: usize = 2_048;
+mod opener;
+
+pub use opener::{Opener, is_rtcp};
+
 /// First octets of an SRTCP packet that stay readable.
 const RTCP_HEADER: usize = 8;
 /// What sealing appends at most, to RTP and to RTCP alike.
@@ -253,80 +252,6 @@ impl Sealer {
             }
         }
         Some(())
-    }
-}
-
-/// Streams of one peer that are remembered, of RTP and of RTCP each.
-const MAX_OPENED: usize = 64;
-
-/// Whether SRTP is RTCP: its packet type is where an RTP packet has its marker and payload type (RFC 5761 §4).
-#[must_use]
-pub fn is_rtcp(packet: &[u8]) -> bool {
-    matches!(packet.get(1), Some(192..=223))
-}
-
-/// Whose stream SRTP is, which stays readable. `None` for what is too short to be any.
-fn ssrc_of(packet: &[u8]) -> Option<[u8; 4]> {
-    let at = if is_rtcp(packet) { 4 } else { 8 };
-    packet.get(at..at + 4)?.try_into().ok()
-}
-
-/// Opens what comes.
-pub struct Opener {
-    context: Context,
-    /// Streams of which something authentic came, those that say whose RTCP it is among them.
-    opened: Vec<[u8; 4]>,
-}
-
-impl std::fmt::Debug for Opener {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Opener").finish_non_exhaustive()
-    }
-}
-
-impl Opener {
-    /// From the peer's master key and salt, with replay protection for RTP and RTCP.
-    ///
-    /// # Errors
-    /// [`Error`] when the lengths don't fit the profile.
-    pub fn new(profile: Profile, master_key: &[u8], master_salt: &[u8], identity: &Identity) -> Result<Self, Error> {
-        let rtp = Some(srtp_replay_protection(REPLAY_WINDOW));
-        let rtcp = Some(srtcp_replay_protection(REPLAY_WINDOW));
-        Context::new(master_key, master_salt, profile.theirs(), rtp, rtcp, identity.provider().crypto())
-            .map(|context| Self { context, opened: Vec::new() })
-            .map_err(refuse)
-    }
-
-    /// Whether something authentic came of this packet's stream before. Of any other, opening leaves a trace even where it fails.
-    #[must_use]
-    pub fn has_opened(&self, packet: &[u8]) -> bool {
-        ssrc_of(packet).is_some_and(|ssrc| self.opened.contains(&ssrc))
-    }
-
-    fn opened<T>(&mut self, packet: &[u8], opened: T) -> T {
-        if let Some(ssrc) = ssrc_of(packet)
-            && !self.opened.contains(&ssrc)
-            && self.opened.len() < MAX_OPENED
-        {
-            self.opened.push(ssrc);
-        }
-        opened
-    }
-
-    /// An RTP packet's plain form.
-    ///
-    /// # Errors
-    /// [`Error`] for what is forged, replayed or too short.
-    pub fn open_rtp(&mut self, packet: &[u8]) -> Result<BytesMut, Error> {
-        self.context.decrypt_rtp(packet).map_err(refuse).map(|plain| self.opened(packet, plain))
-    }
-
-    /// An RTCP compound's plain form.
-    ///
-    /// # Errors
-    /// [`Error`] for what is forged, replayed or too short.
-    pub fn open_rtcp(&mut self, packet: &[u8]) -> Result<BytesMut, Error> {
-        self.context.decrypt_rtcp(packet).map_err(refuse).map(|plain| self.opened(packet, plain))
     }
 }
 
