@@ -243,7 +243,7 @@ impl Config {
                     in_range("server.drain_seconds", server.drain_seconds, 0, 14_400)?.into(),
                 ),
             },
-            media: media_workers(media)?,
+            media: media_settings(media)?,
             turn: turn_servers(turn)?,
             tls: Tls { files: files(&tls.certificate, &tls.key)?, names: tls.names },
             auth: Auth {
@@ -336,7 +336,7 @@ fn files(certificate: &str, key: &str) -> Result<Option<CertificateFiles>, Error
     }
 }
 
-fn media_workers(media: file::Media) -> Result<Media, Error> {
+fn media_settings(media: file::Media) -> Result<Media, Error> {
     let workers = usize::from(in_range("media.workers", media.workers, 0, crate::id::MAX_WORKERS as u16)?);
     if usize::from(media.udp_port) + workers.max(1) > 1 + usize::from(u16::MAX) || media.udp_port == 0 {
         return Err(value("media.udp_port", format!("{} leaves no port for {workers} workers", media.udp_port)));

@@ -90,10 +90,6 @@ struct Running {
     pages: HashMap<PageId, Page>,
 }
 
-/// What running lessons keep. People and their shares of the log are remembered for as long as the lesson runs, up to a bound.
-const LESSON_ENTRIES: [&str; 6] =
-    ["remembered_people", "connections", "publications", "told_connections", "told_people", "remembered_shares"];
-
 /// All lessons in which somebody is.
 ///
 /// A lesson's entry is locked for one change and its fan-out, so that a page which takes its seat sees
@@ -147,21 +143,18 @@ impl Directory {
 
     /// Tell of the lines that were measured, and forget lessons in which nobody is.
     pub fn tell_lines(&self) {
-        let (mut participants, mut pages, mut kept) = (0, 0, [0; 6]);
+        let (mut participants, mut pages, mut kept) = (0, 0, Running::default().kept());
         for mut running in self.running.iter_mut() {
             let notices = running.live.line_notices();
             running.tell(&notices);
             participants += running.live.present();
             pages += running.pages.len();
-            let ([people, connections, publications], [told, present, shares]) =
-                (running.live.kept(), running.story.kept());
-            let here = [people, connections, publications, told, present, shares];
-            kept.iter_mut().zip(here).for_each(|(sum, here)| *sum += here);
+            kept.iter_mut().zip(running.kept()).for_each(|((_, sum), (_, here))| *sum += here);
         }
         self.running.retain(|_, running| !running.pages.is_empty() || !running.live.is_idle());
         metrics::gauge!("mingshi_participants").set(participants as f64);
         metrics::gauge!("mingshi_lesson_pages").set(pages as f64);
-        for (of, kept) in LESSON_ENTRIES.into_iter().zip(kept) {
+        for (of, kept) in kept {
             metrics::gauge!("mingshi_lesson_entries", "of" => of).set(kept as f64);
         }
     }
@@ -357,6 +350,13 @@ impl Directory {
 }
 
 impl Running {
+    /// How much is kept, by what it is. People and their shares of the log are remembered for as long as the lesson runs, up
+    /// to a bound.
+    fn kept(&self) -> [(&'static str, usize); 6] {
+        let ([people, connections, publications], [told, present, shares]) = (self.live.kept(), self.story.kept());
+        [people, connections, publications, told, present, shares]
+    }
+
     /// Changes what is known, tells the pages, and the log where `participant` comes or goes by it.
     fn change(
         &mut self,

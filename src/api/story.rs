@@ -42,9 +42,14 @@ pub(super) struct Story {
 }
 
 impl Story {
-    /// Connections and participants that the log was told of and that aren't over; shares of the log that are remembered.
-    pub(super) fn kept(&self) -> [usize; 3] {
-        [self.connections.len(), self.present.len(), self.shares.len()]
+    /// How much is kept, by what it is: connections and participants that the log was told of and that aren't over; shares
+    /// of the log that are remembered.
+    pub(super) fn kept(&self) -> [(&'static str, usize); 3] {
+        [
+            ("told_connections", self.connections.len()),
+            ("told_people", self.present.len()),
+            ("remembered_shares", self.shares.len()),
+        ]
     }
 
     /// An offer was accepted.

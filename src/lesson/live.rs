@@ -143,12 +143,6 @@ pub struct Live {
 }
 
 impl Live {
-    /// People that are remembered, here or not; connections; publications.
-    #[must_use]
-    pub fn kept(&self) -> [usize; 3] {
-        [self.people.len(), self.connections.len(), self.publications.len()]
-    }
-
     /// Take note of who a participant is, before its page or connection opens.
     pub fn introduce(&mut self, identity: Identity, now: OffsetDateTime) -> Vec<Notice> {
         if identity.role == Role::Operator {

@@ -48,6 +48,16 @@ pub struct Seen<'a> {
 }
 
 impl Live {
+    /// How much is kept, by what it is. People are remembered, here or not.
+    #[must_use]
+    pub fn kept(&self) -> [(&'static str, usize); 3] {
+        [
+            ("remembered_people", self.people.len()),
+            ("connections", self.connections.len()),
+            ("publications", self.publications.len()),
+        ]
+    }
+
     pub(super) fn line_measured(&mut self, participant: ParticipantId, id: ConnectionId, line: LineReport) {
         let direction = if line.up { &mut self.up } else { &mut self.down };
         direction.add(&line);

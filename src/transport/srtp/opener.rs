@@ -91,8 +91,7 @@ impl Opener {
     /// # Errors
     /// [`Error`] for what is forged, replayed, too short or of one stream too many.
     pub fn open_rtp(&mut self, packet: &[u8]) -> Result<BytesMut, Error> {
-        self.admit(packet, |context| context.decrypt_rtp(packet).map_err(refuse))?;
-        self.context.decrypt_rtp(packet).map_err(refuse)
+        self.open(packet, |context| context.decrypt_rtp(packet).map_err(refuse))
     }
 
     /// An RTCP compound's plain form.
@@ -100,16 +99,20 @@ impl Opener {
     /// # Errors
     /// [`Error`] for what is forged, replayed, too short or of one stream too many.
     pub fn open_rtcp(&mut self, packet: &[u8]) -> Result<BytesMut, Error> {
-        self.admit(packet, |context| context.decrypt_rtcp(packet).map_err(refuse))?;
-        self.context.decrypt_rtcp(packet).map_err(refuse)
+        self.open(packet, |context| context.decrypt_rtcp(packet).map_err(refuse))
+    }
+
+    fn open(
+        &mut self,
+        packet: &[u8],
+        decrypt: impl Fn(&mut Context) -> Result<BytesMut, Error>,
+    ) -> Result<BytesMut, Error> {
+        self.admit(packet, &decrypt)?;
+        decrypt(&mut self.context)
     }
 
     /// Lets the stream of `packet` in if it is known or the packet passes the trial.
-    fn admit(
-        &mut self,
-        packet: &[u8],
-        open: impl FnOnce(&mut Context) -> Result<BytesMut, Error>,
-    ) -> Result<(), Error> {
+    fn admit(&mut self, packet: &[u8], decrypt: impl Fn(&mut Context) -> Result<BytesMut, Error>) -> Result<(), Error> {
         let ssrc = ssrc_of(packet).ok_or_else(|| refuse("too short"))?;
         if self.opened.contains(&ssrc) {
             return Ok(());
@@ -122,7 +125,7 @@ impl Opener {
             self.claims = 0;
         }
         self.claims += 1;
-        open(&mut self.trial)?;
+        decrypt(&mut self.trial)?;
         self.opened.push(ssrc);
         Ok(())
     }
