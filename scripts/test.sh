@@ -67,7 +67,8 @@ interop() {
 }
 # in_browsers FILE…: tests of the built server and its demonstration.
 in_browsers() {
-  cargo build --quiet --locked --workspace --bin mingshi --bin mingshi-media &&
+  make --silent web &&
+    cargo build --quiet --locked --workspace --bin mingshi --bin mingshi-media &&
     make --silent tests/e2e/node_modules/.package-lock.json &&
     node --test --test-concurrency=1 --test-reporter=spec "$@"
 }
