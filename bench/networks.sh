@@ -8,7 +8,7 @@ cpu=$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -1)
 load=$(cut -d' ' -f1-3 </proc/loadavg)
 rm -f tests/e2e/output/networks.jsonl
 scripts/test.sh all networks
-table=$(node tests/e2e/support/rows.mjs)
+table=$(node tests/e2e/support/networks-table.mjs)
 {
   echo "# Networks, $(date +%F)"
   echo

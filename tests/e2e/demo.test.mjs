@@ -14,7 +14,7 @@ before(async () => {
   browser = await launch();
   page = await openDevice(browser);
   await page.goto(server.demo.classroom);
-  await watch(page, server.base, server.demo.classroom.split('/').at(-1));
+  await watch(page, server.base, server.code);
   await hears(page);
   // The delay of the voice settles within the first seconds.
   await sleep(5000);

@@ -67,7 +67,7 @@ describe('with the demonstration lesson', () => {
     server = await Server.demo();
     browser = await launch();
     classroom = await openDevice(browser);
-    await watch(classroom, server.base, server.demo.classroom.split('/').at(-1));
+    await watch(classroom, server.base, server.code);
   });
   after(async () => {
     await browser?.close();

@@ -43,7 +43,7 @@ test('the start page', () => shoot('start', server.base, (page) => page.getByTes
 
 test('the classroom, live', () =>
   shoot('classroom', server.demo.classroom, async (page) => {
-    await watch(page, server.base, server.demo.classroom.split('/').at(-1));
+    await watch(page, server.base, server.code);
     await sleep(3000);
     await page.mouse.move(200, 200);
   }));

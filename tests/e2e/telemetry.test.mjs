@@ -12,7 +12,7 @@ before(async () => {
   browser = await launch();
   const page = await openDevice(browser);
   await page.goto(server.demo.classroom);
-  await watch(page, server.base, server.demo.classroom.split('/').at(-1));
+  await watch(page, server.base, server.code);
   await hears(page);
   lesson = server.demo.lesson;
 });

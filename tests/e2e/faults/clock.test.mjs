@@ -9,7 +9,7 @@ import { sleep, until } from '../support/figures.mjs';
 import { hears, reaches, stats, watch } from '../support/pages.mjs';
 import { goesOn, running } from '../support/running.mjs';
 import { Server } from '../support/server.mjs';
-import { row } from '../support/table.mjs';
+import { row } from '../support/faults-table.mjs';
 
 const HOUR = 3600;
 

@@ -11,7 +11,7 @@ import { sleep, until } from '../support/figures.mjs';
 import { hears, movesAgain, reaches } from '../support/pages.mjs';
 import { goesOn, running } from '../support/running.mjs';
 import { Server } from '../support/server.mjs';
-import { row } from '../support/table.mjs';
+import { row } from '../support/faults-table.mjs';
 
 /** `scripts/faults.sh` takes longer than every change can wait for. */
 const LONG = process.env.FAULTS === 'all';

@@ -5,14 +5,14 @@ import { launch, openDevice } from '../support/browser.mjs';
 import { until } from '../support/figures.mjs';
 import { frames, goOnAir, hears, reaches, stoodStill, watch } from '../support/pages.mjs';
 import { Server } from '../support/server.mjs';
-import { row } from '../support/table.mjs';
+import { row } from '../support/faults-table.mjs';
 
 let server, browser, classroom;
 before(async () => {
   server = await Server.demo();
   browser = await launch();
   classroom = await openDevice(browser, { init: [RECORDER] });
-  await watch(classroom, server.base, server.demo.classroom.split('/').at(-1));
+  await watch(classroom, server.base, server.code);
   await hears(classroom);
 });
 after(async () => {

@@ -4,12 +4,13 @@ import { after, before, test } from 'node:test';
 import { executable, launch, openDevice } from '../support/browser.mjs';
 import { RECORDER, claimedLive, moments, said, voiceAgain } from '../support/break.mjs';
 import { sleep, until } from '../support/figures.mjs';
-import { SERVER, network } from '../support/namespaces.mjs';
+import { SERVER } from '../support/machines.mjs';
+import { network } from '../support/network.mjs';
 import { hears, movesAgain, reaches } from '../support/pages.mjs';
-import { row } from '../support/table.mjs';
+import { row } from '../support/faults-table.mjs';
 import { Server } from '../support/server.mjs';
 
-const { network: school, why } = network('class');
+const { machines: school, why } = network('class');
 const options = { skip: why };
 const LONG = process.env.FAULTS === 'all';
 
@@ -23,7 +24,7 @@ before(async () => {
   });
   browser = await launch({ program: school.browser(executable()) });
   page = await openDevice(browser, { init: [RECORDER] });
-  await page.goto(`https://${SERVER.ipv4}:8443/#/c/${server.demo.classroom.split('/').at(-1)}`);
+  await page.goto(`https://${SERVER.ipv4}:8443/#/c/${server.code}`);
   await isWhole();
   await page.mouse.move(300, 300);
   await page.getByTestId('hand').click();

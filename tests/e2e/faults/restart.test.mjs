@@ -7,7 +7,7 @@ import { until } from '../support/figures.mjs';
 import { hears, movesAgain, reaches, stoodStill } from '../support/pages.mjs';
 import { running } from '../support/running.mjs';
 import { Server } from '../support/server.mjs';
-import { row } from '../support/table.mjs';
+import { row } from '../support/faults-table.mjs';
 
 let server, browser, studio, classroom;
 before(async () => {

@@ -4,13 +4,14 @@ import { after, before, test } from 'node:test';
 import { RECORDER, claimedLive, longestSilence, moments, said, voiceAgain } from '../support/break.mjs';
 import { executable, launch, openDevice } from '../support/browser.mjs';
 import { sleep } from '../support/figures.mjs';
-import { SERVER, network } from '../support/namespaces.mjs';
+import { SERVER } from '../support/machines.mjs';
+import { network } from '../support/network.mjs';
 import { goOnAir, hears, movesAgain, reaches, stoodStill } from '../support/pages.mjs';
 import { Server } from '../support/server.mjs';
-import { row } from '../support/table.mjs';
+import { row } from '../support/faults-table.mjs';
 
 // The first machine is the studio's, the second has both the studio that takes over and the classroom.
-const { network: machines, why } = network('studio', 'class');
+const { machines, why } = network('studio', 'class');
 const options = { skip: why };
 const SITE = `https://${SERVER.ipv4}:8443`;
 const DEAD = 0;
@@ -23,7 +24,7 @@ before(async () => {
     MINGSHI_SERVER_HTTPS: '0.0.0.0:8443',
     MINGSHI_MEDIA_UDP_PORT: '20000',
   });
-  browsers = await Promise.all([0, 1].map((number) => launch({ program: machines.browser(executable(), number) })));
+  browsers = await Promise.all(machines.others.map((machine) => launch({ program: machines.browser(executable(), machine) })));
   lesson = await server.createLesson('四年级语文 观潮', SITE);
   studio = await openDevice(browsers[0]);
   [successor, classroom] = [await openDevice(browsers[1]), await openDevice(browsers[1], { init: [RECORDER] })];

@@ -3,12 +3,13 @@ import assert from 'node:assert/strict';
 import { after, before } from 'node:test';
 import { executable, launch, openDevice } from '../support/browser.mjs';
 import { sleep } from '../support/figures.mjs';
-import { SERVER, makeSchool } from '../support/school.mjs';
+import { SERVER } from '../support/machines.mjs';
+import { makeSchool } from '../support/school.mjs';
 import { frames, hears, joinLesson, movesAgain, pair, voiceGap } from '../support/pages.mjs';
-import { row } from '../support/rows.mjs';
+import { row } from '../support/networks-table.mjs';
 import { Server } from '../support/server.mjs';
 
-const { school, why } = makeSchool();
+const { machines: school, why } = makeSchool();
 const options = { skip: why };
 
 let server, browser;
@@ -27,11 +28,9 @@ after(async () => {
   school?.remove();
 });
 
-const code = () => server.demo.classroom.split('/').at(-1);
-
 const join = async (host) => {
   const page = await openDevice(browser);
-  return { page, joined: await joinLesson(page, host, code()) };
+  return { page, joined: await joinLesson(page, host, server.code) };
 };
 
 /** Joins within 3 s; a machine that is busy with other things may need another try. */

@@ -3,13 +3,14 @@ import assert from 'node:assert/strict';
 import { after, before } from 'node:test';
 import { executable, launch, openDevice } from '../support/browser.mjs';
 import { median, sleep, until } from '../support/figures.mjs';
-import { SERVER, makeSchool } from '../support/school.mjs';
+import { SERVER } from '../support/machines.mjs';
+import { makeSchool } from '../support/school.mjs';
 import { goOnAir, hears, joinLesson, movesAgain, pair, reaches, voiceGap } from '../support/pages.mjs';
 import { receiversScript } from '../support/receivers.mjs';
-import { row } from '../support/rows.mjs';
+import { row } from '../support/networks-table.mjs';
 import { Server } from '../support/server.mjs';
 
-const { school, why } = makeSchool();
+const { machines: school, why } = makeSchool();
 const options = { skip: why };
 const CLASSROOMS = 40;
 
@@ -31,7 +32,6 @@ after(async () => {
   school?.remove();
 });
 
-const code = () => server.demo.classroom.split('/').at(-1);
 const listed = (times) => times.map((ms) => ms.toFixed(0)).join(', ');
 
 /** A page of the server's, for what is no page of its own: many receivers, calls of the operator's. */
@@ -44,7 +44,7 @@ async function plainPage() {
 row('udp-443', options, async (figure) => {
   school.allow('meta l4proto { tcp, udp } th dport 443');
   const page = await openDevice(browser);
-  const joined = await joinLesson(page, SERVER.ipv4, code());
+  const joined = await joinLesson(page, SERVER.ipv4, server.code);
   const { protocol, port } = (await pair(page)).remote;
   figure(`join ${joined.toFixed(0)} ms over ${protocol} ${port}`);
   assert.deepEqual({ protocol, port }, { protocol: 'udp', port: 443 });
@@ -69,7 +69,7 @@ async function forgetting(page) {
 row('classroom-mapping', options, async (figure) => {
   const page = await openDevice(browser);
   school.translate(30000);
-  await joinLesson(page, SERVER.ipv4, code());
+  await joinLesson(page, SERVER.ipv4, server.code);
   assert.equal((await pair(page)).remote.protocol, 'udp');
   const gaps = await forgetting(page);
   figure(`voice missing at the classroom for ${listed(gaps)} ms`);
@@ -109,7 +109,7 @@ row('studio-mapping', options, async (figure) => {
 
 row('udp-ends', options, async (figure) => {
   const page = await openDevice(browser);
-  await joinLesson(page, SERVER.ipv4, code());
+  await joinLesson(page, SERVER.ipv4, server.code);
   assert.equal((await pair(page)).remote.protocol, 'udp');
   const gap = voiceGap(page, 8);
   school.allow('tcp dport 443');
@@ -124,7 +124,7 @@ row('udp-ends', options, async (figure) => {
 row('udp-returns', options, async (figure) => {
   school.allow('tcp dport 443');
   const page = await openDevice(browser);
-  await joinLesson(page, SERVER.ipv4, code());
+  await joinLesson(page, SERVER.ipv4, server.code);
   assert.equal((await pair(page)).remote.protocol, 'tcp');
   const gap = voiceGap(page, 8);
   school.allow();
@@ -139,7 +139,7 @@ row('two-addresses', options, async (figure) => {
   const only = (address) => [`ip daddr ${address} udp dport 443`, 'tcp dport 443'];
   school.allow(...only(SERVER.second));
   const page = await openDevice(browser);
-  await joinLesson(page, SERVER.ipv4, code());
+  await joinLesson(page, SERVER.ipv4, server.code);
   const { remote } = await pair(page);
   assert.deepEqual([remote.protocol, remote.address], ['udp', SERVER.second]);
   const gap = voiceGap(page, 8);
@@ -153,7 +153,7 @@ row('two-addresses', options, async (figure) => {
 
 row('another-network', options, async (figure) => {
   const page = await openDevice(browser);
-  await joinLesson(page, SERVER.ipv4, code());
+  await joinLesson(page, SERVER.ipv4, server.code);
   const gap = voiceGap(page, 6);
   const since = Date.now();
   school.readdress();
@@ -165,7 +165,7 @@ row('another-network', options, async (figure) => {
 
 row('ice-restart', options, async (figure) => {
   const page = await plainPage();
-  await page.evaluate((digits) => window.receivers.join(digits, '一'), code());
+  await page.evaluate((digits) => window.receivers.join(digits, '一'), server.code);
   await until('it hears', 10, async () => (await page.evaluate(() => window.receivers.received()))[0] > 50);
   const gap = page.evaluate(() => window.receivers.gaps(2));
   assert.ok(await page.evaluate(() => window.receivers.restart(0)), 'the credentials are new');
@@ -179,7 +179,7 @@ row('one-address', options, async (figure) => {
   const page = await plainPage();
   const began = Date.now();
   const joined = await page.evaluate(([digits, count]) =>
-    Promise.all(Array.from({ length: count }, (_, index) => window.receivers.join(digits, `第${index + 1}教室`))), [code(), CLASSROOMS]);
+    Promise.all(Array.from({ length: count }, (_, index) => window.receivers.join(digits, `第${index + 1}教室`))), [server.code, CLASSROOMS]);
   assert.equal(new Set(joined).size, CLASSROOMS);
   const received = () => page.evaluate(() => window.receivers.received());
   const hear = async () => {

@@ -4,12 +4,13 @@ import { after, before } from 'node:test';
 import { executable, launch, openDevice } from '../support/browser.mjs';
 import { Coturn } from '../support/coturn.mjs';
 import { sleep } from '../support/figures.mjs';
-import { RELAY, SERVER, makeSchool } from '../support/school.mjs';
+import { SERVER } from '../support/machines.mjs';
+import { RELAY, makeSchool } from '../support/school.mjs';
 import { joinLesson, movesAgain, pair } from '../support/pages.mjs';
-import { row } from '../support/rows.mjs';
+import { row } from '../support/networks-table.mjs';
 import { Server } from '../support/server.mjs';
 
-const { school, why } = makeSchool();
+const { machines: school, why } = makeSchool();
 const options = { skip: why };
 
 // Pages come from an address that no media is announced at, as from a web proxy: what passes for HTTPS carries no media.
@@ -39,8 +40,6 @@ after(async () => {
   school?.remove();
 });
 
-const code = () => server.demo.classroom.split('/').at(-1);
-
 for (const [id, condition, relayProtocol] of [
   ['turn-udp', `ip daddr ${RELAY.ipv4} udp dport 3478`, 'udp'],
   ['turn-tcp', `ip daddr ${RELAY.ipv4} tcp dport 3478`, 'tcp'],
@@ -49,7 +48,7 @@ for (const [id, condition, relayProtocol] of [
   row(id, options, async (figure) => {
     school.allow(PAGES_ONLY, condition);
     const page = await openDevice(browser);
-    const joined = await joinLesson(page, PAGES, code());
+    const joined = await joinLesson(page, PAGES, server.code);
     const { local } = await pair(page);
     figure(`join ${joined.toFixed(0)} ms, through a ${local.type} over ${local.relayProtocol}`);
     assert.deepEqual(local, { type: 'relay', relayProtocol });
@@ -60,7 +59,7 @@ for (const [id, condition, relayProtocol] of [
 row('turn-restarted', options, async (figure) => {
   school.allow(PAGES_ONLY, `ip daddr ${RELAY.ipv4} udp dport 3478`);
   const page = await openDevice(browser);
-  await joinLesson(page, PAGES, code());
+  await joinLesson(page, PAGES, server.code);
   const asked = [];
   page.on('response', (response) => response.request().method() === 'OPTIONS' && asked.push(response.headers().link ?? ''));
   await turn.kill();
@@ -97,7 +96,7 @@ row('turn-down', options, async (figure) => {
     const times = [];
     for (let round = 0; round < rounds; round += 1) {
       const page = await openDevice(browser);
-      times.push(await joinLesson(page, host, code()));
+      times.push(await joinLesson(page, host, server.code));
       assert.notEqual((await pair(page)).local.type, 'relay');
       await page.context().close();
     }

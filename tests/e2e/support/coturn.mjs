@@ -4,7 +4,8 @@ import { once } from 'node:events';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { createHmac } from 'node:crypto';
 import { join } from 'node:path';
-import { RELAY, SERVER } from './school.mjs';
+import { SERVER } from './machines.mjs';
+import { RELAY } from './school.mjs';
 import { sleep, until } from './figures.mjs';
 
 const SECRET = 'shared with the lessons';

@@ -26,10 +26,15 @@ export function longestGap(frames) {
   return frames.slice(1).reduce((longest, frame, i) => Math.max(longest, frame.at - frames[i].at), 0);
 }
 
+/** Keeps a line in a file of output/. */
+export function keep(file, line) {
+  mkdirSync(OUTPUT, { recursive: true });
+  appendFileSync(`${OUTPUT}${file}`, `${line}\n`);
+}
+
 /** Prints a figure with its test and keeps it in output/figures.txt. */
 export function figure(t, text) {
-  mkdirSync(OUTPUT, { recursive: true });
-  appendFileSync(`${OUTPUT}figures.txt`, `${t.name}: ${text}\n`);
+  keep('figures.txt', `${t.name}: ${text}`);
   t.diagnostic(text);
 }
 

@@ -1,12 +1,7 @@
 // A school with its router and firewall, made of network namespaces: a classroom's machine behind them, and beyond them the server's and
 // a TURN server's.
-import { execFileSync } from 'node:child_process';
-import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { Machines, SERVER, machinesOrWhy, run } from './machines.mjs';
 
-// Of documentation (RFC 5737, RFC 3849): browsers take them for public ones, and refuse media on port 443 at private ones.
-export const SERVER = { ipv4: '198.51.100.1', ipv6: '2001:db8:51::1', second: '198.51.100.2' };
 export const RELAY = { ipv4: '203.0.113.1' };
 /** Seen by the server as where the classroom is, once its router translates. */
 export const PUBLIC = '198.51.100.254';
@@ -17,57 +12,28 @@ const GATEWAYS = {
   relay: { ipv4: '203.0.113.254' },
 };
 
-const run = (...command) => execFileSync(command[0], command.slice(1), { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] });
-
-export class School {
+export class School extends Machines {
   /** Makes all machines; throws where namespaces can't be made. */
   constructor() {
-    const name = (what) => `mingshi-${what}-${process.pid}`;
-    Object.assign(this, { router: name('router'), server: name('server'), classroom: name('pupils'), relay: name('relay') });
-    this.folder = mkdtempSync(join(tmpdir(), 'mingshi-school-'));
-    try {
-      for (const machine of this.#machines()) {
-        run('ip', 'netns', 'add', machine);
-        run('ip', '-n', machine, 'link', 'set', 'lo', 'up');
-      }
+    super(['pupils', 'router', 'relay']);
+    [this.classroom, this.router, this.relay] = this.others;
+    this.orRemove(() => {
       run(...this.within(this.router), 'sysctl', '-q', 'net.ipv4.ip_forward=1', 'net.ipv6.conf.all.forwarding=1');
       this.#connect('classroom', [CLASSROOM.ipv4, CLASSROOM.ipv6]);
       this.#connect('server', [SERVER.ipv4, SERVER.second, SERVER.ipv6]);
       this.#connect('relay', [RELAY.ipv4]);
-    } catch (error) {
-      this.remove();
-      throw error;
-    }
-  }
-
-  #machines() {
-    return [this.router, this.server, this.classroom, this.relay];
+    });
   }
 
   #connect(what, addresses) {
     const [machine, gateway] = [this[what], GATEWAYS[what]];
-    const add = (name, address, device) =>
-      run('ip', '-n', name, 'address', 'add', ...(address.includes(':') ? [`${address}/64`, 'dev', device, 'nodad'] : [`${address}/24`, 'dev', device]));
     run('ip', '-n', machine, 'link', 'add', 'line', 'type', 'veth', 'peer', 'name', what, 'netns', this.router);
-    for (const address of addresses) add(machine, address, 'line');
-    for (const address of Object.values(gateway)) add(this.router, address, what);
+    for (const address of addresses) this.address(machine, address);
+    for (const address of Object.values(gateway)) this.address(this.router, address, what);
     run('ip', '-n', this.router, 'link', 'set', what, 'up');
     run('ip', '-n', machine, 'link', 'set', 'line', 'up');
     run('ip', '-n', machine, 'route', 'add', 'default', 'via', gateway.ipv4);
     if (gateway.ipv6) run('ip', '-n', machine, '-6', 'route', 'add', 'default', 'via', gateway.ipv6);
-  }
-
-  /** The words that run a command on one of the machines. */
-  within(machine) {
-    return ['ip', 'netns', 'exec', machine];
-  }
-
-  /** A program that is the browser, on the classroom's machine or another. */
-  browser(executable, machine = this.classroom) {
-    const path = join(this.folder, `browser-${machine}`);
-    writeFileSync(path, `#!/bin/sh\nexec ${this.within(machine).join(' ')} '${executable}' "$@"\n`);
-    chmodSync(path, 0o755);
-    return path;
   }
 
   #nft(text) {
@@ -133,24 +99,7 @@ export class School {
       if (!/0 flow entries/.test(error.stderr)) throw error;
     }
   }
-
-  remove() {
-    for (const machine of this.#machines()) {
-      try {
-        run('ip', 'netns', 'delete', machine);
-      } catch {
-        // It was not made.
-      }
-    }
-    rmSync(this.folder, { recursive: true, force: true });
-  }
 }
 
 /** A school, or the reason why there can be none here. */
-export function makeSchool() {
-  try {
-    return { school: new School() };
-  } catch (error) {
-    return { why: `network namespaces can't be made here (root and iproute2 are needed): ${error.stderr || error.message}` };
-  }
-}
+export const makeSchool = () => machinesOrWhy(() => new School());

@@ -70,6 +70,11 @@ export class Server {
     return Server.#make(['serve'], environment, within);
   }
 
+  /** The join code of the demonstration's lesson. */
+  get code() {
+    return this.demo.classroom.split('/').at(-1);
+  }
+
   static async #make(command, environment = {}, within = []) {
     const folder = mkdtempSync(join(tmpdir(), 'mingshi-e2e-'));
     const own = {

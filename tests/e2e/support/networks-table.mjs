@@ -1,9 +1,9 @@
-// The table of networks: what network a school has, and what must hold there. Every row is a test; `node support/rows.mjs` prints
+// The table of networks: what network a school has, and what must hold there. Every row is a test; `node support/networks-table.mjs` prints
 // what came of them as the table of bench/results/networks.md, and fails where one is missing.
-import { appendFileSync, mkdirSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { OUTPUT, figure } from './figures.mjs';
+import { OUTPUT, figure, keep } from './figures.mjs';
 
 const ROWS = {
   open: ['open', 'UDP; joins within 3 s'],
@@ -27,7 +27,7 @@ const ROWS = {
   'turn-credentials': ['a TURN credential forged, altered or too old', 'refused; no other address is relayed to'],
   'turn-down': ['the TURN server is down', 'delays nobody who needs none'],
 };
-const RESULTS = `${OUTPUT}networks.jsonl`;
+const RESULTS = 'networks.jsonl';
 
 /** The test of one row; `run` is given what says a figure. */
 export function row(id, options, run) {
@@ -38,13 +38,12 @@ export function row(id, options, run) {
       figures.push(text);
       figure(t, text);
     });
-    mkdirSync(OUTPUT, { recursive: true });
-    appendFileSync(RESULTS, `${JSON.stringify({ id, figures })}\n`);
+    keep(RESULTS, JSON.stringify({ id, figures }));
   });
 }
 
 function table() {
-  const lines = readFileSync(RESULTS, 'utf8').trim().split('\n');
+  const lines = readFileSync(OUTPUT + RESULTS, 'utf8').trim().split('\n');
   const came = new Map(lines.map((line) => JSON.parse(line)).map(({ id, figures }) => [id, figures]));
   const missing = Object.keys(ROWS).filter((id) => !came.has(id));
   if (missing.length > 0) throw new Error(`nothing is known of ${missing.join(', ')}`);
