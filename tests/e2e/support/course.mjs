@@ -1,0 +1,145 @@
+// A lesson on a school's line, from its first classroom's joining to the end of what befalls the line; every room is a Chromium of its
+// own. What they saw and heard is kept for `judge.mjs`.
+import { readFileSync } from 'node:fs';
+import { RECORDER } from './break.mjs';
+import { executable, launch, openDevice } from './browser.mjs';
+import { sleep, until } from './figures.mjs';
+import { SERVER } from './machines.mjs';
+import { frames, hears, reaches } from './pages.mjs';
+import { Server } from './server.mjs';
+
+/** What every line has, both ways together 80 ms. */
+const DELAY = { down: 40, up: 40 };
+const LONGEST_JOIN = 40;
+/** The pages of classrooms are small: what is judged are the pictures that arrive, and drawing them large is work. */
+const SCREEN = { width: 640, height: 360 };
+
+const site = `https://${SERVER.ipv4}:8443`;
+
+/** Processor time of the whole machine so far: `{busy, all}` in ticks. */
+function processor() {
+  const [, ...ticks] = readFileSync('/proc/stat', 'utf8').split('\n')[0].trim().split(/\s+/).map(Number);
+  const all = ticks.slice(0, 8).reduce((sum, tick) => sum + tick, 0);
+  return { busy: all - ticks[3] - ticks[4], all };
+}
+
+/** Follows how busy the machine is: the share of each second. */
+function watchProcessor() {
+  const seconds = [];
+  let before = processor();
+  const timer = setInterval(() => {
+    const now = processor();
+    seconds.push({ at: Date.now(), busy: (now.busy - before.busy) / Math.max(1, now.all - before.all) });
+    before = now;
+  }, 1000);
+  return { seconds, end: () => clearInterval(timer) };
+}
+
+class Room {
+  constructor(line, index) {
+    Object.assign(this, { line, index });
+  }
+
+  async open() {
+    this.browser = await launch({ program: this.line.browser(executable(), this.line.rooms[this.index]) });
+    // The pages lie in the browser's memory, as in a classroom that was here yesterday.
+    const page = await openDevice(this.browser, { ...SCREEN, init: [RECORDER] });
+    await page.goto(site);
+    await page.waitForLoadState('networkidle');
+    this.page = page;
+  }
+
+  /** Enters the lesson; gives the ms to the first picture and the first voice. */
+  async join(code) {
+    const began = Date.now();
+    await this.page.goto(`${site}/#/c/${code}`);
+    await this.page.reload();
+    const first = async () => {
+      const [seen, heard] = await this.page.evaluate(() => [
+        Object.values(window.probe.frames).flatMap((shown) => shown.slice(0, 1)).map(({ at }) => at),
+        window.moments.find((moment) => moment.heard > 0)?.at,
+      ]);
+      return seen.length > 0 && heard && Math.max(Math.min(...seen), heard);
+    };
+    const shown = await until(`room ${this.index + 1} sees and hears`, LONGEST_JOIN, first).catch((error) => {
+      throw new Error(`${error.message}\n${this.page.said.join('\n')}`);
+    });
+    return shown - began;
+  }
+
+  /** What it saw and heard. */
+  record() {
+    return this.page.evaluate(async () => ({
+      ...window.probe.frames,
+      moments: window.moments,
+      stats: (await window.__mingshi.stats()).flat().filter(({ type }) => type === 'inbound-rtp'),
+      address: location.href,
+    }));
+  }
+
+  async close() {
+    await this.browser?.close();
+  }
+}
+
+/** Lets the line have what a phase of a course says. */
+async function apply(line, phase, before) {
+  if (phase.rate !== before.rate) line.narrow(phase.rate);
+  if (phase.loss !== before.loss) line.lose(phase.loss);
+  if (phase.delay !== before.delay) line.delay({ ...DELAY, ...phase.delay });
+  if (phase.cut !== before.cut) phase.cut ? line.cut() : line.mend();
+  if (phase.download !== before.download) phase.download ? await line.download() : line.endDownload();
+}
+
+const QUIET = { rate: null, loss: 0, delay: null, cut: false, download: false };
+
+/** Phases with everything that holds in them: each takes over what the scenario or QUIET says. */
+export function phasesOf({ course, rooms, id, ...common }) {
+  return course.map((phase) => ({ ...QUIET, ...common, ...phase }));
+}
+
+/**
+ * Holds a lesson on `line` and gives what came of it. A scenario is `{rooms, rate, loss, delay, settle, course}`: the course's phases
+ * (`{seconds}` and what differs in them) begin once all rooms have joined on the line of the first phase and `settle` seconds are over.
+ */
+export async function hold(line, scenario, { environment = {}, say = () => {} } = {}) {
+  const phases = phasesOf(scenario);
+  const rooms = Array.from({ length: scenario.rooms }, (_, index) => new Room(line, index));
+  let server;
+  const watched = watchProcessor();
+  try {
+    await line.open();
+    line.delay(DELAY);
+    server = await Server.demoWithin(line.within(line.server), {
+      MINGSHI_SERVER_HTTP: '127.0.0.1:8080',
+      MINGSHI_SERVER_HTTPS: '0.0.0.0:8443',
+      MINGSHI_MEDIA_UDP_PORT: '20000',
+      ...environment,
+    });
+    for (const room of rooms) await room.open();
+    await apply(line, { ...phases[0], cut: false, download: false }, QUIET);
+    const looks = line.watch();
+    const joins = [];
+    for (const room of rooms) joins.push(await room.join(server.code));
+    say(`joined after ${joins.map(Math.round).join(', ')} ms`);
+    await sleep(1000 * (scenario.settle ?? 10));
+    const windows = [];
+    let before = { ...phases[0], cut: false, download: false };
+    for (const phase of phases) {
+      await apply(line, phase, before);
+      const from = Date.now();
+      await sleep(1000 * phase.seconds);
+      windows.push({ from, to: Date.now(), phase });
+      before = phase;
+    }
+    const records = await Promise.all(rooms.map((room) => room.record()));
+    const larger = line.larger();
+    return { joins, windows, looks, rooms: records, busy: watched.seconds, larger, log: server.log };
+  } finally {
+    watched.end();
+    await Promise.all(rooms.map((room) => room.close()));
+    await server?.stop();
+  }
+}
+
+export { frames, hears, reaches };
