@@ -1,6 +1,6 @@
 // How a lesson on a weak line came through: arithmetic on what rooms and the line's queue noted. Pure; every time is Unix ms, and a
 // window is `{from, to}`.
-import { longestGap, median, quantile } from './figures.mjs';
+import { median, quantile } from './figures.mjs';
 
 /** A new slide comes every so many ms (docs/time-code.md), and may take this long to be there. */
 const SLIDE_MS = 6000;
@@ -137,5 +137,3 @@ export function voiceAgain(moments, since) {
   const first = noted.find(({ heard }) => heard - noted[0].heard >= 4800);
   return first ? first.at - since : Infinity;
 }
-
-export { longestGap };
