@@ -13,8 +13,6 @@ const LONGEST_JOIN = 40;
 /** The pages of classrooms are small: what is judged are the pictures that arrive, and drawing them large is work. */
 const SCREEN = { width: 640, height: 360 };
 
-const site = `https://${SERVER.ipv4}:8443`;
-
 /** Processor time of the whole machine so far: `{busy, all}` in ticks. What runs with low priority gives way, and isn't counted. */
 function processor() {
   const [, ...ticks] = readFileSync('/proc/stat', 'utf8').split('\n')[0].trim().split(/\s+/).map(Number);
@@ -35,15 +33,27 @@ function watchProcessor() {
   return { seconds, end: () => clearInterval(timer) };
 }
 
+/** The demonstration lesson of this server, on the server's machine. Others that hold lessons give the same to {@link hold}. */
+export async function demonstration(line, environment = {}) {
+  const server = await Server.demoWithin(line.within(line.server), {
+    MINGSHI_SERVER_HTTP: '127.0.0.1:8080',
+    MINGSHI_SERVER_HTTPS: '0.0.0.0:8443',
+    MINGSHI_MEDIA_UDP_PORT: '20000',
+    ...environment,
+  });
+  const site = `https://${SERVER.ipv4}:8443`;
+  return { site, entry: `${site}/#/c/${server.code}`, enter: null, log: server.log, stop: () => server.stop() };
+}
+
 class Room {
   constructor(line, index) {
     Object.assign(this, { line, index });
   }
 
-  async open() {
+  async open({ site }) {
     this.browser = await launch({ program: this.line.browser(executable(), this.line.rooms[this.index]) });
-    // The pages lie in the browser's memory, as in a classroom that was here yesterday.
     const page = await openDevice(this.browser, { ...SCREEN, init: [RECORDER] });
+    // The pages then lie in the browser's memory, as in a classroom that was here yesterday.
     await page.goto(site);
     await page.waitForLoadState('networkidle');
     await page.goto('about:blank');
@@ -51,9 +61,10 @@ class Room {
   }
 
   /** Enters the lesson; gives the ms to the first picture and the first voice. */
-  async join(code) {
+  async join({ entry, enter }) {
     const began = Date.now();
-    await this.page.goto(`${site}/#/c/${code}`);
+    await this.page.goto(entry);
+    if (enter) await this.page.evaluate(enter);
     const first = async () => {
       const [seen, heard] = await this.page.evaluate(() => [
         Object.values(window.probe.frames).flatMap((shown) => shown.slice(0, 1)).map(({ at }) => at),
@@ -73,7 +84,6 @@ class Room {
       ...window.probe.frames,
       moments: window.moments,
       stats: (await window.__mingshi.stats()).flat().filter(({ type }) => type === 'inbound-rtp'),
-      address: location.href,
     }));
   }
 
@@ -102,25 +112,20 @@ export function phasesOf({ course, rooms, id, ...common }) {
  * Holds a lesson on `line` and gives what came of it. A scenario is `{rooms, rate, loss, delay, settle, course}`: the course's phases
  * (`{seconds}` and what differs in them) begin once all rooms have joined on the line of the first phase and `settle` seconds are over.
  */
-export async function hold(line, scenario, { environment = {}, say = () => {} } = {}) {
+export async function hold(line, scenario, { lesson: begin = demonstration, say = () => {} } = {}) {
   const phases = phasesOf(scenario);
   const rooms = Array.from({ length: scenario.rooms }, (_, index) => new Room(line, index));
-  let server;
+  let lesson;
   const watched = watchProcessor();
   try {
     await line.open();
     line.delay(DELAY);
-    server = await Server.demoWithin(line.within(line.server), {
-      MINGSHI_SERVER_HTTP: '127.0.0.1:8080',
-      MINGSHI_SERVER_HTTPS: '0.0.0.0:8443',
-      MINGSHI_MEDIA_UDP_PORT: '20000',
-      ...environment,
-    });
-    for (const room of rooms) await room.open();
+    lesson = await begin(line);
+    for (const room of rooms) await room.open(lesson);
     await apply(line, { ...phases[0], cut: false, download: false }, QUIET);
     const looks = line.watch();
     const joins = [];
-    for (const room of rooms) joins.push(await room.join(server.code));
+    for (const room of rooms) joins.push(await room.join(lesson));
     say(`joined after ${joins.map(Math.round).join(', ')} ms`);
     await sleep(1000 * (scenario.settle ?? 10));
     const windows = [];
@@ -134,10 +139,10 @@ export async function hold(line, scenario, { environment = {}, say = () => {} } 
     }
     const records = await Promise.all(rooms.map((room) => room.record()));
     const larger = line.larger();
-    return { joins, windows, looks, rooms: records, busy: watched.seconds, larger, log: server.log };
+    return { joins, windows, looks, rooms: records, busy: watched.seconds, larger, log: lesson.log };
   } finally {
     watched.end();
     await Promise.all(rooms.map((room) => room.close()));
-    await server?.stop();
+    await lesson?.stop();
   }
 }

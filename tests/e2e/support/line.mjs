@@ -17,6 +17,8 @@ const addressOf = (room) => `10.20.${room}.2`;
 const BURST = '16kb';
 const QUEUE_MS = 200;
 const DOWNLOAD_PORT = 9000;
+/** One of those that media leaves from: what loses media loses these. */
+const NUMBERED_PORT = 20999;
 const here = (name) => new URL(name, import.meta.url).pathname;
 
 export class Line extends Machines {
@@ -101,7 +103,7 @@ export class Line extends Machines {
 
   /** Nothing comes through any more, either way, and nobody is told. */
   cut() {
-    this.#nft(this.provider, 'table ip cut { chain through { type filter hook forward priority -10; policy drop; } }');
+    this.#nft(this.provider, 'table ip cut { chain through { type filter hook forward priority -10; policy drop; }; }');
   }
 
   mend() {
@@ -112,7 +114,7 @@ export class Line extends Machines {
   async download() {
     const [, ...server] = this.within(this.server);
     const [program, ...school] = this.within(this.school);
-    const sender = spawn(program, [...server, process.execPath, here('sender.mjs'), SERVER.ipv4, DOWNLOAD_PORT], { stdio: ['ignore', 'pipe', 'inherit'] });
+    const sender = spawn(program, [...server, 'python3', here('sender.py'), SERVER.ipv4, DOWNLOAD_PORT], { stdio: ['ignore', 'pipe', 'inherit'] });
     await once(createInterface(sender.stdout), 'line');
     const taker = spawn(program, [...school, 'curl', '--silent', '--output', '/dev/null', `http://${SERVER.ipv4}:${DOWNLOAD_PORT}/`], { stdio: 'ignore' });
     this.#download = [taker, sender];
@@ -153,6 +155,16 @@ socket.socket().connect_ex(("${SERVER.ipv4}", 9))
 print(1000 * (time.monotonic() - began))`;
     const { stdout } = await promisify(execFile)(program, [...words, 'python3', '-c', knock], { timeout: 5000 });
     return Number(stdout);
+  }
+
+  /** Sends numbered datagrams to a classroom the way servers do, several at once; gives those that arrive. */
+  async numbered(count, room = this.rooms[0]) {
+    const [program, ...server] = this.within(this.server);
+    const sender = spawn(program, [...server, 'python3', here('numbered.py'), 'send', NUMBERED_PORT, count], { stdio: ['ignore', 'pipe', 'inherit'] });
+    await once(createInterface(sender.stdout), 'line');
+    const words = [...this.within(room).slice(1), 'python3', here('numbered.py'), 'receive', SERVER.ipv4, NUMBERED_PORT];
+    const { stdout } = await promisify(execFile)(program, words, { timeout: 60_000 });
+    return JSON.parse(stdout);
   }
 
   remove() {
