@@ -41,6 +41,18 @@ export const SCENARIOS = [
   ...tier('30M', 30 * M, 3, { camera: 720, slides: 15 }).slice(0, 2),
 ];
 
+const scenario = (wanted) => SCENARIOS.find(({ id }) => id === wanted);
+
+/** What a peer is held against: the same lines, and the rate in bits a second of the one picture that it sends to every room. */
+export const PEERS = [
+  { scenario: scenario('4M-1-steady'), bitrate: 1.5 * M },
+  { scenario: scenario('4M-1-loss'), bitrate: 1.5 * M },
+  { scenario: scenario('4M-3-steady'), bitrate: 1.5 * M },
+  { scenario: scenario('4M-3-loss'), bitrate: 1.5 * M },
+  { scenario: scenario('4M-3-steady'), bitrate: M },
+  { scenario: scenario('4M-3-loss'), bitrate: M },
+];
+
 /** The scenarios with an id that begins with one of `names`, or all. */
 export function chosen(names) {
   const found = SCENARIOS.filter(({ id }) => names.length === 0 || names.some((name) => id.startsWith(name)));

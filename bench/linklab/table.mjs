@@ -51,6 +51,13 @@ function camera({ rooms }, windows) {
   return { frozen: figure(percent(share), share < 0.01) };
 }
 
+/** How many pictures of the teacher came in a second of the last phase. */
+function pictures({ rooms, windows }) {
+  const end = windows.at(-1);
+  const rates = rooms.map((room) => judge.layerOf(room.camera, end, (end.to - end.from) / 1000).rate);
+  return { pictures: figure(`${Math.min(...rates).toFixed(1)}/s`) };
+}
+
 /** What is shown at the end, in the room that is worst off. */
 function layers({ rooms, windows }, expects) {
   const end = windows.at(-1);
@@ -121,6 +128,7 @@ export function figuresOf(scenario, result) {
     ...voice(result, calm),
     ...slides(result, calm),
     ...camera(result, calm),
+    ...pictures(result),
     shown: shown.shown,
     ...line(result, calm, shown.holds),
     ...settling(result),
@@ -150,17 +158,57 @@ export const COLUMNS = {
   busy: ['machine busy', ''],
 };
 
+/** Of a lesson of pictures without slides, what can be said. */
+export function peerFiguresOf(result) {
+  const calm = settled(result.windows);
+  const { use, queue } = line(result, calm, true);
+  return {
+    ...voice(result, calm),
+    ...camera(result, calm),
+    ...pictures(result),
+    use,
+    queue,
+    join: figure(`${whole(worst(result.joins))} ms`),
+    ...fairness(result),
+    busy: figure(percent(busy(result), 0)),
+  };
+}
+
+const PEER_COLUMNS = {
+  concealed: 'voice concealed',
+  silence: 'longest gap',
+  frozen: 'camera frozen',
+  pictures: 'pictures of the camera, worst room',
+  use: 'line used',
+  queue: 'queue p95',
+  join: 'join, slowest',
+  fair: 'fairness',
+  busy: 'machine busy',
+};
+
+/** The table of peers; `rows` are `{scenario, who, figures}`. */
+export function peerTable(rows) {
+  const line = (cells) => `| ${cells.join(' | ')} |`;
+  const columns = Object.entries(PEER_COLUMNS);
+  return [
+    line(['line', 'what', ...columns.map(([, title]) => title)]),
+    line(['---', '---', ...columns.map(() => '---')]),
+    ...rows.map(({ scenario, who, figures }) => line([nameOf(scenario), who, ...columns.map(([key]) => (figures[key] ?? NONE).text)])),
+  ].join('\n');
+}
+
+const nameOf = ({ rate, rooms, what }) => `${rate / 1e6}M, ${rooms} ${rooms === 1 ? 'room' : 'rooms'}, ${what}`;
+
 const cell = ({ text, holds }) => (holds === false ? `**${text}** ✗` : text);
 
 /** The whole table; `rows` are `{scenario, figures}`. */
 export function table(rows) {
   const columns = Object.entries(COLUMNS);
   const line = (cells) => `| ${cells.join(' | ')} |`;
-  const name = ({ rate, rooms, what }) => `${rate / 1e6}M, ${rooms} ${rooms === 1 ? 'room' : 'rooms'}, ${what}`;
   return [
     line(['line', ...columns.map(([, [title]]) => title)]),
     line(['---', ...columns.map(() => '---')]),
     line(['*goal*', ...columns.map(([, [, goal]]) => goal)]),
-    ...rows.map(({ scenario, figures }) => line([name(scenario), ...columns.map(([key]) => cell(figures[key] ?? NONE))])),
+    ...rows.map(({ scenario, figures }) => line([nameOf(scenario), ...columns.map(([key]) => cell(figures[key] ?? NONE))])),
   ].join('\n');
 }
