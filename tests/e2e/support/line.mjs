@@ -23,8 +23,8 @@ const here = (name) => new URL(name, import.meta.url).pathname;
 
 export class Line extends Machines {
   #delay;
-  #watcher;
   #download = [];
+  programs = [];
   /** The bits that the line carries in a second. */
   rate = null;
 
@@ -69,7 +69,7 @@ export class Line extends Machines {
   async open() {
     const [program, ...words] = this.within(this.provider);
     // It has to be in time however busy the machine is: what it does late would count against the line.
-    this.#delay = spawn(program, [...words, 'chrt', '--rr', '20', 'python3', here('delay.py'), 'delay', INSIDE], { stdio: ['pipe', 'pipe', 'inherit'] });
+    this.#delay = this.#keep(spawn(program, [...words, 'chrt', '--rr', '20', 'python3', here('delay.py'), 'delay', INSIDE], { stdio: ['pipe', 'pipe', 'inherit'] }));
     await once(createInterface(this.#delay.stdout), 'line');
     const ip = (...rest) => run('ip', '-n', this.provider, ...rest);
     ip('link', 'set', 'delay', 'up');
@@ -117,7 +117,7 @@ export class Line extends Machines {
     const sender = spawn(program, [...server, 'python3', here('sender.py'), SERVER.ipv4, DOWNLOAD_PORT], { stdio: ['ignore', 'pipe', 'inherit'] });
     await once(createInterface(sender.stdout), 'line');
     const taker = spawn(program, [...school, 'curl', '--silent', '--output', '/dev/null', `http://${SERVER.ipv4}:${DOWNLOAD_PORT}/`], { stdio: 'ignore' });
-    this.#download = [taker, sender];
+    this.#download = [this.#keep(taker), this.#keep(sender)];
   }
 
   endDownload() {
@@ -129,14 +129,14 @@ export class Line extends Machines {
   watch(ms = 50) {
     const looks = [];
     const [program, ...words] = this.within(this.provider);
-    this.#watcher = spawn(program, [...words, 'tc', '-statistics', '-json', '-force', '-batch', '-'], { stdio: ['pipe', 'pipe', 'inherit'] });
-    createInterface(this.#watcher.stdout).on('line', (line) => {
+    const watcher = this.#keep(spawn(program, [...words, 'tc', '-statistics', '-json', '-force', '-batch', '-'], { stdio: ['pipe', 'pipe', 'inherit'] }));
+    createInterface(watcher.stdout).on('line', (line) => {
       const [queue] = JSON.parse(line).filter(({ kind }) => kind === 'tbf');
       if (queue) looks.push({ at: Date.now(), bytes: queue.bytes, waiting: (8000 * queue.backlog) / this.rate, dropped: queue.drops });
     });
-    const ask = setInterval(() => this.#watcher.stdin.write('qdisc show dev school\n'), ms);
-    this.#watcher.on('exit', () => clearInterval(ask));
-    this.#watcher.stdin.on('error', () => clearInterval(ask));
+    const ask = setInterval(() => watcher.stdin.write('qdisc show dev school\n'), ms);
+    watcher.on('exit', () => clearInterval(ask));
+    watcher.stdin.on('error', () => clearInterval(ask));
     return looks;
   }
 
@@ -167,10 +167,15 @@ print(1000 * (time.monotonic() - began))`;
     return JSON.parse(stdout);
   }
 
+  /** Has a program end with the line. */
+  #keep(child) {
+    this.programs.push(child);
+    return child;
+  }
+
   remove() {
-    this.endDownload();
-    this.#watcher?.kill();
-    this.#delay?.kill();
+    // Where no machines could be made, this is called before there is a list of programs.
+    for (const child of this.programs ?? []) child.kill();
     super.remove();
   }
 }
