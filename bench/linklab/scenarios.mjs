@@ -6,13 +6,15 @@
 
 const M = 1_000_000;
 const STEADY = 40;
+/** How often a room that has the line to itself enters anew, to tell how long that takes. */
+const ENTRIES = 10;
 
 /** One line in all the weathers. */
 function tier(name, rate, rooms, expects) {
   const common = { rooms, rate, expects };
   const id = (what) => `${name}-${rooms}-${what}`;
   return [
-    { id: id('steady'), what: 'steady', ...common, course: [{ seconds: STEADY }] },
+    { id: id('steady'), what: 'steady', ...common, course: [{ seconds: STEADY }], entries: rooms === 1 ? ENTRIES : 0 },
     { id: id('loss'), what: '5 % loss', ...common, loss: 0.05, course: [{ seconds: STEADY }] },
     { id: id('jitter'), what: '100 ± 30 ms', ...common, delay: { down: 100, jitter: 30, late: 0.01 }, course: [{ seconds: STEADY }] },
     { id: id('download'), what: 'a TCP download beside', ...common, expects: { camera: 0, slides: 0 }, course: [{ seconds: 10 }, { seconds: 30, download: true }, { seconds: 20 }] },

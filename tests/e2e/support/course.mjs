@@ -10,8 +10,8 @@ import { Server } from './server.mjs';
 /** What every line has, both ways together 80 ms. */
 const DELAY = { down: 40, up: 40 };
 const LONGEST_JOIN = 40;
-/** The pages of classrooms are small: what is judged are the pictures that arrive, and drawing them large is work. */
-const SCREEN = { width: 640, height: 360 };
+/** As large as the camera's best picture: of a small one the server would send less. */
+const SCREEN = { width: 1280, height: 720 };
 
 /** Processor time of the whole machine so far: `{busy, all}` in ticks. What runs with low priority gives way, and isn't counted. */
 function processor() {
@@ -78,12 +78,21 @@ class Room {
     return shown - began;
   }
 
+  /** Leaves for a moment and enters anew. */
+  async joinAgain(lesson) {
+    await this.page.goto('about:blank');
+    await sleep(2000);
+    return this.join(lesson);
+  }
+
   /** What it saw and heard. */
   record() {
     return this.page.evaluate(async () => ({
       ...window.probe.frames,
       moments: window.moments,
       stats: (await window.__mingshi.stats()).flat().filter(({ type }) => type === 'inbound-rtp'),
+      // What was loaded, from when to when: [address, ms since the page was asked for, ms since then].
+      loaded: performance.getEntries().filter(({ responseEnd }) => responseEnd).map(({ name, startTime, responseEnd }) => [name, startTime, responseEnd]),
     }));
   }
 
@@ -109,8 +118,9 @@ export function phasesOf({ course, rooms, id, ...common }) {
 }
 
 /**
- * Holds a lesson on `line` and gives what came of it. A scenario is `{rooms, rate, loss, delay, settle, course}`: the course's phases
- * (`{seconds}` and what differs in them) begin once all rooms have joined on the line of the first phase and `settle` seconds are over.
+ * Holds a lesson on `line` and gives what came of it. A scenario is `{rooms, rate, loss, delay, settle, course, entries}`: the course's phases
+ * (`{seconds}` and what differs in them) begin once all rooms have joined on the line of the first phase and `settle` seconds are over. In
+ * the end the first room enters anew as many times as `entries` says.
  */
 export async function hold(line, scenario, { lesson: begin = demonstration, say = () => {} } = {}) {
   const phases = phasesOf(scenario);
@@ -139,6 +149,7 @@ export async function hold(line, scenario, { lesson: begin = demonstration, say 
     }
     const records = await Promise.all(rooms.map((room) => room.record()));
     const larger = line.larger();
+    for (let entry = 0; entry < (scenario.entries ?? 0); entry += 1) joins.push(await rooms[0].joinAgain(lesson));
     return { joins, windows, looks, rooms: records, busy: watched.seconds, larger, log: lesson.log };
   } finally {
     watched.end();
