@@ -68,7 +68,7 @@ for (const scenario of scenarios) {
   const figures = await measured(scenario.id, async () => figuresOf(scenario, await holdOn(scenario, scenario.id)));
   rows.push({ scenario, figures });
 }
-const parts = [table(rows)];
+const parts = rows.length > 0 ? [table(rows)] : [];
 
 if (peers.length > 0 && version() === null) parts.push('Janus is not installed here (Debian: janus), so nothing is held against it.');
 else if (peers.length > 0) {

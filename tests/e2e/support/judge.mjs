@@ -68,7 +68,9 @@ export function slideDelays(frames, windows) {
 export function frozen(frames, windows) {
   let still = 0;
   for (const { from, to } of windows) {
-    const times = [from, ...frames.filter(({ moved }) => moved).filter(within({ from, to })).map(({ at }) => at), to];
+    const shown = frames.filter(({ moved }) => moved).filter(within({ from, to }));
+    // The times are of the screen as it was planned, which isn't always kept to.
+    const times = [from, ...shown.map(({ at }) => at), to].sort((a, b) => a - b);
     for (let i = 1; i < times.length; i++) if (times[i] - times[i - 1] > FREEZE) still += times[i] - times[i - 1];
   }
   return still / Math.max(1, lengthOf(windows));
