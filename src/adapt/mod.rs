@@ -6,6 +6,8 @@
 
 pub mod allocate;
 pub mod ladder;
+pub mod pacer;
 
 pub use allocate::{Allocation, Demand, Reason, allocate};
 pub use ladder::{Ladder, Rung};
+pub use pacer::{Offered, Pacer, Urgency};

@@ -13,5 +13,6 @@ pub mod routing;
 pub mod subscription;
 
 pub use input::{Inbound, PublicationSpec, SlotSpec, SubscriberSpec};
-pub use output::{Forward, Output, SlotReport};
+pub use output::{Forward, Output, Padding, SlotReport};
+pub use publication::Source;
 pub use router::Router;
