@@ -6,6 +6,7 @@
 mod forwarding;
 pub mod input;
 pub mod keyframe;
+pub mod link_groups;
 pub mod output;
 pub mod publication;
 pub mod router;
@@ -13,6 +14,7 @@ pub mod routing;
 pub mod subscription;
 
 pub use input::{Inbound, LineKey, PublicationSpec, SlotSpec, SubscriberSpec};
+pub use link_groups::{LinkGroups, Order};
 pub use output::{Decision, Forward, Output, Padding, SlotReport};
 pub use publication::Source;
 pub use router::Router;

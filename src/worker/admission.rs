@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use crate::adapt::LineTier;
 use crate::id::{ConnectionId, SourceName, client_network};
 use crate::sfu::SubscriberSpec;
 use crate::sfu::input::{SlotCodec, SlotKind, SlotSpec};
@@ -75,6 +76,8 @@ pub(super) fn admit(
         local: None,
         side,
         line: Line::new(now),
+        downlink: None,
+        tier: LineTier::default(),
         peer: Peer::new(now, &host.identity, local, offer.remote),
     };
     Ok((connection, answered))
