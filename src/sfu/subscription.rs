@@ -41,6 +41,13 @@ impl Replay {
     }
 }
 
+/// What was decided for a slot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Decided {
+    pub(super) layer: Option<u8>,
+    pub(super) reason: Reason,
+}
+
 /// One m-line of a subscriber.
 ///
 /// What a packet in order touches fits two lines of the processor's cache: thousands of slots are walked over for every
@@ -77,6 +84,10 @@ struct Rest {
     cap: Option<u8>,
     /// With how many pixels the page shows it, where known.
     shown: Option<u32>,
+    /// About what is mapped to it now.
+    decided: Option<Decided>,
+    /// Whether something has changed that has to be looked at whatever is decided.
+    touched: bool,
     /// How far the replay is, while there is one.
     replay: Option<Replay>,
     paused: Option<Paused>,
@@ -102,6 +113,8 @@ impl Slot {
             publication: None,
             cap: None,
             shown: None,
+            decided: None,
+            touched: false,
             replay: None,
             paused: Some(Paused::NoSource),
             recent: VecDeque::new(),
@@ -158,6 +171,29 @@ impl Slot {
         self.rest.shown = pixels;
     }
 
+    pub(super) fn decided(&self) -> Option<Decided> {
+        self.rest.decided
+    }
+
+    pub(super) fn touch(&mut self) {
+        self.rest.touched = true;
+    }
+
+    pub(super) fn is_touched(&self) -> bool {
+        self.rest.touched
+    }
+
+    /// Whether the receiver can read what is offered, or nothing is yet.
+    pub(super) fn can_show(&self, publication: &Publication) -> bool {
+        publication.codec().is_none_or(|offered| self.way(offered).is_some())
+    }
+
+    /// What flows ends, though what is to follow hasn't begun.
+    pub(super) fn interrupt(&mut self) {
+        self.stop();
+        self.rest.paused = Some(Paused::WaitingForKeyframe);
+    }
+
     /// What flows.
     pub(super) fn current(&self) -> Option<Source> {
         self.rewriter.source().filter(|_| self.flows)
@@ -203,6 +239,7 @@ impl Slot {
         self.freeze(last_nanos);
         self.stop();
         self.rest.publication = None;
+        self.rest.decided = None;
         self.target = None;
         self.rest.paused = Some(Paused::NoSource);
     }
@@ -228,6 +265,8 @@ impl Slot {
 
     /// Brings target and pause in line with what the publication offers and what was allocated.
     pub(super) fn retarget(&mut self, publication: &Publication, allocation: Allocation) {
+        let Allocation { layer, reason, .. } = allocation;
+        (self.rest.decided, self.rest.touched) = (Some(Decided { layer, reason }), false);
         if !self.current().is_some_and(|source| publication.has(source)) {
             self.stop();
         }
