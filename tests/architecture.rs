@@ -18,7 +18,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("store", &["id", "lesson"]),
     ("auth", &["id", "lesson", "store"]),
     ("telemetry", &["config", "units"]),
-    ("config", &["auth", "id", "units"]),
+    ("config", &["adapt", "auth", "id", "units"]),
     ("api", &["auth", "config", "id", "lesson", "store", "telemetry", "units", "worker::mailbox"]),
     ("cli", &["api", "auth", "config", "id", "lesson", "server", "store", "telemetry"]),
     ("server", &["api", "auth", "config", "id", "lesson", "store", "telemetry", "transport", "units", "worker"]),

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::adapt::{Ladder, Rung};
+use crate::adapt::{Ladder, Rung, Steady};
 use crate::rtp::codec::Codec;
 use crate::rtp::packet_cache::{Incoming, PacketCache, Rejected};
 use crate::rtp::timeline::Timeline;
@@ -63,8 +63,10 @@ pub struct Layer {
     codec_since: Option<Instant>,
     size: Option<(u16, u16)>,
     last_packet: Option<Instant>,
-    metered: u64,
+    /// Octets and packets since the last look at the rates.
+    metered: (u64, u64),
     bitrate: Bitrate,
+    steady: Steady,
 }
 
 impl Layer {
@@ -85,8 +87,9 @@ impl Layer {
             codec_since: None,
             size: None,
             last_packet: None,
-            metered: 0,
+            metered: (0, 0),
             bitrate: Bitrate::ZERO,
+            steady: Steady::default(),
         }
     }
 
@@ -114,9 +117,9 @@ impl Layer {
         }
     }
 
-    /// The open group of pictures, if a late subscriber should be shown it at once.
-    pub(super) fn replayable(&self) -> Option<Group> {
-        self.group.filter(|group| group.octets <= MAX_REPLAY && self.cache.get(group.sequence).is_some())
+    /// The open group of pictures, if a late subscriber should be shown it at once: one of `most` octets at most.
+    pub(super) fn replayable(&self, most: u64) -> Option<Group> {
+        self.group.filter(|group| group.octets <= MAX_REPLAY.min(most) && self.cache.get(group.sequence).is_some())
     }
 }
 
@@ -190,7 +193,8 @@ impl Publication {
         if layer.pending.len() < MAX_PENDING {
             layer.pending.push(packet.sequence);
         }
-        layer.metered += packet.payload.len() as u64;
+        layer.metered.0 += packet.payload.len() as u64;
+        layer.metered.1 += 1;
         if packet.sequence == layer.cache.highest() {
             layer.latest_timestamp = packet.timestamp;
         }
@@ -251,7 +255,12 @@ impl Publication {
         if metered {
             self.metered_since = now;
             for layer in &mut self.layers {
-                layer.bitrate = Bitrate::of(std::mem::take(&mut layer.metered), span);
+                let (octets, packets) = std::mem::take(&mut layer.metered);
+                layer.bitrate = Bitrate::of(octets, span);
+                // What doesn't flow takes what it took when it flows again.
+                if layer.flows(now) {
+                    layer.steady.measured(octets, packets, span);
+                }
             }
         }
         let flowed: Vec<bool> = self.ladder.rungs().iter().map(|rung| rung.flows).collect();
@@ -290,6 +299,7 @@ impl Publication {
             layer: number,
             pixels: layer.size.map_or(0, |(width, height)| u32::from(width) * u32::from(height)),
             bitrate: layer.bitrate,
+            wire: layer.steady.rate(),
             flows: layer.flows(now),
         });
         self.ladder = Ladder::new(rungs.collect());

@@ -5,17 +5,17 @@ use std::time::Instant;
 
 use slab::Slab;
 
-use crate::adapt::{Demand, allocate};
+use crate::adapt::Ladder;
 use crate::id::{LessonId, ParticipantId, PublicationId};
 use crate::rtp::packet_cache::{Entry, PacketCache, Rejected};
 use crate::rtp::timeline::Timeline;
 use crate::units::ServerClock;
 
-use super::forwarding::{forward_pending, gap_nanos, held, instant};
-use super::input::{Inbound, PublicationSpec, SlotKind, SlotSpec, SubscriberSpec};
-use super::output::{Forward, Output, SlotReport, SlotState};
+use super::forwarding::{forward_pending, held, instant};
+use super::input::{Inbound, LineKey, PublicationSpec, SubscriberSpec};
+use super::lines::Line;
+use super::output::{Forward, Output, Padding, SlotReport, SlotState};
 use super::publication::Publication;
-use super::routing::{Viewer, publication_for};
 use super::subscription::{Replay, Slot};
 
 /// Forwards decided before they are written: a few kilobytes of them.
@@ -23,19 +23,19 @@ const FORWARDS_AT_ONCE: usize = 128;
 
 /// One receiving connection.
 #[derive(Debug)]
-struct Subscriber {
-    spec: SubscriberSpec,
+pub(super) struct Subscriber {
+    pub(super) spec: SubscriberSpec,
     /// Keys of its slots.
-    slots: Vec<usize>,
-    told: Vec<SlotState>,
+    pub(super) slots: Vec<usize>,
+    pub(super) told: Vec<SlotState>,
 }
 
 /// What one lesson has on this worker.
 #[derive(Debug, Default)]
-struct Lesson {
+pub(super) struct Lesson {
     publications: Vec<usize>,
-    subscribers: Vec<usize>,
-    stage: Vec<ParticipantId>,
+    pub(super) subscribers: Vec<usize>,
+    pub(super) stage: Vec<ParticipantId>,
 }
 
 /// The forwarding unit of one worker.
@@ -43,22 +43,31 @@ struct Lesson {
 /// **Invariant**: a packet's cost grows with the number of its receivers only by [`Forward`]s; nothing is allocated for one.
 #[derive(Debug)]
 pub struct Router {
-    clock: ServerClock,
+    pub(super) clock: ServerClock,
     publications: Slab<Publication>,
-    by_id: HashMap<PublicationId, usize>,
-    subscribers: Slab<Subscriber>,
-    slots: Slab<Slot>,
-    lessons: HashMap<LessonId, Lesson>,
-    next_serial: u32,
-    with_pending: Vec<usize>,
+    pub(super) by_id: HashMap<PublicationId, usize>,
+    pub(super) subscribers: Slab<Subscriber>,
+    pub(super) slots: Slab<Slot>,
+    pub(super) lessons: HashMap<LessonId, Lesson>,
+    pub(super) next_serial: u32,
+    pub(super) with_pending: Vec<usize>,
     /// How many receivers of the last of them have been served.
-    flushed_receivers: usize,
-    forwards: Vec<Forward>,
-    outputs: VecDeque<Output>,
-    changed: Vec<usize>,
+    pub(super) flushed_receivers: usize,
+    pub(super) forwards: Vec<Forward>,
+    pub(super) outputs: VecDeque<Output>,
+    pub(super) changed: Vec<usize>,
     /// Slots whose replay goes on with the next flush, and those where it goes on with the next tick.
-    replays_due: Vec<usize>,
-    replays: Vec<usize>,
+    pub(super) replays_due: Vec<usize>,
+    pub(super) replays: Vec<usize>,
+    pub(super) lines: HashMap<LineKey, Line>,
+    /// Those that have to be shared anew.
+    pub(super) stale_lines: Vec<LineKey>,
+    /// Slots in which what flows has to end soon, and when.
+    pub(super) yielding: Vec<(usize, Instant)>,
+    /// The latest instant that was told.
+    pub(super) latest: Option<Instant>,
+    /// What there is to choose from for those who can't read any of it.
+    pub(super) nothing: Ladder,
 }
 
 /// How much a router keeps.
@@ -93,6 +102,11 @@ impl Router {
             changed: Vec::new(),
             replays_due: Vec::new(),
             replays: Vec::new(),
+            lines: HashMap::new(),
+            stale_lines: Vec::new(),
+            yielding: Vec::new(),
+            latest: None,
+            nothing: Ladder::default(),
         }
     }
 
@@ -115,7 +129,9 @@ impl Router {
         self.by_id.insert(id, key);
         self.lessons.entry(lesson).or_default().publications.push(key);
         self.tell_publication(key, now);
+        self.latest = Some(now);
         self.assign(lesson);
+        self.settle();
         key
     }
 
@@ -127,7 +143,7 @@ impl Router {
             self.detach(slot);
         }
         // Its key may soon be another's.
-        self.forwards.retain(|forward| forward.publication as usize != key);
+        self.forwards.retain(|forward| forward.source.publication as usize != key);
         let publication = self.publications.remove(key);
         self.by_id.remove(&publication.spec.id);
         self.with_pending.retain(|&pending| pending != key);
@@ -135,6 +151,7 @@ impl Router {
             entry.publications.retain(|&other| other != key);
         }
         self.assign(lesson);
+        self.settle();
         self.forget_if_empty(lesson);
     }
 
@@ -168,7 +185,9 @@ impl Router {
         if changed {
             publication.measure(now);
             self.tell_publication(key, now);
-            self.retarget_all(key);
+            self.latest = Some(now);
+            self.touch_receivers(key);
+            self.settle();
         }
         Ok(())
     }
@@ -203,8 +222,9 @@ impl Router {
             slot.freeze(last.and_then(|(source, timestamp)| instant(&self.publications, source, timestamp)));
         }
         self.publications[key].restart(layer);
-        self.forwards.retain(|forward| (forward.publication as usize, forward.layer) != (key, layer));
-        self.retarget_all(key);
+        self.forwards.retain(|forward| (forward.source.publication as usize, forward.source.layer) != (key, layer));
+        self.touch_receivers(key);
+        self.settle();
     }
 
     /// A new subscriber; returns its key. What there is begins to flow at once.
@@ -216,7 +236,9 @@ impl Router {
         self.subscribers.insert(Subscriber { spec, slots, told: Vec::new() });
         self.lessons.entry(lesson).or_default().subscribers.push(key);
         self.changed.push(key);
+        self.join_line(key);
         self.assign_one(key);
+        self.settle();
         key
     }
 
@@ -238,6 +260,9 @@ impl Router {
         if let Some(lesson) = self.lessons.get_mut(&subscriber.spec.lesson) {
             lesson.subscribers.retain(|&other| other != key);
         }
+        self.yielding.retain(|(slot, _)| !subscriber.slots.contains(slot));
+        self.leave_line(key, subscriber.spec.line);
+        self.settle();
         self.forget_if_empty(subscriber.spec.lesson);
     }
 
@@ -251,27 +276,8 @@ impl Router {
     pub fn set_stage(&mut self, lesson: LessonId, stage: Vec<ParticipantId>) {
         self.lessons.entry(lesson).or_default().stage = stage;
         self.assign(lesson);
+        self.settle();
         self.forget_if_empty(lesson);
-    }
-
-    /// Caps a slot of every connection of `participant` to so many places up the ladder.
-    pub fn cap_layer(
-        &mut self,
-        lesson: LessonId,
-        participant: ParticipantId,
-        (kind, index): (SlotKind, u8),
-        cap: Option<u8>,
-    ) {
-        let subscribers = self.lessons.get(&lesson).map(|lesson| lesson.subscribers.clone()).unwrap_or_default();
-        for key in subscribers {
-            let subscriber = self.subscribers.get(key).filter(|one| one.spec.participant == participant);
-            let mut slots = subscriber.into_iter().flat_map(|subscriber| subscriber.slots.iter().copied());
-            let is_it = |spec: &SlotSpec| (spec.kind, spec.index) == (kind, index);
-            if let Some(slot) = slots.find(|&slot| is_it(self.slots[slot].spec())) {
-                self.slots[slot].set_cap(cap);
-                self.retarget(slot);
-            }
-        }
     }
 
     /// A receiver misses packets of this stream: they are sent again as far as they are held.
@@ -356,6 +362,8 @@ impl Router {
 
     /// Sends replays on and asks for keyframes. To be called every ten milliseconds or so.
     pub fn tick(&mut self, now: Instant) {
+        self.latest = Some(now);
+        self.end_yields(now);
         self.replays_due.append(&mut self.replays);
         for (key, publication) in &mut self.publications {
             let Publication { layers, receivers, .. } = publication;
@@ -378,11 +386,14 @@ impl Router {
         for (key, (new_rates, changed)) in metered {
             if new_rates || changed {
                 self.tell_publication(key, now);
+                self.rates_changed(key);
             }
             if changed {
-                self.retarget_all(key);
+                self.touch_receivers(key);
             }
         }
+        self.latest = Some(now);
+        self.settle();
     }
 
     /// What was decided to send, in the order of sending; the list is emptied by [`sent`](Self::sent).
@@ -396,11 +407,17 @@ impl Router {
         self.forwards.clear();
     }
 
-    /// The packet of a forward, with the cache that holds it. `None` if the ring has gone over it since.
+    /// The packet of a forward, with the cache that holds it. `None` if the ring has gone over it since, or its publication is over.
     #[must_use]
     pub fn packet(&self, forward: &Forward) -> Option<(&PacketCache, &Entry)> {
-        let layer = self.publications.get(forward.publication as usize)?.layers.get(usize::from(forward.layer))?;
+        let layer = self.publications.get(forward.source.publication as usize)?.layer(forward.source)?;
         Some((&layer.cache, layer.cache.get(forward.packet)?))
+    }
+
+    /// The next padding for a subscriber. `None` where it negotiated no retransmission.
+    pub fn padding(&mut self, subscriber: usize) -> Option<Padding> {
+        let mut slots = self.subscribers.get(subscriber)?.slots.iter().copied();
+        slots.find_map(|slot| self.slots[slot].padding())
     }
 
     /// What a sender report of each flowing slot says now.
@@ -440,81 +457,6 @@ impl Router {
         };
         if self.lessons.get(&lesson).is_some_and(empty) {
             self.lessons.remove(&lesson);
-        }
-    }
-
-    /// Maps publications to slots anew for everybody in the lesson.
-    fn assign(&mut self, lesson: LessonId) {
-        let subscribers = self.lessons.get(&lesson).map(|lesson| lesson.subscribers.clone()).unwrap_or_default();
-        for subscriber in subscribers {
-            self.assign_one(subscriber);
-        }
-    }
-
-    fn assign_one(&mut self, key: usize) {
-        let Some(subscriber) = self.subscribers.get(key) else { return };
-        let Some(lesson) = self.lessons.get(&subscriber.spec.lesson) else { return };
-        let specs: Vec<_> =
-            lesson.publications.iter().map(|&publication| &self.publications[publication].spec).collect();
-        let viewer = Viewer { participant: subscriber.spec.participant, source: subscriber.spec.source.as_ref() };
-        let wanted: Vec<Option<usize>> = subscriber
-            .slots
-            .iter()
-            .map(|&slot| self.slots[slot].spec())
-            .map(|slot| publication_for(slot.kind, slot.index, viewer, &specs, &lesson.stage))
-            .map(|found| found.map(|at| lesson.publications[at]))
-            .collect();
-        for (slot, publication) in subscriber.slots.clone().into_iter().zip(wanted) {
-            if self.slots[slot].publication() == publication {
-                continue;
-            }
-            self.detach(slot);
-            if let Some(publication) = publication {
-                self.slots[slot].attach(publication);
-                self.publications[publication].receivers.push(slot);
-                self.retarget(slot);
-            }
-        }
-    }
-
-    fn detach(&mut self, key: usize) {
-        let slot = &mut self.slots[key];
-        let last = slot.last_in();
-        let last_nanos = last.and_then(|(source, timestamp)| instant(&self.publications, source, timestamp));
-        if let Some(publication) = slot.publication().and_then(|key| self.publications.get_mut(key)) {
-            publication.receivers.retain(|&receiver| receiver != key);
-        }
-        slot.detach(last_nanos);
-        self.changed.push(slot.subscriber());
-    }
-
-    fn retarget_all(&mut self, publication: usize) {
-        let receivers = self.publications[publication].receivers.clone();
-        for slot in receivers {
-            self.retarget(slot);
-        }
-    }
-
-    /// Decides anew which encoding a slot gets.
-    fn retarget(&mut self, slot: usize) {
-        let receiver = &mut self.slots[slot];
-        let Some(key) = receiver.publication() else { return };
-        let publication = &self.publications[key];
-        let demand = Demand { ladder: &publication.ladder, cap: receiver.cap() };
-        let Some(allocation) = allocate([demand]).next() else { return };
-        receiver.retarget(publication, allocation);
-        self.changed.push(receiver.subscriber());
-        let Some(target) = receiver.awaited() else { return };
-        let group = publication.layers[usize::from(target)].replayable().filter(|_| receiver.current().is_none());
-        let first = group.and_then(|group| publication.layers[usize::from(target)].cache.get(group.sequence));
-        if let Some(entry) = first {
-            let source = publication.source(key, target);
-            let live = publication.layers[usize::from(target)].latest_timestamp;
-            let gap = gap_nanos(receiver, &self.publications, source, live);
-            receiver.begin(source, entry, publication, gap, true);
-            self.replays_due.push(slot);
-        } else {
-            self.want_keyframe(key, target);
         }
     }
 

@@ -3,13 +3,13 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use crate::adapt::{Allocation, Reason};
+use crate::adapt::{Allocation, Reason, Urgency};
 use crate::rtp::codec::Codec;
 use crate::rtp::packet_cache::Entry;
 use crate::rtp::rewrite::{Mapped, Rewriter, Start};
 
-use super::input::{SlotCodec, SlotSpec};
-use super::output::{Forward, Paused, SlotReport, SlotState};
+use super::input::{SlotCodec, SlotKind, SlotSpec};
+use super::output::{Forward, Padding, Paused, SlotReport, SlotState};
 use super::publication::{Publication, Source};
 
 /// A replay sends so many packets at once, and with each tick so many more than came since: a burst never fills a school's
@@ -41,6 +41,13 @@ impl Replay {
     }
 }
 
+/// What was decided for a slot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Decided {
+    pub(super) layer: Option<u8>,
+    pub(super) reason: Reason,
+}
+
 /// One m-line of a subscriber.
 ///
 /// What a packet in order touches fits two lines of the processor's cache: thousands of slots are walked over for every
@@ -59,6 +66,7 @@ pub struct Slot {
     payload_type: u8,
     /// Whether the receiver can't read the publisher's redundancy.
     strips: bool,
+    urgency: Urgency,
     /// Whether the rewriter's source flows.
     flows: bool,
     replays: bool,
@@ -74,6 +82,12 @@ struct Rest {
     subscriber: usize,
     publication: Option<usize>,
     cap: Option<u8>,
+    /// With how many pixels the page shows it, where known.
+    shown: Option<u32>,
+    /// About what is mapped to it now.
+    decided: Option<Decided>,
+    /// Whether something has changed that has to be looked at whatever is decided.
+    touched: bool,
     /// How far the replay is, while there is one.
     replay: Option<Replay>,
     paused: Option<Paused>,
@@ -87,12 +101,20 @@ impl Slot {
     pub(super) fn new(spec: SlotSpec, subscriber: usize, connection: usize) -> Self {
         let rewriter = Rewriter::new(spec.kind.media().clock_rate(), spec.first_sequence.0, spec.first_timestamp);
         let ssrc = spec.ssrc;
+        let urgency = match spec.kind {
+            SlotKind::Voice => Urgency::Voice,
+            SlotKind::Slides => Urgency::Slides,
+            SlotKind::Camera | SlotKind::Stage => Urgency::Camera,
+        };
         let rest = Rest {
             rtx_next: u64::from(spec.first_sequence.1 & 0x7fff),
             spec,
             subscriber,
             publication: None,
             cap: None,
+            shown: None,
+            decided: None,
+            touched: false,
             replay: None,
             paused: Some(Paused::NoSource),
             recent: VecDeque::new(),
@@ -108,6 +130,7 @@ impl Slot {
             sent: None,
             payload_type: 0,
             strips: false,
+            urgency,
             flows: false,
             replays: false,
             target: None,
@@ -138,6 +161,37 @@ impl Slot {
 
     pub(super) fn set_cap(&mut self, cap: Option<u8>) {
         self.rest.cap = cap;
+    }
+
+    pub(super) fn shown(&self) -> Option<u32> {
+        self.rest.shown
+    }
+
+    pub(super) fn set_shown(&mut self, pixels: Option<u32>) {
+        self.rest.shown = pixels;
+    }
+
+    pub(super) fn decided(&self) -> Option<Decided> {
+        self.rest.decided
+    }
+
+    pub(super) fn touch(&mut self) {
+        self.rest.touched = true;
+    }
+
+    pub(super) fn is_touched(&self) -> bool {
+        self.rest.touched
+    }
+
+    /// Whether the receiver can read what is offered, or nothing is yet.
+    pub(super) fn can_show(&self, publication: &Publication) -> bool {
+        publication.codec().is_none_or(|offered| self.way(offered).is_some())
+    }
+
+    /// What flows ends, though what is to follow hasn't begun.
+    pub(super) fn interrupt(&mut self) {
+        self.stop();
+        self.rest.paused = Some(Paused::WaitingForKeyframe);
     }
 
     /// What flows.
@@ -185,6 +239,7 @@ impl Slot {
         self.freeze(last_nanos);
         self.stop();
         self.rest.publication = None;
+        self.rest.decided = None;
         self.target = None;
         self.rest.paused = Some(Paused::NoSource);
     }
@@ -210,6 +265,8 @@ impl Slot {
 
     /// Brings target and pause in line with what the publication offers and what was allocated.
     pub(super) fn retarget(&mut self, publication: &Publication, allocation: Allocation) {
+        let Allocation { layer, reason, .. } = allocation;
+        (self.rest.decided, self.rest.touched) = (Some(Decided { layer, reason }), false);
         if !self.current().is_some_and(|source| publication.has(source)) {
             self.stop();
         }
@@ -226,8 +283,11 @@ impl Slot {
             return;
         }
         let Some(layer) = allocation.layer else {
-            let why = if allocation.reason == Reason::Capped { Paused::Capped } else { Paused::SourceSilent };
-            self.pause(why);
+            self.pause(match allocation.reason {
+                Reason::Capped | Reason::Small => Paused::Capped,
+                Reason::NoRoom | Reason::Tier | Reason::Own | Reason::Waiting => Paused::NoRoom,
+                Reason::Best | Reason::NotSent | Reason::Silent => Paused::SourceSilent,
+            });
             return;
         };
         self.follow_codec(publication);
@@ -335,14 +395,24 @@ impl Slot {
         let index = self.rest.rtx_next;
         self.rest.rtx_next += 1;
         let forward = self.write(source, entry, mapped);
-        Some(Forward { ssrc, payload_type, sequence: index, original: Some(sequence), ..forward })
+        // What is asked for again is waited for by pictures that are there already.
+        let urgency = self.urgency.min(Urgency::Slides);
+        Some(Forward { ssrc, payload_type, sequence: index, original: Some(sequence), urgency, ..forward })
+    }
+
+    /// The next padding, if there is a stream that it may leave in.
+    pub(super) fn padding(&mut self) -> Option<Padding> {
+        let ssrc = self.spec().rtx_ssrc?;
+        let payload_type = self.spec().codecs.iter().find_map(|codec| codec.rtx)?;
+        let sequence = self.rest.rtx_next;
+        self.rest.rtx_next += 1;
+        Some(Padding { ssrc, payload_type, sequence })
     }
 
     fn write(&self, source: Source, entry: &Entry, mapped: Mapped) -> Forward {
         Forward {
             connection: self.connection,
-            publication: source.publication,
-            layer: source.layer,
+            source,
             packet: entry.sequence,
             ssrc: 0,
             payload_type: 0,
@@ -351,6 +421,7 @@ impl Slot {
             pictures: mapped.pictures,
             skip: if self.strips { entry.primary } else { 0 },
             original: None,
+            urgency: self.urgency,
         }
     }
 

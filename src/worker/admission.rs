@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use crate::adapt::LineTier;
 use crate::id::{ConnectionId, SourceName, client_network};
 use crate::sfu::SubscriberSpec;
 use crate::sfu::input::{SlotCodec, SlotKind, SlotSpec};
@@ -75,6 +76,8 @@ pub(super) fn admit(
         local: None,
         side,
         line: Line::new(now),
+        downlink: None,
+        tier: LineTier::default(),
         peer: Peer::new(now, &host.identity, local, offer.remote),
     };
     Ok((connection, answered))
@@ -153,8 +156,8 @@ fn subscriber(request: &Connect, offer: &Offer, local: &Local<'_>, key: usize) -
     }
     let slots =
         agreed.media.iter().zip(slots).filter_map(|(media, (kind, index))| slot_spec(media, kind, index)).collect();
-    let spec =
-        SubscriberSpec { lesson: request.lesson, participant: request.participant, connection: key, source, slots };
+    let (lesson, participant, line) = (request.lesson, request.participant, request.line());
+    let spec = SubscriberSpec { lesson, participant, connection: key, line, source, slots };
     Ok((agreed, Side::Subscriber { spec: Box::new(spec), key: None }))
 }
 

@@ -3,15 +3,17 @@
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
+use crate::adapt::LineTier;
 use crate::id::{ConnectionId, LessonId, ParticipantId};
 use crate::rtp::rtcp::Reception;
-use crate::sfu::SubscriberSpec;
 use crate::sfu::input::{End, SlotKind};
+use crate::sfu::{LineKey, SubscriberSpec};
 use crate::transport::{Endpoint, Peer};
 use crate::units::{Bitrate, NtpTime};
 
 use super::ingress::Ingress;
 use super::mailbox::LineReport;
+use super::sending::Downlink;
 use super::socket::Path;
 
 /// Lines are reported this often.
@@ -70,6 +72,10 @@ pub(super) struct Connection {
     pub(super) local: Option<IpAddr>,
     /// What it does.
     pub(super) side: Side,
+    /// Of a subscriber that is up: what is under way to it.
+    pub(super) downlink: Option<Box<Downlink>>,
+    /// What is known of its line before anything is measured.
+    pub(super) tier: LineTier,
     /// How its line does.
     pub(super) line: Line,
 }
@@ -89,6 +95,22 @@ impl Connection {
                 let videos = spec.slots.iter().filter(|slot| slot.kind != SlotKind::Voice);
                 videos.flat_map(|slot| [Some(slot.ssrc), slot.rtx_ssrc]).flatten().collect()
             }
+        }
+    }
+
+    /// Its key at the router, of a subscriber that is up.
+    pub(super) fn subscriber(&self) -> Option<usize> {
+        match &self.side {
+            Side::Subscriber { key, .. } => *key,
+            Side::Publisher(_) => None,
+        }
+    }
+
+    /// The line that a subscriber shares with others.
+    pub(super) fn line_key(&self) -> Option<LineKey> {
+        match &self.side {
+            Side::Subscriber { spec, .. } => Some(spec.line),
+            Side::Publisher(_) => None,
         }
     }
 

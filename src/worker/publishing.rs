@@ -204,9 +204,12 @@ impl Worker {
             (Received::Reception(block), Side::Subscriber { spec, .. }) => {
                 if let Some(slot) = spec.slots.iter().find(|slot| slot.ssrc == block.ssrc) {
                     connection.line.reception(&block, slot.kind.media().clock_rate(), clock.ntp(now));
+                    self.reception_on_line(key, &block);
                 }
             }
-            // Estimates belong to the adaptive layer; goodbyes of streams say nothing that silence doesn't.
+            (Received::TransportFeedback(feedback), Side::Subscriber { .. }) => self.transport_feedback(key, &feedback),
+            (Received::Remb { bps }, Side::Subscriber { .. }) => self.remb_on_line(key, bps),
+            // Goodbyes of streams say nothing that silence doesn't.
             _ => {}
         }
     }
@@ -221,6 +224,12 @@ impl Worker {
                         continue;
                     };
                     self.report(Report::Slots { lesson, participant, connection, slots });
+                }
+                Output::Decided { lesson, participant, connection, decision } => {
+                    let Some(connection) = self.connections.get(connection).map(|connection| connection.id) else {
+                        continue;
+                    };
+                    self.report(Report::Decision { lesson, participant, connection, decision });
                 }
                 Output::Publication { publication, lesson, report } => {
                     if self.origins.contains_key(&publication) {

@@ -41,6 +41,9 @@ impl Worker {
             Request::CapLayer { lesson, participant, slot, cap } => {
                 self.router.cap_layer(lesson, participant, slot, cap)
             }
+            Request::Show { lesson, participant, slot, pixels } => {
+                self.router.show(lesson, participant, slot, pixels);
+            }
             Request::Answer(answer) => {
                 let _ = answer.send(Ok(()));
             }
@@ -152,6 +155,7 @@ impl Worker {
             {
                 *key = Some(subscriber);
             }
+            self.join_line(key);
             if first {
                 self.tell_all(&Crossing::Interest { lesson, worker: self.host.index, wanted: true });
             }
@@ -169,6 +173,8 @@ impl Worker {
         let connection = self.connections.remove(key);
         self.by_id.remove(&connection.id);
         self.busy.remove(&key);
+        self.waiting.remove(&key);
+        let line = connection.line_key();
         self.demux.remove(key, &connection.endpoints);
         for stream in connection.endpoints.iter().filter_map(|endpoint| endpoint.stream) {
             self.links.tcp.close(stream);
@@ -183,6 +189,9 @@ impl Worker {
             }
             Side::Subscriber { key: Some(subscriber), .. } => {
                 self.router.remove_subscriber(subscriber);
+                if let Some(line) = line {
+                    self.leave_line(key, line);
+                }
                 if !self.router.has_subscribers(connection.lesson) {
                     self.lose_interest(connection.lesson);
                 }
