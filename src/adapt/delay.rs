@@ -9,9 +9,10 @@ use std::time::{Duration, Instant};
 
 use super::history::Acknowledged;
 
-/// How far the window of least delays reaches back, and how few packets widen it up to `WINDOW_MOST`.
-const WINDOW: i64 = 60_000;
-const WINDOW_PACKETS: usize = 12;
+/// How far the window of least delays reaches back without jitter, and with much of it.
+const WINDOW: i64 = 15_000;
+const WINDOW_JITTER: i64 = 80_000;
+/// Few packets widen it up to this.
 const WINDOW_MOST: i64 = 300_000;
 const WINDOW_CAPACITY: usize = 256;
 
@@ -175,9 +176,11 @@ impl Delay {
     }
 
     fn trim(&mut self, newest: i64) {
+        let window = (WINDOW + self.spread as i64 * 3).min(WINDOW_JITTER);
+        let packets = if window > WINDOW * 2 { 12 } else { 4 };
         while let Some((sent, _)) = self.window.front() {
             let age = newest - sent;
-            if age > WINDOW_MOST || (age > WINDOW && self.window.len() > WINDOW_PACKETS) {
+            if age > WINDOW_MOST || (age > window && self.window.len() > packets) {
                 self.window.pop_front();
             } else {
                 break;

@@ -13,13 +13,19 @@ use super::loss::Floor;
 const PATIENCE: f64 = 0.030;
 /// How much of what arrives is kept on overuse: the rest drains the queue.
 const KEPT: f64 = 0.90;
-const KEPT_LEAST: f64 = 0.75;
+const KEPT_LEAST: f64 = 0.72;
+/// What is believed of what arrived while the queue drained, and of what arrived without one.
+const MEASURED_KEPT: f64 = 0.92;
+const PROVED: f64 = 0.97;
 /// After a cut nothing is concluded for this long, and a round trip.
 const SETTLE: Duration = Duration::from_millis(300);
 /// Loss beyond the learnt that counts as congestion together with a queue, or right after a rise.
 const LOSS_WITH_QUEUE: f64 = 0.10;
 /// Loss beyond the learnt that counts as congestion by itself, until a cut that doesn't help shows otherwise.
 const LOSS_ALONE: f64 = 0.25;
+/// Against a competitor: the loss that is borne, and for how long more is.
+const LOSS_COMPETING: f64 = 0.07;
+const COMPETING_PATIENCE: Duration = Duration::from_millis(1_200);
 /// How long after a rise the loss is blamed on it.
 const BLAME: Duration = Duration::from_millis(2_500);
 /// For how long after a competitor was there the next standing queue is taken for the same.
@@ -42,6 +48,10 @@ pub struct View {
     pub spread: f64,
     /// What arrived while the queue stood, or of late where none stands.
     pub arrived: f64,
+    /// How long the queue has stood.
+    pub busy: f64,
+    /// What arrived over a second.
+    pub arrived_long: f64,
     /// What was sent of late of what has been told of.
     pub sent: f64,
     /// The part that was lost of late, and of how many packets.
@@ -92,8 +102,10 @@ pub struct Estimate {
     floor: Floor,
     /// What was believed before the phase began.
     before: f64,
-    /// What arrived at the first cut of this phase, and how long the queue was.
+    /// What the line carried at the last cut, and the longest queue since.
     at_cut: (f64, f64),
+    /// What the line was seen to carry since.
+    measured: f64,
     last_cut: Instant,
     /// How much of a queue what was sent since the cut should have drained.
     drained: f64,
@@ -119,6 +131,7 @@ impl Estimate {
             floor: Floor::default(),
             before: start,
             at_cut: (start, 0.0),
+            measured: start,
             last_cut: now,
             drained: 0.0,
             long_since: None,
@@ -227,31 +240,42 @@ impl Estimate {
         if view.queue < Self::patience(view.spread) / 2.0 && !view.trial && view.loss.1 > 0.0 {
             self.floor.learn(view.loss.0, Duration::from_secs_f64(passed));
         }
-        if view.queue < Self::patience(view.spread) * 0.7 && !view.trial {
-            self.proved(self.carried(view), now);
+        if view.busy == 0.0 && !view.trial {
+            self.proved(view.arrived_long * PROVED / self.passes(), now);
         }
         Finding::Nothing
     }
 
     fn draining(&mut self, view: &View, passed: f64, now: Instant) -> Finding {
-        self.drained += (1.0 - view.sent / self.at_cut.0.max(1.0)).max(0.0) * passed;
+        let (carried, longest) = self.at_cut;
+        self.drained += (1.0 - view.sent / carried.max(1.0)).max(0.0) * passed;
         if self.short_for(Duration::from_millis(100), now) {
+            self.rate = self.rate.max(self.measured * MEASURED_KEPT);
             self.enter(Phase::Open, now);
             return Finding::Nothing;
+        }
+        if view.busy > 0.3 && view.queue > Self::patience(view.spread) {
+            // As long as something waits, what arrives is what the line carries, whatever is sent.
+            self.measured = self.carried(view);
+            self.rate = self.rate.min(self.measured * Self::kept(view));
+        }
+        if view.queue > longest {
+            // What was sent before the cut arrives only now.
+            self.at_cut.1 = view.queue;
+            self.rate = self.rate.min(carried * Self::kept(view));
         }
         if now.saturating_duration_since(self.last_cut) < SETTLE + Duration::from_secs_f64(view.round_trip) {
             return Finding::Nothing;
         }
-        let patience = Self::patience(view.spread);
-        let follows = view.arrived > 0.93 * view.sent && self.excess(view) < LOSS_WITH_QUEUE;
-        if view.queue > patience && follows && self.drained > self.at_cut.1 + 0.080 {
-            self.compete(view, now);
+        let stands = view.queue > Self::patience(view.spread) && view.slope > -0.03;
+        let excess = self.excess(view);
+        if stands && (view.slope > 0.02 || excess > LOSS_WITH_QUEUE) && view.arrived < 0.97 * view.sent {
+            self.cut_to(self.carried(view).min(carried), view, now);
             return Finding::Overuse;
         }
-        let worse = view.queue > patience && view.slope > 0.02 || self.excess(view) > LOSS_WITH_QUEUE;
-        if worse && view.arrived < 0.97 * view.sent {
-            self.rate = self.rate.min(self.carried(view) * KEPT);
-            self.last_cut = now;
+        let follows = view.arrived > 0.93 * view.sent && view.sent < 0.93 * carried && excess < LOSS_WITH_QUEUE;
+        if stands && follows && view.queue > longest * 0.4 && self.drained > longest + 0.080 {
+            self.compete(view, now);
             return Finding::Overuse;
         }
         self.longer_way(view, now)
@@ -263,22 +287,16 @@ impl Estimate {
             self.enter(Phase::Open, now);
             return Finding::Nothing;
         }
-        let least = view.floor.min(self.before * 0.7);
         let excess = self.excess(view);
-        let settled = now.saturating_duration_since(self.last_cut) > Duration::from_millis(700);
-        if settled && (excess > LOSS_WITH_QUEUE || view.arrived < 0.8 * view.sent) {
-            self.last_cut = now;
-            if self.rate <= least * 1.01 && view.arrived < 0.7 * view.sent {
-                // Even the floor doesn't pass: the line itself has become narrow.
-                self.rate = least.min(self.carried(view) * KEPT);
-                self.enter(Phase::Draining, now);
-                self.at_cut = (view.arrived, view.queue);
-            } else {
-                self.rate = (self.rate * 0.85).max(least);
-            }
+        let loses = excess > LOSS_COMPETING || view.arrived < 0.9 * view.sent;
+        self.heavy_loss_since = if loses { self.heavy_loss_since.or(Some(now)) } else { None };
+        if self.heavy_loss_since.is_some_and(|since| now.saturating_duration_since(since) > COMPETING_PATIENCE) {
+            // A competitor that goes by loss would have made room: the line itself has become narrow.
+            self.competed = None;
+            self.cut(view, now);
             return Finding::Overuse;
         }
-        let fair = (self.before * FAIR).max(least);
+        let fair = (self.before * FAIR).max(view.floor.min(self.before * 0.7));
         if excess < 0.03 && self.rate < fair {
             self.rate = (self.rate * (1.0 + COMPETING_GROWTH * passed)).min(fair);
         }
@@ -322,14 +340,22 @@ impl Estimate {
 
     fn cut(&mut self, view: &View, now: Instant) {
         let before = self.best_before();
-        let over = (view.queue - Self::patience(view.spread)).max(0.0);
-        let carried = self.carried(view);
-        self.rate = carried * (KEPT - over * 0.75).max(KEPT_LEAST);
         self.enter(Phase::Draining, now);
         self.before = before;
+        self.cut_to(self.carried(view), view, now);
+    }
+
+    fn cut_to(&mut self, carried: f64, view: &View, now: Instant) {
+        self.rate = carried * Self::kept(view);
         self.at_cut = (carried, view.queue);
+        self.measured = carried;
         self.last_cut = now;
         self.drained = 0.0;
+    }
+
+    /// So much less than the line carries that a long queue is gone within a second or so.
+    fn kept(view: &View) -> f64 {
+        (1.0 - (view.queue - 0.030)).clamp(KEPT_LEAST, KEPT)
     }
 
     fn compete(&mut self, view: &View, now: Instant) {
@@ -369,7 +395,12 @@ impl Estimate {
 
     /// What may be sent so that what arrives, arrives.
     fn carried(&self, view: &View) -> f64 {
-        view.arrived / (1.0 - self.floor.fraction().min(0.5))
+        view.arrived / self.passes()
+    }
+
+    /// The part that isn't lost anyway.
+    fn passes(&self) -> f64 {
+        1.0 - self.floor.fraction().min(0.5)
     }
 
     /// Loss beyond what the line has anyway and chance explains.

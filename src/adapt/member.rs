@@ -111,6 +111,12 @@ impl Member {
         self.heard
     }
 
+    /// Its queue in seconds as it is by now, if it went on growing since the last report.
+    pub(super) fn queue_by_now(&self, now: Instant) -> Option<f64> {
+        let age = now.saturating_duration_since(self.heard?).as_secs_f64();
+        Some(self.queue()? + self.delay.slope().clamp(0.0, 1.0) * age.min(0.15))
+    }
+
     /// Its queue in seconds.
     pub(super) fn queue(&self) -> Option<f64> {
         self.delay.queue().map(|queue| queue.as_secs_f64())

@@ -10,19 +10,34 @@ use crate::units::Bitrate;
 
 /// How fast a trial's rate doubles: below what is believed already, and above.
 const DOUBLING_BELOW: f64 = 0.4;
-const DOUBLING_ABOVE: f64 = 1.0;
-/// How long the full rate is held.
-const HOLD: Duration = Duration::from_millis(800);
+const DOUBLING_ABOVE: f64 = 2.0;
+const DOUBLING_CLIMBING: f64 = 1.0;
+/// What a token bucket lets pass at once, bits: 20 kB. A trial has to send that much above what it is to prove.
+const BUCKET: f64 = 160_000.0;
+/// How long the full rate is held, at least and at most, seconds.
+const HOLD_LEAST: f64 = 0.8;
+const HOLD_MOST: f64 = 1.3;
 /// What is tried above what the next step needs: its rate wavers.
 const MARGIN: f64 = 1.08;
 /// How far a trial climbs where the last one found no end.
 const CLIMB: f64 = 2.0;
+/// A trial climbs on where at least this is to be gained.
+const WORTHWHILE: f64 = 1.15;
+/// What `most` may be passed by, so that a step of just that rate is proved.
+const ROUNDING: f64 = 1.01;
+/// The pause between reports.
+const LAST_REPORT: Duration = Duration::from_millis(80);
+/// The allocation first takes what was found.
+const SETTLE: Duration = Duration::from_millis(400);
 /// What must have arrived of what was tried: as much as the next step needs.
 const ARRIVED: f64 = 0.926;
 /// The pause after a trial that failed doubles between these.
 const PAUSE_LEAST: Duration = Duration::from_millis(1_000);
 /// A line that carried more a while ago is tried more often.
-const PAUSE_MOST_REMEMBERED: Duration = Duration::from_millis(4_000);
+const PAUSE_MOST_REMEMBERED: Duration = Duration::from_millis(5_000);
+/// One that is tried but little beyond what it carries hardly notices.
+const PAUSE_MOST_NEAR: Duration = Duration::from_millis(3_000);
+const NEAR: f64 = 1.3;
 const PAUSE_MOST: Duration = Duration::from_millis(7_000);
 const REMEMBERED: Duration = Duration::from_secs(180);
 
@@ -33,7 +48,9 @@ pub struct Probe {
     pub member: usize,
     /// Which trial it is of, for [`Kind::Probe`](super::history::Kind::Probe).
     pub cluster: u8,
-    /// How much beside the media of the whole line; it changes from call to call.
+    /// The rate of the whole line, its media included, that padding fills up to; it changes from call to call.
+    pub total: Bitrate,
+    /// What that comes to beside the media that flowed in the last half second.
     pub padding: Bitrate,
     /// No longer than until then, if nothing else is said before.
     pub until: Instant,
@@ -47,6 +64,9 @@ struct Trial {
     from: f64,
     believed: f64,
     target: f64,
+    /// How long its rate takes to double above `believed`, seconds.
+    doubling: f64,
+    hold: Duration,
     /// The most that arrived in a while.
     arrived: f64,
 }
@@ -59,7 +79,7 @@ impl Trial {
         let level = if passed < below {
             self.from * (passed / DOUBLING_BELOW).exp2()
         } else {
-            self.from.max(self.believed) * ((passed - below) / DOUBLING_ABOVE).exp2()
+            self.from.max(self.believed) * ((passed - below) / self.doubling).exp2()
         };
         level.min(self.target)
     }
@@ -69,13 +89,29 @@ impl Trial {
     }
 
     fn full(&self) -> Instant {
-        let above = (self.target / self.from.max(self.believed)).log2().max(0.0) * DOUBLING_ABOVE;
+        let above = (self.target / self.from.max(self.believed)).log2().max(0.0) * self.doubling;
         self.began + Duration::from_secs_f64(self.below() + above)
     }
 
     fn end(&self) -> Instant {
-        self.full() + HOLD
+        self.full() + self.hold
     }
+
+    /// What the line carries for sure when nothing waited: the rest may have come out of a bucket.
+    fn proves(&self) -> f64 {
+        self.target - BUCKET / self.hold.as_secs_f64()
+    }
+}
+
+/// What a trial is made for, bits per second.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Wish {
+    /// What the line takes with the next step up.
+    pub next: f64,
+    /// What it takes if everybody gets the best.
+    pub wanted: f64,
+    /// What may be spent at most.
+    pub most: f64,
 }
 
 /// How a trial ended.
@@ -83,6 +119,8 @@ impl Trial {
 pub enum Outcome {
     /// The line carried this much without a queue.
     Carried(f64),
+    /// The line was filled, and this much arrived.
+    Full(f64),
     /// Less was sent than wanted; this much arrived.
     Unclear(f64),
 }
@@ -92,6 +130,10 @@ pub enum Outcome {
 pub struct Trials {
     trial: Option<Trial>,
     cluster: u8,
+    /// What the trial is made for.
+    wish: Wish,
+    /// What a trial that climbs on has passed already, and when its last packets are told of.
+    passed: Option<(f64, Instant)>,
     not_before: Instant,
     pause: Duration,
     /// The last trial found no end, or none was made yet.
@@ -109,6 +151,8 @@ impl Trials {
         Self {
             trial: None,
             cluster: 0,
+            wish: Wish { next: 0.0, wanted: 0.0, most: 0.0 },
+            passed: None,
             not_before: now,
             pause: PAUSE_LEAST,
             climbs: true,
@@ -136,40 +180,82 @@ impl Trials {
         self.trial.is_none() && now >= self.not_before
     }
 
-    /// Begins one for the step to `next`, above `believed`, at most to `most`, with `media` flowing; bits per second.
-    pub fn begin(&mut self, member: usize, next: f64, believed: f64, most: f64, media: f64, now: Instant) {
-        let wanted = if self.climbs { (next * MARGIN).max(believed * CLIMB) } else { next * MARGIN };
-        let target = wanted.min(most.max(next)).max(1.0);
+    /// Begins one for the step to `wish.next`, above `believed`, with `media` flowing; bits per second.
+    pub fn begin(&mut self, member: usize, wish: Wish, believed: f64, media: f64, now: Instant) {
+        let least = (wish.next * MARGIN).max(wish.next + BUCKET / HOLD_MOST);
+        let climbing = (believed * CLIMB).min(wish.wanted * MARGIN);
+        let wanted = if self.climbs { least.max(climbing) } else { least };
+        let target = wanted.min(wish.most.max(wish.next * ROUNDING)).max(1.0);
         let from = media.clamp(target / 16.0, target);
+        let hold = (BUCKET / (target - wish.next).max(1.0)).clamp(HOLD_LEAST, HOLD_MOST);
+        let doubling = if self.climbs { DOUBLING_CLIMBING } else { DOUBLING_ABOVE };
         self.cluster = self.cluster.wrapping_add(1) % 0xff;
         self.last_member = member;
-        self.trial = Some(Trial { member, began: now, from, believed: believed.min(target), target, arrived: 0.0 });
+        self.wish = wish;
+        self.passed = None;
+        self.trial = Some(Trial {
+            member,
+            began: now,
+            from,
+            believed: believed.min(target),
+            target,
+            doubling,
+            hold: Duration::from_secs_f64(hold),
+            arrived: 0.0,
+        });
+    }
+
+    /// Goes on beyond what nothing waited at, while the last packets of that are under way.
+    fn climb_on(&mut self, trial: Trial, round_trip: Duration, now: Instant) {
+        let target = (trial.target * CLIMB).min(self.wish.wanted * MARGIN).min(self.wish.most);
+        if self.passed.is_some() || target < trial.target * WORTHWHILE {
+            return;
+        }
+        self.passed = Some((trial.proves().max(self.wish.next), now + round_trip + LAST_REPORT));
+        self.wish.next = 0.0;
+        let hold = Duration::from_secs_f64(HOLD_LEAST);
+        let (from, believed, doubling) = (trial.target, trial.target, DOUBLING_CLIMBING);
+        self.trial = Some(Trial { began: now, from, believed, target, doubling, hold, arrived: 0.0, ..trial });
     }
 
     /// What is to be sent now, with `media` flowing.
     #[must_use]
     pub fn probe(&self, media: f64, now: Instant) -> Option<Probe> {
         let trial = self.trial.filter(|trial| now < trial.end())?;
-        let padding = Bitrate::from_bps((trial.level(now) - media).max(0.0) as u64);
-        Some(Probe { member: trial.member, cluster: self.cluster, padding, until: trial.end() })
+        let total = Bitrate::from_bps(trial.level(now) as u64);
+        let padding = total.less(Bitrate::from_bps(media as u64));
+        Some(Probe { member: trial.member, cluster: self.cluster, total, padding, until: trial.end() })
     }
 
-    /// `arrived` bits per second arrived in the last half second. Ends the trial when its last packets are told of.
-    pub fn observe(&mut self, arrived: f64, round_trip: Duration, now: Instant) -> Option<Outcome> {
+    /// `arrived` bits per second arrived in the last half second. `full` = some queue has formed, short as it may be, and
+    /// what arrived since is the line's rate. Ends the trial then, or when its last packets are told of.
+    pub fn observe(&mut self, arrived: f64, full: Option<f64>, round_trip: Duration, now: Instant) -> Option<Outcome> {
         let trial = self.trial.as_mut()?;
-        if now >= trial.full() + round_trip + HOLD / 2 {
+        if let Some(carried) = full {
+            self.fail(now);
+            return Some(Outcome::Full(carried));
+        }
+        if let Some((rate, _)) = self.passed.take_if(|(_, told)| now >= *told) {
+            return Some(Outcome::Carried(rate));
+        }
+        if now >= trial.full() + round_trip + trial.hold / 2 {
             trial.arrived = trial.arrived.max(arrived);
         }
-        if now < trial.end() + round_trip + Duration::from_millis(60) {
+        let trial = *trial;
+        let all_came = trial.arrived >= trial.target * ARRIVED;
+        if now >= trial.end() && now < trial.end() + LAST_REPORT && all_came {
+            self.climb_on(trial, round_trip, now);
             return None;
         }
-        let trial = self.trial.take()?;
-        if trial.arrived >= trial.target * ARRIVED {
+        if now < trial.end() + round_trip + LAST_REPORT {
+            return None;
+        }
+        self.trial = None;
+        if all_came {
             self.climbs = true;
             self.pause = PAUSE_LEAST;
-            self.not_before = now + Duration::from_millis(50);
-            self.carried(trial.target, now);
-            Some(Outcome::Carried(trial.target))
+            self.not_before = now + SETTLE;
+            Some(Outcome::Carried(trial.proves().max(self.wish.next)))
         } else {
             self.rest(now);
             Some(Outcome::Unclear(trial.arrived.min(trial.target)))
@@ -206,10 +292,14 @@ impl Trials {
     }
 
     fn rest(&mut self, now: Instant) {
-        self.not_before = now + self.pause;
         let remembers =
             self.best.0 > self.present * 1.1 && now.saturating_duration_since(self.best.1) < REMEMBERED;
-        let most = if remembers { PAUSE_MOST_REMEMBERED } else { PAUSE_MOST };
+        let most = match remembers {
+            true if self.wish.next < self.present * NEAR => PAUSE_MOST_NEAR,
+            true => PAUSE_MOST_REMEMBERED,
+            false => PAUSE_MOST,
+        };
         self.pause = (self.pause * 2).min(most);
+        self.not_before = now + self.pause;
     }
 }
