@@ -26,6 +26,9 @@ const TREND_SPAN: Duration = Duration::from_millis(400);
 
 /// Delay that the round trip doesn't know of by this much isn't a queue: the receiver's clock was set.
 const CLOCK_SET: i64 = 80_000;
+/// By this much at once, it is for sure; until it is, no more than `DOUBTED` of it is believed.
+const CLOCK_SET_SURELY: i64 = 600_000;
+const DOUBTED: i64 = 15_000;
 /// After how many reports in a row that say so.
 const CLOCK_SET_REPORTS: u8 = 3;
 
@@ -203,14 +206,14 @@ impl Delay {
             return queue;
         }
         self.clock_set += 1;
-        if self.clock_set >= CLOCK_SET_REPORTS {
+        if self.clock_set >= CLOCK_SET_REPORTS || queue - grown > CLOCK_SET_SURELY {
             self.clock_set = 0;
             let base = self.base.least().unwrap_or(0);
             self.base.set(base + queue - grown);
             self.trend = Trend::default();
             return grown;
         }
-        queue.min(grown + CLOCK_SET)
+        queue.min(grown + DOUBTED)
     }
 }
 
@@ -241,7 +244,8 @@ impl Trend {
             return 0.0;
         }
         let count = self.points.len() as f64;
-        let point = |(at, micros): &(Instant, i64)| (at.saturating_duration_since(*first).as_micros() as f64, *micros as f64);
+        let point =
+            |(at, micros): &(Instant, i64)| (at.saturating_duration_since(*first).as_micros() as f64, *micros as f64);
         let (sum_x, sum_y) = self.points.iter().map(point).fold((0.0, 0.0), |(x, y), (px, py)| (x + px, y + py));
         let (mean_x, mean_y) = (sum_x / count, sum_y / count);
         let (mut over, mut under) = (0.0, 0.0);
@@ -284,7 +288,7 @@ mod tests {
         let clock = Duration::from_secs(1000);
         report(&mut delay, now, |_| 50, clock);
         assert_eq!(delay.queue(), Some(Duration::ZERO));
-        report(&mut delay, now + MS * 50, |packet| if packet == 3 { 55 } else { 110 }, clock);
+        report(&mut delay, now + MS * 50, |packet| if packet == 7 { 55 } else { 110 }, clock);
         assert_eq!(delay.queue(), Some(Duration::ZERO), "the window still holds a packet that didn't wait");
         report(&mut delay, now + MS * 100, |packet| 90 + packet, clock);
         report(&mut delay, now + MS * 150, |packet| 100 + packet, clock);

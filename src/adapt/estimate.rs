@@ -44,12 +44,14 @@ pub struct View {
     pub queue: f64,
     /// By how much the queue grows in a second.
     pub slope: f64,
-    /// The jitter of the line.
-    pub spread: f64,
+    /// How much the queue wavers in calm times.
+    pub noise: f64,
     /// What arrived while the queue stood, or of late where none stands.
     pub arrived: f64,
     /// How long the queue has stood.
     pub busy: f64,
+    /// How long none has.
+    pub idle: f64,
     /// What arrived over a second.
     pub arrived_long: f64,
     /// What was sent of late of what has been told of.
@@ -163,8 +165,8 @@ impl Estimate {
 
     /// The queue that is left alone: jitter isn't told from it with certainty.
     #[must_use]
-    pub fn patience(spread: f64) -> f64 {
-        PATIENCE + (spread * 0.5).min(0.030)
+    pub fn patience(noise: f64) -> f64 {
+        PATIENCE + (noise * 2.0).min(0.030)
     }
 
     /// `rate` has been carried without a queue.
@@ -237,10 +239,10 @@ impl Estimate {
             self.enter(Phase::Doubting, now);
             return Finding::Overuse;
         }
-        if view.queue < Self::patience(view.spread) / 2.0 && !view.trial && view.loss.1 > 0.0 {
+        if view.queue < Self::patience(view.noise) / 2.0 && !view.trial && view.loss.1 > 0.0 {
             self.floor.learn(view.loss.0, Duration::from_secs_f64(passed));
         }
-        if view.busy == 0.0 && !view.trial {
+        if view.idle > 1.2 && !view.trial {
             self.proved(view.arrived_long * PROVED / self.passes(), now);
         }
         Finding::Nothing
@@ -254,7 +256,7 @@ impl Estimate {
             self.enter(Phase::Open, now);
             return Finding::Nothing;
         }
-        if view.busy > 0.3 && view.queue > Self::patience(view.spread) {
+        if view.busy > 0.3 && view.queue > Self::patience(view.noise) {
             // As long as something waits, what arrives is what the line carries, whatever is sent.
             self.measured = self.carried(view);
             self.rate = self.rate.min(self.measured * Self::kept(view));
@@ -267,7 +269,7 @@ impl Estimate {
         if now.saturating_duration_since(self.last_cut) < SETTLE + Duration::from_secs_f64(view.round_trip) {
             return Finding::Nothing;
         }
-        let stands = view.queue > Self::patience(view.spread) && view.slope > -0.03;
+        let stands = view.queue > Self::patience(view.noise) && view.slope > -0.03;
         let excess = self.excess(view);
         if stands && (view.slope > 0.02 || excess > LOSS_WITH_QUEUE) && view.arrived < 0.97 * view.sent {
             self.cut_to(self.carried(view).min(carried), view, now);
@@ -327,14 +329,13 @@ impl Estimate {
 
     fn returning(&mut self, view: &View, now: Instant) -> Finding {
         let passed = now.saturating_duration_since(self.since);
-        let short = self.short_for(Duration::from_millis(200), now);
+        let short = self.short_for(Duration::from_millis(200), now) && self.excess(view) < LOSS_WITH_QUEUE;
         if passed > Duration::from_millis(400) && short {
-            self.rate = self.rate.max(self.before * 0.85);
+            self.rate = self.rate.max(self.before);
             self.enter(Phase::Open, now);
         } else if passed > Duration::from_secs(2) {
             self.enter(Phase::Open, now);
         }
-        let _ = view;
         Finding::Nothing
     }
 
@@ -370,7 +371,8 @@ impl Estimate {
     /// The queue hangs on nothing that anybody does: its base has moved.
     fn longer_way(&mut self, view: &View, now: Instant) -> Finding {
         let (_, _, since) = self.bounds;
-        if now.saturating_duration_since(since) < UNMOVED || self.excess(view) > 0.03 || view.arrived < 0.93 * view.sent {
+        if now.saturating_duration_since(since) < UNMOVED || self.excess(view) > 0.03 || view.arrived < 0.93 * view.sent
+        {
             return Finding::Nothing;
         }
         self.rate = self.rate.max(self.before);
@@ -412,14 +414,14 @@ impl Estimate {
     }
 
     fn note(&mut self, view: &View, now: Instant) {
-        let patience = Self::patience(view.spread);
+        let patience = Self::patience(view.noise);
         let long = view.queue > patience * if view.trial { 0.8 } else { 1.0 };
         self.long_since = if long { self.long_since.or(Some(now)) } else { None };
         let short = view.queue < patience * 0.6;
         self.short_since = if short { self.short_since.or(Some(now)) } else { None };
         let (least, most, _) = self.bounds;
         let (least, most) = (least.min(view.queue), most.max(view.queue));
-        if most - least > STILL + view.spread * 0.5 {
+        if most - least > STILL + view.noise * 0.5 {
             self.bounds = (view.queue, view.queue, now);
         } else {
             (self.bounds.0, self.bounds.1) = (least, most);
@@ -431,14 +433,14 @@ impl Estimate {
     }
 
     fn too_long(&self, view: &View, now: Instant) -> bool {
-        let patience = Self::patience(view.spread);
+        let patience = Self::patience(view.noise);
         let stands = self.long_since.is_some_and(|since| now.saturating_duration_since(since).as_millis() >= 40);
         let rushes = view.queue > patience * 0.7 && view.slope > 0.25;
         stands && view.slope > -0.05 || rushes
     }
 
     fn lost_to_a_queue(&self, view: &View, excess: f64) -> bool {
-        excess > LOSS_WITH_QUEUE && view.queue > 0.008 + view.spread
+        excess > LOSS_WITH_QUEUE && view.queue > 0.008 + view.noise
     }
 
     fn lost_heavily(&mut self, excess: f64, now: Instant) -> bool {

@@ -24,6 +24,7 @@ const BUSY: f64 = 0.010;
 /// A queue of more than this and a packet in a trial means that the line is filled, seconds; and what is then believed of
 /// what arrived.
 const WAITS: f64 = 0.006;
+const NOISE_MOST: f64 = 0.040;
 const PACKET_BITS: f64 = 9_600.0;
 const FULL_KEPT: f64 = 0.92;
 /// Whose reports are this old speak of the queue, and where there are none, these.
@@ -77,7 +78,11 @@ pub struct Line {
     trials: Trials,
     queue: f64,
     trend: Trend,
+    /// What it is in calm times, and how much it wavers then.
+    mean: f64,
+    noise: f64,
     busy_since: Option<Instant>,
+    idle_since: Option<Instant>,
     heard: Option<Instant>,
 }
 
@@ -93,7 +98,10 @@ impl Line {
             trials: Trials::new(now),
             queue: 0.0,
             trend: Trend::default(),
+            mean: 0.0,
+            noise: 0.0,
             busy_since: None,
+            idle_since: None,
             heard: None,
         }
     }
@@ -210,13 +218,23 @@ impl Line {
     fn look(&mut self, now: Instant) {
         self.queue = self.shared_queue(None, now).unwrap_or(0.0);
         self.trend.point(now, (self.queue * 1e6) as i64);
-        self.busy_since = if self.queue > BUSY { self.busy_since.or(Some(now)) } else { None };
+        self.busy_since = if self.queue > BUSY + self.noise { self.busy_since.or(Some(now)) } else { None };
+        self.idle_since = if self.busy_since.is_some() { None } else { self.idle_since.or(Some(now)) };
+        if self.estimate.phase() == Phase::Open && !self.trials.is_under_way() {
+            self.mean += (self.queue - self.mean) * 0.05;
+            self.noise += ((self.queue - self.mean).abs().min(NOISE_MOST) - self.noise) * 0.02;
+        }
         let view = self.view(now);
         self.look_at_trial(&view, now);
         let before = self.estimate.phase();
         let finding = self.estimate.observe(&view, now);
         match finding {
-            Finding::Overuse => self.trials.fail(now),
+            Finding::Overuse => {
+                if before == Phase::Open {
+                    self.trials.refute(now);
+                }
+                self.trials.fail(now);
+            }
             Finding::LongerWay => self.members.iter_mut().for_each(|member| member.delay.rebase()),
             Finding::Nothing => {}
         }
@@ -236,7 +254,7 @@ impl Line {
 
     fn look_at_trial(&mut self, view: &View, now: Instant) {
         let packets = PACKET_BITS / self.estimate.rate().max(PACKET_BITS);
-        let full = view.queue > WAITS + packets + view.spread * 0.5;
+        let full = view.queue > WAITS + packets + view.noise * 2.0;
         let arrived = self.arrived(MOST_SPAN, now);
         let round_trip = self.round_trip(now);
         match self.trials.observe(arrived, full.then_some(view.arrived), round_trip, now) {
@@ -266,7 +284,8 @@ impl Line {
         View {
             queue: self.queue,
             slope: self.trend.slope(),
-            spread: self.spread(now),
+            noise: self.noise,
+            idle: self.idle_since.map_or(0.0, |since| now.saturating_duration_since(since).as_secs_f64()),
             arrived: self.arrived(busy.clamp(LEAST_SPAN, MOST_SPAN), now),
             busy: self.busy_since.map_or(0.0, |since| now.saturating_duration_since(since).as_secs_f64()),
             arrived_long: self.arrived(PROOF_SPAN, now),
@@ -284,10 +303,6 @@ impl Line {
 
     fn arrived(&self, span: Duration, now: Instant) -> f64 {
         self.fresh(now).map(|member| member.arrived.rate(span)).sum()
-    }
-
-    fn spread(&self, now: Instant) -> f64 {
-        self.fresh(now).map(|member| member.delay.spread().as_secs_f64()).fold(0.0, f64::max)
     }
 
     fn media(&self, now: Instant) -> f64 {

@@ -17,8 +17,8 @@ pub mod rate;
 pub mod tiers;
 
 pub use allocate::{Allocation, Demand, Reason, allocate};
-pub use ladder::{Ladder, Rung};
 pub use history::{Acknowledged, Kind, SentHistory};
+pub use ladder::{Ladder, Rung};
 pub use line::{Line, LineDemand, LineState};
 pub use probe::Probe;
 pub use tiers::LineTier;

@@ -11,16 +11,21 @@ use crate::units::Bitrate;
 /// How fast a trial's rate doubles: below what is believed already, and above.
 const DOUBLING_BELOW: f64 = 0.4;
 const DOUBLING_ABOVE: f64 = 2.0;
-const DOUBLING_CLIMBING: f64 = 1.0;
+const DOUBLING_CLIMBING: f64 = 0.8;
 /// What a token bucket lets pass at once, bits: 20 kB. A trial has to send that much above what it is to prove.
 const BUCKET: f64 = 160_000.0;
 /// How long the full rate is held, at least and at most, seconds.
 const HOLD_LEAST: f64 = 0.8;
 const HOLD_MOST: f64 = 1.3;
+const HOLD_CLIMBING: f64 = 0.5;
 /// What is tried above what the next step needs: its rate wavers.
 const MARGIN: f64 = 1.08;
+/// The same where the step was taken before and had to be taken back.
+const MARGIN_REFUTED: f64 = 1.25;
+/// How soon after a step it is the step that was wrong.
+const TAKEN_BACK: Duration = Duration::from_secs(15);
 /// How far a trial climbs where the last one found no end.
-const CLIMB: f64 = 2.0;
+const CLIMB: f64 = 3.0;
 /// A trial climbs on where at least this is to be gained.
 const WORTHWHILE: f64 = 1.15;
 /// What `most` may be passed by, so that a step of just that rate is proved.
@@ -142,6 +147,9 @@ pub struct Trials {
     best: (f64, Instant),
     present: f64,
     last_member: usize,
+    /// What was proved last, and when; what was proved and turned out wrong.
+    proved: (f64, Instant),
+    refuted: Option<f64>,
 }
 
 impl Trials {
@@ -159,6 +167,8 @@ impl Trials {
             best: (0.0, now),
             present: 0.0,
             last_member: usize::MAX,
+            proved: (0.0, now),
+            refuted: None,
         }
     }
 
@@ -182,7 +192,9 @@ impl Trials {
 
     /// Begins one for the step to `wish.next`, above `believed`, with `media` flowing; bits per second.
     pub fn begin(&mut self, member: usize, wish: Wish, believed: f64, media: f64, now: Instant) {
-        let least = (wish.next * MARGIN).max(wish.next + BUCKET / HOLD_MOST);
+        let refuted = self.refuted.is_some_and(|rate| wish.next > rate * 0.97);
+        let margin = if refuted { MARGIN_REFUTED } else { MARGIN };
+        let least = (wish.next * margin).max(wish.next + BUCKET / HOLD_MOST);
         let climbing = (believed * CLIMB).min(wish.wanted * MARGIN);
         let wanted = if self.climbs { least.max(climbing) } else { least };
         let target = wanted.min(wish.most.max(wish.next * ROUNDING)).max(1.0);
@@ -205,17 +217,18 @@ impl Trials {
         });
     }
 
-    /// Goes on beyond what nothing waited at, while the last packets of that are under way.
-    fn climb_on(&mut self, trial: Trial, round_trip: Duration, now: Instant) {
+    /// Goes on beyond what nothing waited at, while the last packets of that are under way, if there is more to gain.
+    fn climb_on(&mut self, trial: Trial, round_trip: Duration, now: Instant) -> bool {
         let target = (trial.target * CLIMB).min(self.wish.wanted * MARGIN).min(self.wish.most);
         if self.passed.is_some() || target < trial.target * WORTHWHILE {
-            return;
+            return false;
         }
         self.passed = Some((trial.proves().max(self.wish.next), now + round_trip + LAST_REPORT));
         self.wish.next = 0.0;
-        let hold = Duration::from_secs_f64(HOLD_LEAST);
+        let hold = Duration::from_secs_f64(HOLD_CLIMBING);
         let (from, believed, doubling) = (trial.target, trial.target, DOUBLING_CLIMBING);
         self.trial = Some(Trial { began: now, from, believed, target, doubling, hold, arrived: 0.0, ..trial });
+        true
     }
 
     /// What is to be sent now, with `media` flowing.
@@ -236,15 +249,14 @@ impl Trials {
             return Some(Outcome::Full(carried));
         }
         if let Some((rate, _)) = self.passed.take_if(|(_, told)| now >= *told) {
-            return Some(Outcome::Carried(rate));
+            return Some(self.prove(rate, now));
         }
         if now >= trial.full() + round_trip + trial.hold / 2 {
             trial.arrived = trial.arrived.max(arrived);
         }
         let trial = *trial;
         let all_came = trial.arrived >= trial.target * ARRIVED;
-        if now >= trial.end() && now < trial.end() + LAST_REPORT && all_came {
-            self.climb_on(trial, round_trip, now);
+        if now >= trial.end() && all_came && self.climb_on(trial, round_trip, now) {
             return None;
         }
         if now < trial.end() + round_trip + LAST_REPORT {
@@ -255,10 +267,26 @@ impl Trials {
             self.climbs = true;
             self.pause = PAUSE_LEAST;
             self.not_before = now + SETTLE;
-            Some(Outcome::Carried(trial.proves().max(self.wish.next)))
+            Some(self.prove(trial.proves().max(self.wish.next), now))
         } else {
             self.rest(now);
             Some(Outcome::Unclear(trial.arrived.min(trial.target)))
+        }
+    }
+
+    fn prove(&mut self, rate: f64, now: Instant) -> Outcome {
+        self.proved = (rate, now);
+        if self.refuted.is_some_and(|refuted| rate > refuted * MARGIN) {
+            self.refuted = None;
+        }
+        Outcome::Carried(rate)
+    }
+
+    /// The line was cut while no trial was under way: what was proved just before was wrong.
+    pub fn refute(&mut self, now: Instant) {
+        let (rate, at) = self.proved;
+        if self.trial.is_none() && rate > 0.0 && now.saturating_duration_since(at) < TAKEN_BACK {
+            self.refuted = Some(rate);
         }
     }
 
@@ -292,8 +320,7 @@ impl Trials {
     }
 
     fn rest(&mut self, now: Instant) {
-        let remembers =
-            self.best.0 > self.present * 1.1 && now.saturating_duration_since(self.best.1) < REMEMBERED;
+        let remembers = self.best.0 > self.present * 1.1 && now.saturating_duration_since(self.best.1) < REMEMBERED;
         let most = match remembers {
             true if self.wish.next < self.present * NEAR => PAUSE_MOST_NEAR,
             true => PAUSE_MOST_REMEMBERED,
