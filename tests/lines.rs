@@ -135,7 +135,7 @@ fn steady(name: &str, shape: Shape, tier: LineTier, members: usize) -> Vec<f64> 
         queue.push(p95(between(&school, 20.0, 120.0).map(|s| s.waits)));
         used.push(mean(between(&school, 20.0, 120.0).map(|s| s.allocated / 1e6)));
         estimate.push(mean(between(&school, 20.0, 120.0).map(|s| s.estimate / 1e6)));
-        if traced(seed, name) {
+        if traced(seed, &format!("{name} {members}")) {
             trace(&school);
         }
     }
@@ -198,7 +198,7 @@ fn disturbed(name: &str, members: usize, disturb: impl Fn(&mut School), undo: im
         let floor = mean(between(&school, 40.0, 60.0).map(|s| f64::from(s.steps >= 1)));
         least.push(floor);
         share.push(mean(between(&school, 40.0, 60.0).map(|s| s.allocated / 1e6)));
-        if traced(seed, name) {
+        if traced(seed, &format!("{name} {members}")) {
             trace(&school);
         }
     }
@@ -245,6 +245,9 @@ fn a_narrow_last_metre_is_its_members_only() {
         }
         narrow.push((school.members[1].media_arrived - before[1]) as f64 * 8.0 / 60e6);
         other.push(mean(steps.into_iter()));
+        if std::env::var("LINE_EACH").is_ok() {
+            println!("seed {seed}: {waits:?} {:?}", school.members[1].step);
+        }
         queue.push(p95(waits.into_iter()));
     }
     report("narrow member: Mbit/s", &narrow);

@@ -288,7 +288,7 @@ mod tests {
         let clock = Duration::from_secs(1000);
         report(&mut delay, now, |_| 50, clock);
         assert_eq!(delay.queue(), Some(Duration::ZERO));
-        report(&mut delay, now + MS * 50, |packet| if packet == 7 { 55 } else { 110 }, clock);
+        report(&mut delay, now + MS * 50, |packet| if packet == 7 { 50 } else { 110 }, clock);
         assert_eq!(delay.queue(), Some(Duration::ZERO), "the window still holds a packet that didn't wait");
         report(&mut delay, now + MS * 100, |packet| 90 + packet, clock);
         report(&mut delay, now + MS * 150, |packet| 100 + packet, clock);

@@ -16,7 +16,7 @@ use crate::units::Bitrate;
 /// Nothing heard of anybody for this long is silence.
 const SILENCE: Duration = Duration::from_millis(1_000);
 /// What arrived is counted over a span within these.
-const LEAST_SPAN: Duration = Duration::from_millis(150);
+const LEAST_SPAN: Duration = Duration::from_millis(200);
 const MOST_SPAN: Duration = Duration::from_millis(500);
 const PROOF_SPAN: Duration = Duration::from_millis(1_000);
 /// A queue of more than this means that the bottleneck is busy throughout, seconds.
@@ -26,7 +26,7 @@ const BUSY: f64 = 0.010;
 const WAITS: f64 = 0.006;
 const NOISE_MOST: f64 = 0.040;
 const PACKET_BITS: f64 = 9_600.0;
-const FULL_KEPT: f64 = 0.92;
+const FULL_KEPT: f64 = 0.95;
 /// Whose reports are this old speak of the queue, and where there are none, these.
 const HEARD_JUST_NOW: Duration = Duration::from_millis(150);
 const HEARD_OF_LATE: Duration = Duration::from_millis(600);
@@ -257,7 +257,7 @@ impl Line {
         let full = view.queue > WAITS + packets + view.noise * 2.0;
         let arrived = self.arrived(MOST_SPAN, now);
         let round_trip = self.round_trip(now);
-        match self.trials.observe(arrived, full.then_some(view.arrived), round_trip, now) {
+        match self.trials.observe(arrived, full.then_some(view.arrived.min(arrived)), round_trip, now) {
             Some(Outcome::Carried(rate) | Outcome::Unclear(rate)) => self.estimate.proved(rate, now),
             Some(Outcome::Full(rate)) => self.estimate.proved(rate * FULL_KEPT, now),
             None => {}

@@ -152,7 +152,9 @@ impl Member {
     pub(super) fn judge(&mut self, line_queue: f64, line_rate: f64, now: Instant) -> bool {
         let own = self.queue().unwrap_or(0.0) - line_queue;
         let spread = self.delay.spread().as_secs_f64();
-        if own <= OWN_QUEUE + Estimate::patience(spread * 0.25) {
+        // While all wait, reports of different age differ by more than that.
+        let all_wait = line_queue > Estimate::patience(0.0);
+        if all_wait || own <= OWN_QUEUE + Estimate::patience(spread * 0.25) {
             self.own_queue_since = None;
             self.raise(own, line_rate, now);
             return false;

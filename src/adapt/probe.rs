@@ -11,6 +11,7 @@ use crate::units::Bitrate;
 /// How fast a trial's rate doubles: below what is believed already, and above.
 const DOUBLING_BELOW: f64 = 0.4;
 const DOUBLING_ABOVE: f64 = 2.0;
+const RAMP_MOST: f64 = 2.4;
 const DOUBLING_CLIMBING: f64 = 0.8;
 /// What a token bucket lets pass at once, bits: 20 kB. A trial has to send that much above what it is to prove.
 const BUCKET: f64 = 160_000.0;
@@ -39,7 +40,7 @@ const ARRIVED: f64 = 0.926;
 /// The pause after a trial that failed doubles between these.
 const PAUSE_LEAST: Duration = Duration::from_millis(1_000);
 /// A line that carried more a while ago is tried more often.
-const PAUSE_MOST_REMEMBERED: Duration = Duration::from_millis(5_000);
+const PAUSE_MOST_REMEMBERED: Duration = Duration::from_millis(4_000);
 /// One that is tried but little beyond what it carries hardly notices.
 const PAUSE_MOST_NEAR: Duration = Duration::from_millis(3_000);
 const NEAR: f64 = 1.3;
@@ -200,7 +201,8 @@ impl Trials {
         let target = wanted.min(wish.most.max(wish.next * ROUNDING)).max(1.0);
         let from = media.clamp(target / 16.0, target);
         let hold = (BUCKET / (target - wish.next).max(1.0)).clamp(HOLD_LEAST, HOLD_MOST);
-        let doubling = if self.climbs { DOUBLING_CLIMBING } else { DOUBLING_ABOVE };
+        let doublings = (target / believed.max(1.0)).log2().max(0.1);
+        let doubling = if self.climbs { DOUBLING_CLIMBING } else { DOUBLING_ABOVE.min(RAMP_MOST / doublings) };
         self.cluster = self.cluster.wrapping_add(1) % 0xff;
         self.last_member = member;
         self.wish = wish;
@@ -225,7 +227,9 @@ impl Trials {
         }
         self.passed = Some((trial.proves().max(self.wish.next), now + round_trip + LAST_REPORT));
         self.wish.next = 0.0;
-        let hold = Duration::from_secs_f64(HOLD_CLIMBING);
+        let beyond = (target - self.wish.wanted).max(1.0);
+        let hold = Duration::from_secs_f64((BUCKET / beyond).clamp(HOLD_CLIMBING, HOLD_MOST));
+        let hold = if target < self.wish.wanted { Duration::from_secs_f64(HOLD_CLIMBING) } else { hold };
         let (from, believed, doubling) = (trial.target, trial.target, DOUBLING_CLIMBING);
         self.trial = Some(Trial { began: now, from, believed, target, doubling, hold, arrived: 0.0, ..trial });
         true
