@@ -16,7 +16,7 @@ const KEPT: f64 = 0.90;
 const KEPT_LEAST: f64 = 0.72;
 /// What is believed of what arrived while the queue drained, and of what arrived without one.
 const MEASURED_KEPT: f64 = 0.92;
-const PROVED: f64 = 0.97;
+const PROVED: f64 = 0.93;
 /// After a cut nothing is concluded for this long, and a round trip.
 const SETTLE: Duration = Duration::from_millis(300);
 /// Loss beyond the learnt that counts as congestion together with a queue, or right after a rise.

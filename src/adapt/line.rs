@@ -24,6 +24,8 @@ const BUSY: f64 = 0.010;
 /// A queue of more than this and a packet in a trial means that the line is filled, seconds; and what is then believed of
 /// what arrived.
 const WAITS: f64 = 0.006;
+/// What is believed of a rate that turned out too much, as long as nothing proves more.
+const REFUTED_KEPT: f64 = 0.97;
 const NOISE_MOST: f64 = 0.040;
 const PACKET_BITS: f64 = 9_600.0;
 const FULL_KEPT: f64 = 0.95;
@@ -81,6 +83,8 @@ pub struct Line {
     /// What it is in calm times, and how much it wavers then.
     mean: f64,
     noise: f64,
+    /// What was allocated at the last tick.
+    spent: f64,
     busy_since: Option<Instant>,
     idle_since: Option<Instant>,
     heard: Option<Instant>,
@@ -100,6 +104,7 @@ impl Line {
             trend: Trend::default(),
             mean: 0.0,
             noise: 0.0,
+            spent: 0.0,
             busy_since: None,
             idle_since: None,
             heard: None,
@@ -159,6 +164,7 @@ impl Line {
             self.trials.drop_trial(now);
             self.estimate.silent(self.floor(), now);
         }
+        self.spent = demand.allocated.bps() as f64;
         let next = demand.next?;
         if !self.may_try(next, now) {
             return None;
@@ -231,7 +237,7 @@ impl Line {
         match finding {
             Finding::Overuse => {
                 if before == Phase::Open {
-                    self.trials.refute(now);
+                    self.trials.refute(self.spent, now);
                 }
                 self.trials.fail(now);
             }
@@ -248,6 +254,9 @@ impl Line {
         }
         if after == Phase::Open {
             self.trials.carried(self.estimate.rate(), now);
+        }
+        if let Some(refuted) = self.trials.refuted(now).filter(|rate| self.estimate.rate() > rate * REFUTED_KEPT) {
+            self.estimate.follow(refuted * REFUTED_KEPT);
         }
         self.judge_members(now);
     }

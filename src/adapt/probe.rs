@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use crate::units::Bitrate;
 
 /// How fast a trial's rate doubles: below what is believed already, and above.
-const DOUBLING_BELOW: f64 = 0.4;
+const DOUBLING_BELOW: f64 = 0.25;
 const DOUBLING_ABOVE: f64 = 2.0;
 const RAMP_MOST: f64 = 2.4;
 const DOUBLING_CLIMBING: f64 = 0.8;
@@ -25,12 +25,17 @@ const MARGIN: f64 = 1.08;
 const MARGIN_REFUTED: f64 = 1.25;
 /// How soon after a step it is the step that was wrong.
 const TAKEN_BACK: Duration = Duration::from_secs(15);
+/// A cut this soon after a trial is the trial's doing.
+const AFTERMATH: Duration = Duration::from_millis(1_500);
+const REFUTED_HOLDS: Duration = Duration::from_secs(120);
 /// How far a trial climbs where the last one found no end.
 const CLIMB: f64 = 3.0;
 /// A trial climbs on where at least this is to be gained.
 const WORTHWHILE: f64 = 1.15;
 /// What `most` may be passed by, so that a step of just that rate is proved.
 const ROUNDING: f64 = 1.01;
+/// What arrived is counted over half a second; half a bucket may have been in it.
+const FULL_SPAN: f64 = 0.5;
 /// The pause between reports.
 const LAST_REPORT: Duration = Duration::from_millis(80);
 /// The allocation first takes what was found.
@@ -148,9 +153,10 @@ pub struct Trials {
     best: (f64, Instant),
     present: f64,
     last_member: usize,
-    /// What was proved last, and when; what was proved and turned out wrong.
-    proved: (f64, Instant),
-    refuted: Option<f64>,
+    /// When the estimate last rose, and when a trial last ended; what was spent then and turned out too much, and when.
+    rose: Instant,
+    ended: Instant,
+    refuted: Option<(f64, Instant)>,
 }
 
 impl Trials {
@@ -168,7 +174,8 @@ impl Trials {
             best: (0.0, now),
             present: 0.0,
             last_member: usize::MAX,
-            proved: (0.0, now),
+            rose: now,
+            ended: now,
             refuted: None,
         }
     }
@@ -193,7 +200,7 @@ impl Trials {
 
     /// Begins one for the step to `wish.next`, above `believed`, with `media` flowing; bits per second.
     pub fn begin(&mut self, member: usize, wish: Wish, believed: f64, media: f64, now: Instant) {
-        let refuted = self.refuted.is_some_and(|rate| wish.next > rate * 0.97);
+        let refuted = self.refuted(now).is_some_and(|rate| wish.next > rate * 0.97);
         let margin = if refuted { MARGIN_REFUTED } else { MARGIN };
         let least = (wish.next * margin).max(wish.next + BUCKET / HOLD_MOST);
         let climbing = (believed * CLIMB).min(wish.wanted * MARGIN);
@@ -202,7 +209,7 @@ impl Trials {
         let from = media.clamp(target / 16.0, target);
         let hold = (BUCKET / (target - wish.next).max(1.0)).clamp(HOLD_LEAST, HOLD_MOST);
         let doublings = (target / believed.max(1.0)).log2().max(0.1);
-        let doubling = if self.climbs { DOUBLING_CLIMBING } else { DOUBLING_ABOVE.min(RAMP_MOST / doublings) };
+        let doubling = if self.climbs || target - believed < 2.0 * BUCKET { DOUBLING_CLIMBING } else { DOUBLING_ABOVE.min(RAMP_MOST / doublings) };
         self.cluster = self.cluster.wrapping_add(1) % 0xff;
         self.last_member = member;
         self.wish = wish;
@@ -228,7 +235,7 @@ impl Trials {
         self.passed = Some((trial.proves().max(self.wish.next), now + round_trip + LAST_REPORT));
         self.wish.next = 0.0;
         let beyond = (target - self.wish.wanted).max(1.0);
-        let hold = Duration::from_secs_f64((BUCKET / beyond).clamp(HOLD_CLIMBING, HOLD_MOST));
+        let hold = Duration::from_secs_f64((1.02 * BUCKET / beyond).clamp(HOLD_CLIMBING, HOLD_MOST));
         let hold = if target < self.wish.wanted { Duration::from_secs_f64(HOLD_CLIMBING) } else { hold };
         let (from, believed, doubling) = (trial.target, trial.target, DOUBLING_CLIMBING);
         self.trial = Some(Trial { began: now, from, believed, target, doubling, hold, arrived: 0.0, ..trial });
@@ -250,10 +257,11 @@ impl Trials {
         let trial = self.trial.as_mut()?;
         if let Some(carried) = full {
             self.fail(now);
-            return Some(Outcome::Full(carried));
+            let bucket = BUCKET * 0.5 / FULL_SPAN;
+            return Some(Outcome::Full((carried - bucket).max(0.0)));
         }
         if let Some((rate, _)) = self.passed.take_if(|(_, told)| now >= *told) {
-            return Some(self.prove(rate, now));
+            return Some(self.prove(rate));
         }
         if now >= trial.full() + round_trip + trial.hold / 2 {
             trial.arrived = trial.arrived.max(arrived);
@@ -267,36 +275,45 @@ impl Trials {
             return None;
         }
         self.trial = None;
+        self.ended = now;
         if all_came {
             self.climbs = true;
             self.pause = PAUSE_LEAST;
             self.not_before = now + SETTLE;
-            Some(self.prove(trial.proves().max(self.wish.next), now))
+            Some(self.prove(trial.proves().max(self.wish.next)))
         } else {
             self.rest(now);
             Some(Outcome::Unclear(trial.arrived.min(trial.target)))
         }
     }
 
-    fn prove(&mut self, rate: f64, now: Instant) -> Outcome {
-        self.proved = (rate, now);
-        if self.refuted.is_some_and(|refuted| rate > refuted * MARGIN) {
+    fn prove(&mut self, rate: f64) -> Outcome {
+        if self.refuted.is_some_and(|(refuted, _)| rate > refuted * MARGIN) {
             self.refuted = None;
         }
         Outcome::Carried(rate)
     }
 
-    /// The line was cut while no trial was under way: what was proved just before was wrong.
-    pub fn refute(&mut self, now: Instant) {
-        let (rate, at) = self.proved;
-        if self.trial.is_none() && rate > 0.0 && now.saturating_duration_since(at) < TAKEN_BACK {
-            self.refuted = Some(rate);
+    /// The line was cut with `spent` on it. If the estimate rose just before and no trial is to blame, that was wrong.
+    pub fn refute(&mut self, spent: f64, now: Instant) {
+        let over = now.saturating_duration_since(self.ended) > AFTERMATH;
+        if self.trial.is_none() && over && spent > 0.0 && now.saturating_duration_since(self.rose) < TAKEN_BACK {
+            self.refuted = Some((spent, now));
         }
+    }
+
+    /// What was too much, until a trial well beyond it passes.
+    #[must_use]
+    pub fn refuted(&self, now: Instant) -> Option<f64> {
+        let holds = |at| now.saturating_duration_since(at) < REFUTED_HOLDS;
+        self.refuted.filter(|(_, at)| holds(*at)).map(|(rate, _)| rate)
     }
 
     /// The line is overused: the trial, if there is one, has failed, and the next waits.
     pub fn fail(&mut self, now: Instant) {
-        self.trial = None;
+        if self.trial.take().is_some() {
+            self.ended = now;
+        }
         self.climbs = false;
         self.rest(now);
     }
@@ -317,6 +334,9 @@ impl Trials {
 
     /// `rate` was carried.
     pub fn carried(&mut self, rate: f64, now: Instant) {
+        if rate > self.present * 1.01 {
+            self.rose = now;
+        }
         self.present = rate;
         if rate >= self.best.0 || now.saturating_duration_since(self.best.1) > REMEMBERED {
             self.best = (rate, now);
