@@ -11,6 +11,8 @@ use super::loss::Floor;
 
 /// The queue that is left alone on a line without jitter, seconds.
 const PATIENCE: f64 = 0.030;
+/// So much more is left alone right after a trial: without its padding the queue goes by itself.
+const AFTERMATH_PATIENCE: f64 = 1.8;
 /// How much of what arrives is kept on overuse: the rest drains the queue.
 const KEPT: f64 = 0.90;
 const KEPT_LEAST: f64 = 0.72;
@@ -62,6 +64,8 @@ pub struct View {
     pub round_trip: f64,
     /// Whether a trial is under way or its last packets aren't told of.
     pub trial: bool,
+    /// Whether a trial ended just now: its padding may still wait.
+    pub aftermath: bool,
     /// What the members together aren't cut below for the sake of a competitor.
     pub floor: f64,
 }
@@ -434,6 +438,9 @@ impl Estimate {
 
     fn too_long(&self, view: &View, now: Instant) -> bool {
         let patience = Self::patience(view.noise);
+        if view.aftermath && view.queue < patience * AFTERMATH_PATIENCE {
+            return false;
+        }
         let stands = self.long_since.is_some_and(|since| now.saturating_duration_since(since).as_millis() >= 40);
         let rushes = view.queue > patience * 0.7 && view.slope > 0.25;
         stands && view.slope > -0.05 || rushes

@@ -26,6 +26,10 @@ const BUSY: f64 = 0.010;
 const WAITS: f64 = 0.006;
 /// What is believed of a rate that turned out too much, as long as nothing proves more.
 const REFUTED_KEPT: f64 = 0.97;
+/// For how long and a round trip a queue may be what a trial left.
+const AFTERMATH: Duration = Duration::from_millis(200);
+/// How long the line must be without a queue before one member's is its own.
+const CALM: Duration = Duration::from_millis(400);
 const NOISE_MOST: f64 = 0.040;
 const PACKET_BITS: f64 = 9_600.0;
 const FULL_KEPT: f64 = 0.95;
@@ -278,10 +282,11 @@ impl Line {
             return;
         }
         let (queue, rate) = (self.queue, self.estimate.rate());
+        let calm = self.idle_since.is_some_and(|since| now.saturating_duration_since(since) > CALM);
         let tried = self.trials.probe(0.0, now).map(|probe| probe.member);
         let mut dropped = false;
         for member in self.members.iter_mut().filter(|member| member.is_fresh(now)) {
-            dropped |= member.judge(queue, rate, now) && Some(member.id) == tried;
+            dropped |= member.judge(queue, rate, calm, now) && Some(member.id) == tried;
         }
         if dropped {
             self.trials.drop_trial(now);
@@ -302,6 +307,7 @@ impl Line {
             loss: self.loss(now),
             round_trip: self.round_trip(now).as_secs_f64(),
             trial: self.trials.is_under_way(),
+            aftermath: self.trials.ended_within(self.round_trip(now).min(AFTERMATH) + AFTERMATH, now),
             floor: self.floor(),
         }
     }

@@ -149,12 +149,11 @@ impl Member {
 
     /// Compares its own queue with the line's: what it waits longer, it waits on a way of its own. Says whether it was
     /// cut just now.
-    pub(super) fn judge(&mut self, line_queue: f64, line_rate: f64, now: Instant) -> bool {
+    pub(super) fn judge(&mut self, line_queue: f64, line_rate: f64, calm: bool, now: Instant) -> bool {
         let own = self.queue().unwrap_or(0.0) - line_queue;
         let spread = self.delay.spread().as_secs_f64();
         // While all wait, reports of different age differ by more than that.
-        let all_wait = line_queue > Estimate::patience(0.0);
-        if all_wait || own <= OWN_QUEUE + Estimate::patience(spread * 0.25) {
+        if !calm || own <= OWN_QUEUE + Estimate::patience(spread * 0.25) {
             self.own_queue_since = None;
             self.raise(own, line_rate, now);
             return false;

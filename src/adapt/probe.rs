@@ -22,7 +22,7 @@ const HOLD_CLIMBING: f64 = 0.5;
 /// What is tried above what the next step needs: its rate wavers.
 const MARGIN: f64 = 1.08;
 /// The same where the step was taken before and had to be taken back.
-const MARGIN_REFUTED: f64 = 1.25;
+const MARGIN_REFUTED: f64 = 1.13;
 /// How soon after a step it is the step that was wrong.
 const TAKEN_BACK: Duration = Duration::from_secs(15);
 /// A cut this soon after a trial is the trial's doing.
@@ -186,6 +186,12 @@ impl Trials {
         self.trial.is_some()
     }
 
+    /// Whether the last one ended less than `span` ago.
+    #[must_use]
+    pub fn ended_within(&self, span: Duration, now: Instant) -> bool {
+        self.present > 0.0 && now.saturating_duration_since(self.ended) < span
+    }
+
     /// Who was tried last.
     #[must_use]
     pub const fn last_member(&self) -> usize {
@@ -288,7 +294,7 @@ impl Trials {
     }
 
     fn prove(&mut self, rate: f64) -> Outcome {
-        if self.refuted.is_some_and(|(refuted, _)| rate > refuted * MARGIN) {
+        if self.refuted.is_some_and(|(refuted, _)| rate > refuted * 0.999) {
             self.refuted = None;
         }
         Outcome::Carried(rate)
