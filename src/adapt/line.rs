@@ -30,7 +30,7 @@ const REFUTED_KEPT: f64 = 0.97;
 const AFTERMATH: Duration = Duration::from_millis(200);
 /// How long the line must be without a queue before one member's is its own.
 const CALM: Duration = Duration::from_millis(400);
-const NOISE_MOST: f64 = 0.040;
+const NOISE_MOST: f64 = 0.015;
 const PACKET_BITS: f64 = 9_600.0;
 const FULL_KEPT: f64 = 0.95;
 /// Whose reports are this old speak of the queue, and where there are none, these.
@@ -232,7 +232,8 @@ impl Line {
         self.idle_since = if self.busy_since.is_some() { None } else { self.idle_since.or(Some(now)) };
         if self.estimate.phase() == Phase::Open && !self.trials.is_under_way() {
             self.mean += (self.queue - self.mean) * 0.05;
-            self.noise += ((self.queue - self.mean).abs().min(NOISE_MOST) - self.noise) * 0.02;
+            let wavers = (self.queue - self.mean).abs().min(NOISE_MOST);
+            self.noise += (wavers - self.noise) * if wavers > self.noise { 0.01 } else { 0.03 };
         }
         let view = self.view(now);
         self.look_at_trial(&view, now);
