@@ -308,7 +308,7 @@ impl Line {
             loss: self.loss(now),
             round_trip: self.round_trip(now).as_secs_f64(),
             trial: self.trials.is_under_way(),
-            aftermath: self.trials.ended_within(self.round_trip(now).min(AFTERMATH) + AFTERMATH, now),
+            aftermath: self.trials.ended_within(self.round_trip(now).min(MOST_SPAN) + AFTERMATH, now),
             floor: self.floor(),
         }
     }

@@ -215,7 +215,11 @@ impl Trials {
         let from = media.clamp(target / 16.0, target);
         let hold = (BUCKET / (target - wish.next).max(1.0)).clamp(HOLD_LEAST, HOLD_MOST);
         let doublings = (target / believed.max(1.0)).log2().max(0.1);
-        let doubling = if self.climbs || target - believed < 2.0 * BUCKET { DOUBLING_CLIMBING } else { DOUBLING_ABOVE.min(RAMP_MOST / doublings) };
+        let doubling = if self.climbs || target - believed < 2.0 * BUCKET {
+            DOUBLING_CLIMBING
+        } else {
+            DOUBLING_ABOVE.min(RAMP_MOST / doublings)
+        };
         self.cluster = self.cluster.wrapping_add(1) % 0xff;
         self.last_member = member;
         self.wish = wish;
