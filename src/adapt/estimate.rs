@@ -12,7 +12,9 @@ use super::loss::Floor;
 /// The queue that is left alone on a line without jitter, seconds.
 const PATIENCE: f64 = 0.030;
 /// So much more is left alone right after a trial: without its padding the queue goes by itself.
-const AFTERMATH_PATIENCE: f64 = 1.8;
+const AFTERMATH_PATIENCE: f64 = 1.6;
+/// And this much for every second of the round trip, after which alone the end of the padding is seen.
+const AFTERMATH_ROUND_TRIP: f64 = 3.0;
 /// How much of what arrives is kept on overuse: the rest drains the queue.
 const KEPT: f64 = 0.90;
 const KEPT_LEAST: f64 = 0.72;
@@ -438,7 +440,7 @@ impl Estimate {
 
     fn too_long(&self, view: &View, now: Instant) -> bool {
         let patience = Self::patience(view.noise);
-        if view.aftermath && view.queue < patience * AFTERMATH_PATIENCE {
+        if view.aftermath && view.queue < patience * (AFTERMATH_PATIENCE + AFTERMATH_ROUND_TRIP * view.round_trip) {
             return false;
         }
         let stands = self.long_since.is_some_and(|since| now.saturating_duration_since(since).as_millis() >= 40);

@@ -13,7 +13,7 @@ use crate::units::Bitrate;
 const FRESH: Duration = Duration::from_millis(600);
 /// How much longer than the line's queue its own is when it has a bottleneck of its own, seconds.
 const OWN_QUEUE: f64 = 0.025;
-const OWN_QUEUE_FOR: Duration = Duration::from_millis(450);
+const OWN_QUEUE_FOR: Duration = Duration::from_millis(300);
 /// What is kept of what arrives when it is cut, and how long the cap then stands at first and at most.
 const KEPT: f64 = 0.90;
 const CAP_LEAST: Duration = Duration::from_secs(5);

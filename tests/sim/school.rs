@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+use mingshi::adapt::estimate::Phase;
 use mingshi::adapt::{Acknowledged, Kind, Line, LineDemand, LineTier, SentHistory};
 use mingshi::units::Bitrate;
 
@@ -43,7 +44,7 @@ pub struct Member {
     pub drift: i64,
     /// A bottleneck of its own behind the line.
     pub last_metre: Option<Bottleneck>,
-    pub media_arrived: u64,
+    pub octets: u64,
 }
 
 /// A change of steps: when, from what to what over all members.
@@ -63,9 +64,9 @@ pub struct Sample {
     pub allocated: f64,
     pub probing: bool,
     /// The least step of any member.
-    pub steps: usize,
-    pub phase: Option<mingshi::adapt::estimate::Phase>,
-    pub seen_queue: f64,
+    pub least_step: usize,
+    pub phase: Phase,
+    pub seen: f64,
 }
 
 pub struct School {
@@ -171,7 +172,7 @@ impl School {
             clock: self.chance.below(1 << 40) as i64,
             drift: self.chance.below(120) as i64 - 60,
             last_metre: None,
-            media_arrived: 0,
+            octets: 0,
         });
         self.members[id].reported = self.members[id].number;
         self.line.join(id, self.at(self.now));
@@ -218,9 +219,9 @@ impl School {
                 waits: self.bottleneck.waits(),
                 estimate: self.line.capacity().bps() as f64,
                 allocated: self.members.iter().filter(|m| m.joined).map(|m| rate_of(m.step)).sum::<u64>() as f64,
-                steps: self.members.iter().filter(|m| m.joined).map(|m| m.step).min().unwrap_or(0),
-                phase: Some(self.state().phase),
-                seen_queue: self.state().queue.as_secs_f64() * 1e3,
+                least_step: self.members.iter().filter(|m| m.joined).map(|m| m.step).min().unwrap_or(0),
+                phase: self.state().phase,
+                seen: self.state().queue.as_secs_f64() * 1e3,
                 probing: self.line.probe(self.at(self.now)).is_some(),
             });
         }
@@ -401,7 +402,7 @@ impl Member {
     }
 
     fn receive(&mut self, at: u64, packet: Packet) {
-        self.media_arrived += u64::from(packet.octets);
+        self.octets += u64::from(packet.octets);
         let theirs = at as i64 + at as i64 * self.drift / 1_000_000 + self.clock;
         self.came.push((packet.number, theirs));
     }
