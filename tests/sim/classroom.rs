@@ -17,7 +17,7 @@ use super::arrivals::Arrivals;
 use super::chance::Chance;
 use super::encoder::H264;
 use super::line::{Line, Quality};
-use super::school::Downlink;
+use super::shared_line::Downlink;
 use super::stream::{Played, Stream};
 
 const SLOTS: [(SlotKind, u8); 6] = [

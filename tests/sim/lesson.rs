@@ -20,7 +20,7 @@ use super::classroom::{BROWSER, Classroom, Feedback, TRANSPORT_CC};
 use super::encoder::Track;
 use super::line::Quality;
 use super::publisher::Publisher;
-use super::school::{Downlink, IP_AND_UDP, School};
+use super::shared_line::{Downlink, IP_AND_UDP, School};
 use super::stream::Stream;
 
 pub const fn secs(secs: u64) -> Duration {
