@@ -5,6 +5,8 @@
 
 #[expect(unreachable_pub, reason = "the modules of one test have no outside")]
 mod sim;
+#[path = "sim/voice.rs"]
+mod voice;
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -176,7 +178,7 @@ fn five_percent_loss_is_repaired_and_voice_is_not_asked_for() {
             camera.plis
         );
         let voice = lesson.voice(room);
-        assert!(voice.repaired == 0 && (10..90).contains(&voice.holes), "{} holes", voice.holes);
+        assert!(voice.repaired == 0 && voice.regained > 10, "{} regained", voice.regained);
     }
     let asked = lesson.publishers[studio].asked.len();
     assert!(asked <= 12, "{asked} keyframes asked for in ten seconds");

@@ -72,6 +72,7 @@ fn forward(sequence: u64, timestamp: u32) -> Forward {
         timestamp,
         pictures: Offsets::default(),
         skip: 0,
+        redundancy: None,
         original: None,
     }
 }

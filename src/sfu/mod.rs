@@ -13,5 +13,5 @@ pub mod routing;
 pub mod subscription;
 
 pub use input::{Inbound, PublicationSpec, SlotSpec, SubscriberSpec};
-pub use output::{Forward, Output, SlotReport};
+pub use output::{Forward, Output, Redundancy, SlotReport};
 pub use router::Router;

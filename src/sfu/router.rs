@@ -274,6 +274,14 @@ impl Router {
         }
     }
 
+    /// So many packets of each voice to a subscriber go again with the next, where it negotiated redundancy (RFC 2198); more
+    /// than [`MAX_GENERATIONS`](crate::rtp::red::MAX_GENERATIONS) are not sent.
+    pub fn set_redundancy(&mut self, subscriber: usize, generations: u8) {
+        for &slot in self.subscribers.get(subscriber).iter().flat_map(|subscriber| &subscriber.slots) {
+            self.slots[slot].set_generations(generations);
+        }
+    }
+
     /// A receiver misses packets of this stream: they are sent again as far as they are held.
     pub fn nack(&mut self, subscriber: usize, ssrc: u32, sequence_numbers: &[u16], now: Instant) {
         let Some(slot) = self.slot_of(subscriber, ssrc) else { return };

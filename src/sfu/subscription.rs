@@ -6,10 +6,11 @@ use std::time::{Duration, Instant};
 use crate::adapt::{Allocation, Reason};
 use crate::rtp::codec::Codec;
 use crate::rtp::packet_cache::Entry;
+use crate::rtp::red::MAX_GENERATIONS;
 use crate::rtp::rewrite::{Mapped, Rewriter, Start};
 
 use super::input::{SlotCodec, SlotSpec};
-use super::output::{Forward, Paused, SlotReport, SlotState};
+use super::output::{Forward, Paused, Redundancy, SlotReport, SlotState};
 use super::publication::{Publication, Source};
 
 /// A replay sends so many packets at once, and with each tick so many more than came since: a burst never fills a school's
@@ -19,6 +20,10 @@ const REPLAY_BURST: u64 = 6;
 const RETRANSMISSION_GRACE: Duration = Duration::from_millis(20);
 /// So many retransmissions are remembered for that.
 const RECENT: usize = 32;
+
+/// Until it is told otherwise, so many packets of a voice go again with each: at 5 % random loss one leaves 0.25 % of the
+/// voice missing, and two 0.01 %, and a loss of two in a row is outlasted.
+const GENERATIONS: u8 = 2;
 
 /// How far a replay is.
 #[derive(Debug, Clone, Copy)]
@@ -57,8 +62,8 @@ pub struct Slot {
     /// What the payload type was chosen for.
     sent: Option<Codec>,
     payload_type: u8,
-    /// Whether the receiver can't read the publisher's redundancy.
-    strips: bool,
+    /// Whether packets that went before go again with each.
+    redundant: bool,
     /// Whether the rewriter's source flows.
     flows: bool,
     replays: bool,
@@ -74,6 +79,10 @@ struct Rest {
     subscriber: usize,
     publication: Option<usize>,
     cap: Option<u8>,
+    /// So many packets of a voice go again with each, where the receiver reads redundancy.
+    generations: u8,
+    /// How, if they do.
+    redundancy: Option<Redundancy>,
     /// How far the replay is, while there is one.
     replay: Option<Replay>,
     paused: Option<Paused>,
@@ -93,6 +102,8 @@ impl Slot {
             subscriber,
             publication: None,
             cap: None,
+            generations: GENERATIONS,
+            redundancy: None,
             replay: None,
             paused: Some(Paused::NoSource),
             recent: VecDeque::new(),
@@ -107,7 +118,7 @@ impl Slot {
             octets: 0,
             sent: None,
             payload_type: 0,
-            strips: false,
+            redundant: false,
             flows: false,
             replays: false,
             target: None,
@@ -189,23 +200,34 @@ impl Slot {
         self.rest.paused = Some(Paused::NoSource);
     }
 
-    /// How a codec is written here, if it can be, and whether it is RED that has to be stripped to Opus.
-    fn way(&self, sent: Codec) -> Option<(SlotCodec, bool)> {
-        let able = |wanted: Codec| self.rest.spec.codecs.iter().copied().filter(move |able| able.codec.decodes(wanted));
+    /// So many packets of a voice go again with each from now on, at most [`MAX_GENERATIONS`](crate::rtp::red::MAX_GENERATIONS).
+    pub(super) fn set_generations(&mut self, generations: u8) {
+        self.rest.generations = generations;
+        if let Some(sent) = self.sent {
+            self.choose(sent);
+        }
+    }
+
+    /// How a codec is written here, if it can be.
+    fn way(&self, sent: Codec) -> Option<SlotCodec> {
         // The nearest profile: the lowest that is enough.
-        let best = able(sent).min_by_key(|able| match able.codec {
+        let able = self.rest.spec.codecs.iter().copied().filter(|able| able.codec.decodes(sent));
+        able.min_by_key(|able| match able.codec {
             Codec::H264(profile) => Some(profile),
             _ => None,
-        });
-        let stripped = || able(Codec::Opus).next().filter(|_| sent == Codec::Red);
-        best.map(|able| (able, false)).or_else(|| stripped().map(|able| (able, true)))
+        })
     }
 
     /// From now on what is coded like this flows.
     fn choose(&mut self, sent: Codec) {
         let way = self.way(sent);
         self.sent = Some(sent).filter(|_| way.is_some());
-        (self.payload_type, self.strips) = way.map_or((0, false), |(able, strips)| (able.payload_type, strips));
+        let payload_type = way.map_or(0, |able| able.payload_type);
+        let generations = self.rest.generations.min(MAX_GENERATIONS as u8);
+        let wrapped = self.way(Codec::Red).filter(|_| sent == Codec::Opus && way.is_some() && generations > 0);
+        self.rest.redundancy = wrapped.map(|_| Redundancy { payload_type, generations, within: 0 });
+        self.redundant = wrapped.is_some();
+        self.payload_type = wrapped.map_or(payload_type, |red| red.payload_type);
     }
 
     /// Brings target and pause in line with what the publication offers and what was allocated.
@@ -235,15 +257,10 @@ impl Slot {
         self.rest.paused = if self.flows { None } else { Some(Paused::WaitingForKeyframe) };
     }
 
-    /// What flows may have gone over to another codec: a picture then begins anew with a keyframe, a voice goes on.
+    /// What flows may have gone over to another codec: a picture then begins anew with a keyframe.
     fn follow_codec(&mut self, publication: &Publication) {
-        let Some(flowing) = self.current().and_then(|source| publication.codec_of(source.layer)) else { return };
-        if Some(flowing) == self.sent {
-            return;
-        }
-        if flowing.is_voice() {
-            self.choose(flowing);
-        } else {
+        let flowing = self.current().and_then(|source| publication.codec_of(source.layer));
+        if flowing.is_some() && flowing != self.sent {
             self.stop();
         }
     }
@@ -325,7 +342,7 @@ impl Slot {
         let (source, sequence_in, mapped) = self.rewriter.resolve(sequence, timestamp_of)?;
         let entry = entry_of(source, sequence_in)?;
         // It may have been sent before the publisher changed its codec.
-        let payload_type = self.way(entry.codec?)?.0.rtx?;
+        let payload_type = self.way(entry.codec?)?.rtx?;
         let recent = &mut self.rest.recent;
         recent.retain(|(_, at)| now.saturating_duration_since(*at) < RETRANSMISSION_GRACE);
         if recent.len() == RECENT || recent.iter().any(|&(recent, _)| recent == mapped.sequence) {
@@ -349,9 +366,19 @@ impl Slot {
             sequence: 0,
             timestamp: mapped.timestamp,
             pictures: mapped.pictures,
-            skip: if self.strips { entry.primary } else { 0 },
+            skip: entry.primary,
+            redundancy: if self.redundant { self.redundancy_of(entry) } else { None },
             original: None,
         }
+    }
+
+    /// What goes again with a packet: nothing from before its source began to flow here.
+    fn redundancy_of(&self, entry: &Entry) -> Option<Redundancy> {
+        let redundancy = self.rest.redundancy?;
+        let (packets, ticks) = self.rewriter.unbroken(entry.sequence, entry.timestamp);
+        let generations = u64::from(redundancy.generations).min(packets) as u8;
+        let within = ticks.min(u16::MAX.into()) as u16;
+        Some(Redundancy { generations, within, ..redundancy })
     }
 
     /// What a sender report of this slot says now.

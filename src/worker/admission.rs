@@ -12,6 +12,7 @@ use super::connection::{Connection, Line, Side};
 use super::ingress::{Ingress, Section};
 use super::mailbox::{Connect, Connected, Purpose, Refused};
 use super::placement::credentials;
+use super::repeat::Repeats;
 
 /// M-lines of one subscriber: a voice and a picture for the teacher, slides, and six on stage.
 const MAX_SLOTS: usize = 16;
@@ -70,6 +71,7 @@ pub(super) fn admit(
         reduced_size: agreed.reduced_size,
         transport_cc: agreed.media.iter().find_map(|media| media.extensions.transport_cc),
         transport_sequence: 0,
+        repeats: Repeats::of(&agreed.media),
         feedback_ssrc: rand::random(),
         endpoints: Vec::new(),
         local: None,

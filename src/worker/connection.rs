@@ -12,6 +12,7 @@ use crate::units::{Bitrate, NtpTime};
 
 use super::ingress::Ingress;
 use super::mailbox::LineReport;
+use super::repeat::Repeats;
 use super::socket::Path;
 
 /// Lines are reported this often.
@@ -62,6 +63,8 @@ pub(super) struct Connection {
     pub(super) transport_cc: Option<u8>,
     /// The next of them.
     pub(super) transport_sequence: u16,
+    /// Voices that are sent again, of a subscriber that reads no redundancy.
+    pub(super) repeats: Option<Repeats>,
     /// Our stream for what is said without media.
     pub(super) feedback_ssrc: u32,
     /// Where the demultiplexer knows the peer to be.

@@ -4,8 +4,9 @@ use std::io;
 
 use crate::rtp::packet::FIXED_HEADER;
 use crate::rtp::packet_cache::{Entry, MAX_PADDING, MAX_PAYLOAD, PacketCache, TEMPLATE_HEADER};
+use crate::rtp::red::{self, Block, MAX_GENERATIONS};
 use crate::rtp::vp8;
-use crate::sfu::Forward;
+use crate::sfu::{Forward, Redundancy};
 use crate::transport::srtp::{MAX_OVERHEAD, Sealer};
 
 use super::socket::Path;
@@ -92,6 +93,9 @@ impl Egress {
         receiver: &mut Receiver<'_>,
         send: impl FnMut(&Path, &[u8], usize) -> io::Result<()>,
     ) -> Option<usize> {
+        if let Some(redundancy) = forward.redundancy {
+            return self.write_redundant(forward, redundancy, cache, entry, receiver, send);
+        }
         let template = cache.template(entry);
         // What is kept of a payload is known before it is copied, so room and segment length can be judged first.
         let length = if forward.original.is_some() {
@@ -117,15 +121,80 @@ impl Egress {
             let at = TEMPLATE_HEADER + if forward.original.is_some() { 2 } else { 0 };
             vp8::renumber(&mut out[at..length], entry.numbers, forward.pictures.apply(entry.numbers));
         }
-        let sealed = receiver.sealer.seal_rtp(out, TEMPLATE_HEADER, length, forward.sequence)?;
+        let sealed = self.seal(length, forward, receiver)?;
+        self.counts.padding += (template.len() - TEMPLATE_HEADER - entry.payload_len()) as u64;
+        Some(sealed)
+    }
+
+    /// A voice with what was said before it (RFC 2198), as far as that is held and fits.
+    fn write_redundant(
+        &mut self,
+        forward: &Forward,
+        redundancy: Redundancy,
+        cache: &PacketCache,
+        entry: &Entry,
+        receiver: &mut Receiver<'_>,
+        send: impl FnMut(&Path, &[u8], usize) -> io::Result<()>,
+    ) -> Option<usize> {
+        let primary = &cache.payload(entry)[usize::from(forward.skip)..];
+        let (mut blocks, mut count) = ([Block::default(); MAX_GENERATIONS], 0);
+        for back in (1..=u64::from(redundancy.generations)).rev() {
+            let earlier = entry.sequence.checked_sub(back).and_then(|sequence| cache.get(sequence));
+            let block = earlier.and_then(|earlier| {
+                let said = &cache.payload(earlier)[usize::from(earlier.primary)..];
+                let offset = entry.timestamp.wrapping_sub(earlier.timestamp);
+                Block::new(offset, said).filter(|_| offset <= redundancy.within.into())
+            });
+            if let (Some(block), Some(place)) = (block, blocks.get_mut(count)) {
+                *place = block;
+                count += 1;
+            }
+        }
+        let blocks = &blocks[..count];
+        let fits = red::written_len(blocks, primary.len()) <= MAX_PAYLOAD;
+        let blocks = if fits { blocks } else { &[] };
+        let length = TEMPLATE_HEADER + red::written_len(blocks, primary.len());
+        self.make_room(receiver.path, length + receiver.sealer.overhead(), send);
+        let out = &mut self.buffer[self.used..];
+        write_header(out, cache.template(entry), forward, receiver);
+        // Padding was for the sake of a batch, whose packets are no longer of one length.
+        out[0] &= !0x20;
+        red::write(redundancy.payload_type, blocks, primary, &mut out[TEMPLATE_HEADER..length]);
+        self.seal(length, forward, receiver)
+    }
+
+    /// The last `length` octets that were written, at most one datagram of them.
+    #[must_use]
+    pub fn written(&self, length: usize) -> &[u8] {
+        &self.buffer[self.used.saturating_sub(length)..self.used]
+    }
+
+    /// Writes a datagram that was sealed before.
+    pub fn repeat(&mut self, datagram: &[u8], path: Path, send: impl FnMut(&Path, &[u8], usize) -> io::Result<()>) {
+        self.make_room(path, datagram.len(), send);
+        let Some(out) = self.buffer.get_mut(self.used..self.used + datagram.len()) else { return };
+        out.copy_from_slice(datagram);
+        self.joined(datagram.len(), path);
+    }
+
+    /// A datagram was added at the end.
+    #[inline]
+    fn joined(&mut self, sealed: usize, path: Path) {
         if self.segments == 0 {
             self.segment = sealed;
-            self.path = Some(receiver.path);
+            self.path = Some(path);
         }
         self.closed = sealed < self.segment;
         self.used += sealed;
         self.segments += 1;
-        self.counts.padding += (template.len() - TEMPLATE_HEADER - entry.payload_len()) as u64;
+    }
+
+    /// Seals what was written at the end of the buffer.
+    #[inline]
+    fn seal(&mut self, length: usize, forward: &Forward, receiver: &Receiver<'_>) -> Option<usize> {
+        let out = &mut self.buffer[self.used..];
+        let sealed = receiver.sealer.seal_rtp(out, TEMPLATE_HEADER, length, forward.sequence)?;
+        self.joined(sealed, receiver.path);
         Some(sealed)
     }
 
@@ -197,6 +266,7 @@ mod tests {
             timestamp: 9,
             pictures: vp8::Offsets::default(),
             skip,
+            redundancy: None,
             original,
         }
     }
@@ -255,6 +325,54 @@ mod tests {
             }
         }
         assert_eq!(transport_sequence, 65_535u16.wrapping_add(12));
+    }
+
+    /// What a receiver of redundancy reads of packet 3, of which so many before go again.
+    fn redundant(held: &[(u64, &[u8], u16)], generations: u8, within: u16) -> Vec<u8> {
+        let mut cache = PacketCache::new(64, 65_536);
+        for &(sequence, payload, primary) in held {
+            let timestamp = 100u32.wrapping_sub((3 - sequence as u32) * 960);
+            cache.insert(&Incoming { sequence, timestamp, payload, primary, ..Incoming::default() }).expect("new");
+        }
+        let sequences: Vec<u64> = held.iter().map(|&(sequence, ..)| sequence).collect();
+        cache.even_out(&sequences);
+        let key = [[1; 16]; 2];
+        let identity = Identity::generate().expect("the machine has randomness");
+        let sealer = Sealer::new(Profile::AeadAes128Gcm, &key[0], &key[1][..12]).expect("fits");
+        let mut opener = Opener::new(Profile::AeadAes128Gcm, &key[0], &key[1][..12], &identity).expect("fits");
+        let mut receiver =
+            Receiver { sealer: &sealer, path: path(5), transport_cc: Some(3), transport_sequence: &mut 0 };
+        let (mut egress, mut datagram) = (Egress::new(1), Vec::new());
+        let entry = cache.get(3).expect("held");
+        let redundancy = Some(Redundancy { payload_type: 111, generations, within });
+        let forward = Forward { redundancy, ..forward(3, entry.primary, None) };
+        egress.write(&forward, &cache, entry, &mut receiver, |_, _, _| Ok(()));
+        egress.flush(|_, contents, _| {
+            datagram = contents.to_vec();
+            Ok(())
+        });
+        let plain = opener.open_rtp(&datagram).expect("opens");
+        let packet = Packet::parse(&plain).expect("well formed");
+        assert_eq!((packet.payload_type, packet.timestamp, packet.extension(3).is_some()), (96, 9, true));
+        packet.payload.to_vec()
+    }
+
+    #[test]
+    fn a_voice_goes_again_with_the_next_as_far_as_it_is_held_and_fits() {
+        let held: [(u64, &[u8], u16); 3] = [(1, &[1], 0), (2, &[9, 9, 2, 2], 2), (3, &[9, 3], 1)];
+        let one = [0x80 | 111, 0x0f, 0, 2, 111, 2, 2, 3];
+        assert_eq!(redundant(&held, 1, u16::MAX), one);
+        assert_eq!(redundant(&held, 2, u16::MAX), [&[0x80 | 111, 0x1e, 0, 1][..], &one[..5], &[1], &one[5..]].concat());
+        assert_eq!(redundant(&held, 2, 960), one, "the oldest is not in step");
+        assert_eq!(redundant(&held, 0, u16::MAX), [111, 3], "nothing before it is of this source");
+        assert_eq!(redundant(&held[1..], 2, u16::MAX), one, "the oldest is gone");
+        assert_eq!(redundant(&[held[0], held[2]], 2, u16::MAX), [0x80 | 111, 0x1e, 0, 1, 111, 1, 3], "one never came");
+        let (long, longer) = (vec![7; 1_000], vec![7; 1_023]);
+        let full = redundant(&[(2, &long, 0), (3, &long, 0)], 1, u16::MAX);
+        assert_eq!(full, [&[111][..], &long].concat(), "both don't fit one datagram");
+        assert_eq!(redundant(&[(2, &longer, 0), (3, &[3], 0)], 1, u16::MAX).len(), 4 + 1 + 1_023 + 1);
+        assert_eq!(redundant(&[(2, &[7; 1_024], 0), (3, &[3], 0)], 1, u16::MAX), [111, 3], "too long for its header");
+        assert_eq!(redundant(&[(3, &[7; MAX_PAYLOAD], 0)], 2, u16::MAX).len(), MAX_PAYLOAD + 1);
     }
 
     #[test]

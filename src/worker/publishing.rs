@@ -194,8 +194,11 @@ impl Worker {
                 }
             }
             (Received::Nack { ssrc, sequence_numbers }, Side::Subscriber { key: Some(subscriber), .. }) => {
+                let subscriber = *subscriber;
                 connection.line.asked_again(sequence_numbers.len());
-                self.router.nack(*subscriber, ssrc, &sequence_numbers, now);
+                if !self.repeat(key, ssrc, &sequence_numbers) {
+                    self.router.nack(subscriber, ssrc, &sequence_numbers, now);
+                }
             }
             (Received::KeyframeRequest { ssrc }, Side::Subscriber { key: Some(subscriber), .. }) => {
                 connection.line.keyframe_requested();

@@ -388,7 +388,7 @@ impl Worker {
                     continue;
                 };
                 let Some(path) = connection.path() else { continue };
-                let Connection { peer, transport_cc, transport_sequence, line, .. } = connection;
+                let Connection { peer, transport_cc, transport_sequence, line, repeats, .. } = connection;
                 let Some(sealer) = peer.sealer() else { continue };
                 for forward in run {
                     let Some((cache, entry)) = router.packet(forward) else {
@@ -398,9 +398,19 @@ impl Worker {
                     let again = forward.original.is_some();
                     meters.retransmitted += u64::from(again);
                     line.retransmitted(u32::from(again));
-                    let mut receiver = Receiver { sealer, path, transport_cc: *transport_cc, transport_sequence };
+                    let mut voice = repeats.as_mut().and_then(|repeats| repeats.voice(forward.ssrc));
+                    let transport_cc = transport_cc.filter(|_| voice.is_none());
+                    let mut receiver = Receiver { sealer, path, transport_cc, transport_sequence };
                     let written = egress.write(forward, cache, entry, &mut receiver, &mut send);
                     line.carried(written.unwrap_or(0) as u64, 1);
+                    if let (Some(voice), Some(length)) = (&mut voice, written) {
+                        voice.keep(forward.sequence, egress.written(length), *now);
+                        let again = repeats.as_ref().and_then(|all| all.behind(forward.ssrc, forward.sequence));
+                        if let Some(datagram) = again {
+                            egress.repeat(datagram, path, &mut send);
+                            line.carried(datagram.len() as u64, 1);
+                        }
+                    }
                 }
             }
             router.sent();
