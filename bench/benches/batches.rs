@@ -5,12 +5,13 @@
 
 use std::path::Path as File;
 
+use mingshi::adapt::Urgency;
 use mingshi::rtp::packet_cache::{Incoming, PacketCache};
 use mingshi::rtp::sequence::Extender;
 use mingshi::rtp::vp8::Offsets;
-use mingshi::sfu::Forward;
+use mingshi::sfu::{Forward, Source};
 use mingshi::transport::srtp::{Profile, Sealer};
-use mingshi::worker::egress::{Egress, Receiver, Sent};
+use mingshi::worker::egress::{Egress, PlayoutDelay, Receiver, Sent};
 use mingshi::worker::socket::Path;
 use mingshi_bench::trace::{Arrival, read};
 
@@ -50,8 +51,13 @@ fn batched(arrivals: &[Arrival], evened: bool) -> Sent {
         for sequence in batch {
             let entry = cache.get(sequence).expect("it came just now");
             let path = Path { remote: ([192, 0, 2, 1], 9).into(), local: None };
-            let mut receiver =
-                Receiver { sealer: &sealer, path, transport_cc: Some(3), transport_sequence: &mut transport_sequence };
+            let mut receiver = Receiver {
+                sealer: &sealer,
+                path,
+                transport_cc: Some(3),
+                transport_sequence: &mut transport_sequence,
+                playout_delay: PlayoutDelay::default(),
+            };
             egress.write(&forward(sequence, entry.timestamp), &cache, entry, &mut receiver, |_, _, _| Ok(()));
         }
         // A worker turns to the next receiver.
@@ -63,8 +69,7 @@ fn batched(arrivals: &[Arrival], evened: bool) -> Sent {
 fn forward(sequence: u64, timestamp: u32) -> Forward {
     Forward {
         connection: 0,
-        publication: 0,
-        layer: 0,
+        source: Source { publication: 0, serial: 0, layer: 0, generation: 0 },
         packet: sequence,
         ssrc: 1,
         payload_type: 96,
@@ -74,6 +79,7 @@ fn forward(sequence: u64, timestamp: u32) -> Forward {
         skip: 0,
         redundancy: None,
         original: None,
+        urgency: Urgency::Camera,
     }
 }
 

@@ -12,6 +12,7 @@ pub mod router;
 pub mod routing;
 pub mod subscription;
 
-pub use input::{Inbound, PublicationSpec, SlotSpec, SubscriberSpec};
-pub use output::{Forward, Output, Redundancy, SlotReport};
+pub use input::{Inbound, LineKey, PublicationSpec, SlotSpec, SubscriberSpec};
+pub use output::{Decision, Forward, Output, Padding, Redundancy, SlotReport};
+pub use publication::Source;
 pub use router::Router;

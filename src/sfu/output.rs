@@ -1,9 +1,12 @@
 //! What the forwarding unit decides.
 
+use crate::adapt::{Reason, Urgency};
 use crate::id::{ConnectionId, LessonId, ParticipantId, PublicationId, SourceName};
 use crate::rtp::vp8::Offsets;
+use crate::units::Bitrate;
 
 use super::input::{End, MediaKind, SlotKind};
+use super::publication::Source;
 
 /// How a voice is written for a receiver that reads redundancy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,10 +24,8 @@ pub struct Redundancy {
 pub struct Forward {
     /// The subscriber's connection, as named in its [`SubscriberSpec`](super::SubscriberSpec).
     pub connection: u32,
-    /// Key of the publication.
-    pub publication: u32,
-    /// Its encoding.
-    pub layer: u8,
+    /// The encoding that the packet is of, in the life in which it was decided on.
+    pub source: Source,
     /// Number of the packet in that encoding's cache.
     pub packet: u64,
     /// Outgoing stream.
@@ -43,6 +44,19 @@ pub struct Forward {
     pub redundancy: Option<Redundancy>,
     /// For a retransmission: the sequence number that the packet first had (RFC 4588 §4).
     pub original: Option<u16>,
+    /// What it may wait for.
+    pub urgency: Urgency,
+}
+
+/// Padding to one subscriber, in the stream of retransmissions, where it leaves no gap in what is played (RFC 4588 §4).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Padding {
+    /// Outgoing stream.
+    pub ssrc: u32,
+    /// Outgoing payload type.
+    pub payload_type: u8,
+    /// Index of the outgoing packet.
+    pub sequence: u64,
 }
 
 /// Why nothing flows in a slot.
@@ -58,6 +72,33 @@ pub enum Paused {
     SourceSilent,
     /// The subscriber asked for nothing (a cap of no layer).
     Capped,
+    /// The line has no room for it.
+    NoRoom,
+}
+
+/// Why a slot gets from now on what it gets: one switch, with all that it was decided from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Decision {
+    /// Which kind of slot.
+    pub slot: SlotKind,
+    /// Its number among its kind.
+    pub index: u8,
+    /// The publication in it.
+    pub publication: PublicationId,
+    /// What was decided before, as a place up the ladder, 0 = lowest; `None` = nothing.
+    pub from: Option<u8>,
+    /// What is decided now.
+    pub to: Option<u8>,
+    /// Why.
+    pub reason: Reason,
+    /// What the line's members may spend together; `None` = whatever they want.
+    pub budget: Option<Bitrate>,
+    /// What the line was measured to carry.
+    pub estimate: Option<Bitrate>,
+    /// What was decided for all members of the line comes to.
+    pub allocated: Bitrate,
+    /// How many subscribers share the line.
+    pub members: usize,
 }
 
 /// What is in one slot of one connection.
@@ -146,6 +187,17 @@ pub enum Output {
         connection: usize,
         /// All of them.
         slots: Vec<SlotState>,
+    },
+    /// It was decided that a slot gets another encoding, or that it gets the same for another reason.
+    Decided {
+        /// The lesson.
+        lesson: LessonId,
+        /// Whose.
+        participant: ParticipantId,
+        /// The connection, as named in its spec.
+        connection: usize,
+        /// What, and why.
+        decision: Decision,
     },
     /// A publication is new or has changed.
     Publication {

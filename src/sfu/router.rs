@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use slab::Slab;
 
-use crate::adapt::{Demand, allocate};
+use crate::adapt::{Allocation, Demand, Reason, allocate};
 use crate::id::{LessonId, ParticipantId, PublicationId};
 use crate::rtp::packet_cache::{Entry, PacketCache, Rejected};
 use crate::rtp::timeline::Timeline;
@@ -13,7 +13,7 @@ use crate::units::ServerClock;
 
 use super::forwarding::{forward_pending, gap_nanos, held, instant};
 use super::input::{Inbound, PublicationSpec, SlotKind, SlotSpec, SubscriberSpec};
-use super::output::{Forward, Output, SlotReport, SlotState};
+use super::output::{Forward, Output, Padding, SlotReport, SlotState};
 use super::publication::Publication;
 use super::routing::{Viewer, publication_for};
 use super::subscription::{Replay, Slot};
@@ -127,7 +127,7 @@ impl Router {
             self.detach(slot);
         }
         // Its key may soon be another's.
-        self.forwards.retain(|forward| forward.publication as usize != key);
+        self.forwards.retain(|forward| forward.source.publication as usize != key);
         let publication = self.publications.remove(key);
         self.by_id.remove(&publication.spec.id);
         self.with_pending.retain(|&pending| pending != key);
@@ -203,7 +203,7 @@ impl Router {
             slot.freeze(last.and_then(|(source, timestamp)| instant(&self.publications, source, timestamp)));
         }
         self.publications[key].restart(layer);
-        self.forwards.retain(|forward| (forward.publication as usize, forward.layer) != (key, layer));
+        self.forwards.retain(|forward| (forward.source.publication as usize, forward.source.layer) != (key, layer));
         self.retarget_all(key);
     }
 
@@ -211,7 +211,7 @@ impl Router {
     pub fn add_subscriber(&mut self, spec: SubscriberSpec) -> usize {
         let lesson = spec.lesson;
         let key = self.subscribers.vacant_key();
-        let slots = spec.slots.iter().map(|slot| self.slots.insert(Slot::new(slot.clone(), key, spec.connection)));
+        let slots = spec.slots.iter().map(|slot| self.slots.insert(Slot::new(slot.clone(), key, &spec)));
         let slots = slots.collect();
         self.subscribers.insert(Subscriber { spec, slots, told: Vec::new() });
         self.lessons.entry(lesson).or_default().subscribers.push(key);
@@ -255,31 +255,29 @@ impl Router {
     }
 
     /// Caps a slot of every connection of `participant` to so many places up the ladder.
-    pub fn cap_layer(
-        &mut self,
-        lesson: LessonId,
-        participant: ParticipantId,
-        (kind, index): (SlotKind, u8),
-        cap: Option<u8>,
-    ) {
-        let subscribers = self.lessons.get(&lesson).map(|lesson| lesson.subscribers.clone()).unwrap_or_default();
-        for key in subscribers {
-            let subscriber = self.subscribers.get(key).filter(|one| one.spec.participant == participant);
-            let mut slots = subscriber.into_iter().flat_map(|subscriber| subscriber.slots.iter().copied());
-            let is_it = |spec: &SlotSpec| (spec.kind, spec.index) == (kind, index);
-            if let Some(slot) = slots.find(|&slot| is_it(self.slots[slot].spec())) {
-                self.slots[slot].set_cap(cap);
-                self.retarget(slot);
-            }
+    pub fn cap_layer(&mut self, lesson: LessonId, participant: ParticipantId, slot: (SlotKind, u8), cap: Option<u8>) {
+        for slot in self.slots_of(lesson, participant, slot) {
+            self.slots[slot].set_cap(cap);
+            self.retarget(slot);
         }
     }
 
-    /// So many packets of each voice to a subscriber go again with the next, where it negotiated redundancy (RFC 2198); more
-    /// than [`MAX_GENERATIONS`](crate::rtp::red::MAX_GENERATIONS) are not sent.
-    pub fn set_redundancy(&mut self, subscriber: usize, generations: u8) {
-        for &slot in self.subscribers.get(subscriber).iter().flat_map(|subscriber| &subscriber.slots) {
-            self.slots[slot].set_generations(generations);
+    /// A page shows a slot of every connection of `participant` with so many pixels: `Some(0)` = not at all, `None` =
+    /// nobody knows.
+    pub fn show(&mut self, lesson: LessonId, participant: ParticipantId, slot: (SlotKind, u8), pixels: Option<u32>) {
+        for slot in self.slots_of(lesson, participant, slot) {
+            self.slots[slot].set_shown(pixels);
+            self.retarget(slot);
         }
+    }
+
+    /// The keys of a slot on all connections of `participant`.
+    fn slots_of(&self, lesson: LessonId, participant: ParticipantId, (kind, index): (SlotKind, u8)) -> Vec<usize> {
+        let subscribers = self.lessons.get(&lesson).map(|lesson| &lesson.subscribers[..]).unwrap_or_default();
+        let subscribers = subscribers.iter().filter_map(|&key| self.subscribers.get(key));
+        let its = subscribers.filter(|one| one.spec.participant == participant).flat_map(|one| &one.slots).copied();
+        let is_it = |spec: &SlotSpec| (spec.kind, spec.index) == (kind, index);
+        its.filter(|&slot| is_it(self.slots[slot].spec())).collect()
     }
 
     /// A receiver misses packets of this stream: they are sent again as far as they are held.
@@ -404,11 +402,17 @@ impl Router {
         self.forwards.clear();
     }
 
-    /// The packet of a forward, with the cache that holds it. `None` if the ring has gone over it since.
+    /// The packet of a forward, with the cache that holds it. `None` if the ring has gone over it since, or its publication is over.
     #[must_use]
     pub fn packet(&self, forward: &Forward) -> Option<(&PacketCache, &Entry)> {
-        let layer = self.publications.get(forward.publication as usize)?.layers.get(usize::from(forward.layer))?;
+        let layer = self.publications.get(forward.source.publication as usize)?.layer(forward.source)?;
         Some((&layer.cache, layer.cache.get(forward.packet)?))
+    }
+
+    /// The next padding for a subscriber. `None` where it negotiated no retransmission.
+    pub fn padding(&mut self, subscriber: usize) -> Option<Padding> {
+        let mut slots = self.subscribers.get(subscriber)?.slots.iter().copied();
+        slots.find_map(|slot| self.slots[slot].padding())
     }
 
     /// What a sender report of each flowing slot says now.
@@ -509,7 +513,9 @@ impl Router {
         let Some(key) = receiver.publication() else { return };
         let publication = &self.publications[key];
         let demand = Demand { ladder: &publication.ladder, cap: receiver.cap() };
-        let Some(allocation) = allocate([demand]).next() else { return };
+        let hidden = receiver.shown() == Some(0) && matches!(receiver.spec().kind, SlotKind::Camera | SlotKind::Stage);
+        let unseen = Allocation { layer: None, reason: Reason::Small };
+        let Some(allocation) = allocate([demand]).next().map(|one| if hidden { unseen } else { one }) else { return };
         receiver.retarget(publication, allocation);
         self.changed.push(receiver.subscriber());
         let Some(target) = receiver.awaited() else { return };

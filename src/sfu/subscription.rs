@@ -3,14 +3,14 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use crate::adapt::{Allocation, Reason};
+use crate::adapt::{Allocation, Reason, Urgency};
 use crate::rtp::codec::Codec;
 use crate::rtp::packet_cache::Entry;
 use crate::rtp::red::MAX_GENERATIONS;
 use crate::rtp::rewrite::{Mapped, Rewriter, Start};
 
-use super::input::{SlotCodec, SlotSpec};
-use super::output::{Forward, Paused, Redundancy, SlotReport, SlotState};
+use super::input::{SlotCodec, SlotKind, SlotSpec, SubscriberSpec};
+use super::output::{Forward, Padding, Paused, Redundancy, SlotReport, SlotState};
 use super::publication::{Publication, Source};
 
 /// A replay sends so many packets at once, and with each tick so many more than came since: a burst never fills a school's
@@ -20,10 +20,6 @@ const REPLAY_BURST: u64 = 6;
 const RETRANSMISSION_GRACE: Duration = Duration::from_millis(20);
 /// So many retransmissions are remembered for that.
 const RECENT: usize = 32;
-
-/// Until it is told otherwise, so many packets of a voice go again with each: at 5 % random loss one leaves 0.25 % of the
-/// voice missing, and two 0.01 %, and a loss of two in a row is outlasted.
-const GENERATIONS: u8 = 2;
 
 /// How far a replay is.
 #[derive(Debug, Clone, Copy)]
@@ -64,6 +60,7 @@ pub struct Slot {
     payload_type: u8,
     /// Whether packets that went before go again with each.
     redundant: bool,
+    urgency: Urgency,
     /// Whether the rewriter's source flows.
     flows: bool,
     replays: bool,
@@ -83,6 +80,8 @@ struct Rest {
     generations: u8,
     /// How, if they do.
     redundancy: Option<Redundancy>,
+    /// With how many pixels the page shows it, where known.
+    shown: Option<u32>,
     /// How far the replay is, while there is one.
     replay: Option<Replay>,
     paused: Option<Paused>,
@@ -93,17 +92,23 @@ struct Rest {
 }
 
 impl Slot {
-    pub(super) fn new(spec: SlotSpec, subscriber: usize, connection: usize) -> Self {
+    pub(super) fn new(spec: SlotSpec, subscriber: usize, of: &SubscriberSpec) -> Self {
         let rewriter = Rewriter::new(spec.kind.media().clock_rate(), spec.first_sequence.0, spec.first_timestamp);
         let ssrc = spec.ssrc;
+        let urgency = match spec.kind {
+            SlotKind::Voice => Urgency::Voice,
+            SlotKind::Slides => Urgency::Slides,
+            SlotKind::Camera | SlotKind::Stage => Urgency::Camera,
+        };
         let rest = Rest {
             rtx_next: u64::from(spec.first_sequence.1 & 0x7fff),
             spec,
             subscriber,
             publication: None,
             cap: None,
-            generations: GENERATIONS,
+            generations: of.redundancy.min(MAX_GENERATIONS as u8),
             redundancy: None,
+            shown: None,
             replay: None,
             paused: Some(Paused::NoSource),
             recent: VecDeque::new(),
@@ -112,13 +117,14 @@ impl Slot {
         Self {
             rewriter,
             rest: Box::new(rest),
-            connection: connection as u32,
+            connection: of.connection as u32,
             ssrc,
             packets: 0,
             octets: 0,
             sent: None,
             payload_type: 0,
             redundant: false,
+            urgency,
             flows: false,
             replays: false,
             target: None,
@@ -149,6 +155,14 @@ impl Slot {
 
     pub(super) fn set_cap(&mut self, cap: Option<u8>) {
         self.rest.cap = cap;
+    }
+
+    pub(super) fn shown(&self) -> Option<u32> {
+        self.rest.shown
+    }
+
+    pub(super) fn set_shown(&mut self, pixels: Option<u32>) {
+        self.rest.shown = pixels;
     }
 
     /// What flows.
@@ -200,14 +214,6 @@ impl Slot {
         self.rest.paused = Some(Paused::NoSource);
     }
 
-    /// So many packets of a voice go again with each from now on, at most [`MAX_GENERATIONS`](crate::rtp::red::MAX_GENERATIONS).
-    pub(super) fn set_generations(&mut self, generations: u8) {
-        self.rest.generations = generations;
-        if let Some(sent) = self.sent {
-            self.choose(sent);
-        }
-    }
-
     /// How a codec is written here, if it can be.
     fn way(&self, sent: Codec) -> Option<SlotCodec> {
         // The nearest profile: the lowest that is enough.
@@ -223,7 +229,7 @@ impl Slot {
         let way = self.way(sent);
         self.sent = Some(sent).filter(|_| way.is_some());
         let payload_type = way.map_or(0, |able| able.payload_type);
-        let generations = self.rest.generations.min(MAX_GENERATIONS as u8);
+        let generations = self.rest.generations;
         let wrapped = self.way(Codec::Red).filter(|_| sent == Codec::Opus && way.is_some() && generations > 0);
         self.rest.redundancy = wrapped.map(|_| Redundancy { payload_type, generations, within: 0 });
         self.redundant = wrapped.is_some();
@@ -248,8 +254,11 @@ impl Slot {
             return;
         }
         let Some(layer) = allocation.layer else {
-            let why = if allocation.reason == Reason::Capped { Paused::Capped } else { Paused::SourceSilent };
-            self.pause(why);
+            self.pause(match allocation.reason {
+                Reason::Capped | Reason::Small => Paused::Capped,
+                Reason::NoRoom | Reason::Tier | Reason::Own | Reason::Waiting => Paused::NoRoom,
+                Reason::Best | Reason::NotSent | Reason::Silent => Paused::SourceSilent,
+            });
             return;
         };
         self.follow_codec(publication);
@@ -352,14 +361,24 @@ impl Slot {
         let index = self.rest.rtx_next;
         self.rest.rtx_next += 1;
         let forward = self.write(source, entry, mapped);
-        Some(Forward { ssrc, payload_type, sequence: index, original: Some(sequence), ..forward })
+        // What is asked for again is waited for by pictures that are there already.
+        let urgency = self.urgency.min(Urgency::Slides);
+        Some(Forward { ssrc, payload_type, sequence: index, original: Some(sequence), urgency, ..forward })
+    }
+
+    /// The next padding, if there is a stream that it may leave in.
+    pub(super) fn padding(&mut self) -> Option<Padding> {
+        let ssrc = self.spec().rtx_ssrc?;
+        let payload_type = self.spec().codecs.iter().find_map(|codec| codec.rtx)?;
+        let sequence = self.rest.rtx_next;
+        self.rest.rtx_next += 1;
+        Some(Padding { ssrc, payload_type, sequence })
     }
 
     fn write(&self, source: Source, entry: &Entry, mapped: Mapped) -> Forward {
         Forward {
             connection: self.connection,
-            publication: source.publication,
-            layer: source.layer,
+            source,
             packet: entry.sequence,
             ssrc: 0,
             payload_type: 0,
@@ -369,6 +388,7 @@ impl Slot {
             skip: entry.primary,
             redundancy: if self.redundant { self.redundancy_of(entry) } else { None },
             original: None,
+            urgency: self.urgency,
         }
     }
 

@@ -1,12 +1,13 @@
 //! The last step of the path: a cached packet becomes a receiver's, is sealed in the send buffer, and leaves with others like it.
 
 use std::io;
+use std::time::Duration;
 
 use crate::rtp::packet::FIXED_HEADER;
-use crate::rtp::packet_cache::{Entry, MAX_PADDING, MAX_PAYLOAD, PacketCache, TEMPLATE_HEADER};
+use crate::rtp::packet_cache::{BLANK_HEADER, Entry, MAX_PADDING, MAX_PAYLOAD, PacketCache, TEMPLATE_HEADER};
 use crate::rtp::red::{self, Block, MAX_GENERATIONS};
 use crate::rtp::vp8;
-use crate::sfu::{Forward, Redundancy};
+use crate::sfu::{Forward, Padding, Redundancy};
 use crate::transport::srtp::{MAX_OVERHEAD, Sealer};
 
 use super::socket::Path;
@@ -29,6 +30,22 @@ pub struct Receiver<'a> {
     pub transport_cc: Option<u8>,
     /// The next transport-wide sequence number; packets get it as they leave.
     pub transport_sequence: &'a mut u16,
+    /// What pictures say of how they are to be shown.
+    pub playout_delay: PlayoutDelay,
+}
+
+/// The header extension that bounds how long a picture waits in its receiver (`playout-delay` of webrtc.org), as it stands
+/// in the last word of a header, behind the transport-wide number: the room is there in every header anyway.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct PlayoutDelay(u64);
+
+impl PlayoutDelay {
+    /// Under the negotiated id; both bounds are told in steps of 10 ms, up to 40.95 s.
+    #[must_use]
+    pub fn new(id: u8, least: Duration, most: Duration) -> Self {
+        let steps = |bound: Duration| (bound.as_millis() / 10).min(0xfff) as u64;
+        Self(u64::from(id & 0xf) << 36 | 2 << 32 | steps(least) << 20 | steps(most) << 8)
+    }
 }
 
 /// Counts of what left.
@@ -106,7 +123,8 @@ impl Egress {
         let sealed = length + receiver.sealer.overhead();
         self.make_room(receiver.path, sealed, send);
         let out = &mut self.buffer[self.used..];
-        write_header(out, template, forward, receiver);
+        let numbers = (forward.payload_type, forward.sequence, forward.timestamp, forward.ssrc);
+        write_header(out, template, numbers, receiver);
         let payload = &template[TEMPLATE_HEADER + usize::from(forward.skip)..];
         if let Some(original) = forward.original {
             // Padding was for the sake of a batch; a retransmission leaves alone (RFC 4588 §4 asks for the payload only).
@@ -121,9 +139,9 @@ impl Egress {
             let at = TEMPLATE_HEADER + if forward.original.is_some() { 2 } else { 0 };
             vp8::renumber(&mut out[at..length], entry.numbers, forward.pictures.apply(entry.numbers));
         }
-        let sealed = self.seal(length, forward, receiver)?;
+        let sealed = receiver.sealer.seal_rtp(out, TEMPLATE_HEADER, length, forward.sequence)?;
         self.counts.padding += (template.len() - TEMPLATE_HEADER - entry.payload_len()) as u64;
-        Some(sealed)
+        Some(self.gather(sealed, receiver.path))
     }
 
     /// A voice with what was said before it (RFC 2198), as far as that is held and fits.
@@ -156,11 +174,13 @@ impl Egress {
         let length = TEMPLATE_HEADER + red::written_len(blocks, primary.len());
         self.make_room(receiver.path, length + receiver.sealer.overhead(), send);
         let out = &mut self.buffer[self.used..];
-        write_header(out, cache.template(entry), forward, receiver);
+        let numbers = (forward.payload_type, forward.sequence, forward.timestamp, forward.ssrc);
+        write_header(out, cache.template(entry), numbers, receiver);
         // Padding was for the sake of a batch, whose packets are no longer of one length.
         out[0] &= !0x20;
         red::write(redundancy.payload_type, blocks, primary, &mut out[TEMPLATE_HEADER..length]);
-        self.seal(length, forward, receiver)
+        let sealed = receiver.sealer.seal_rtp(out, TEMPLATE_HEADER, length, forward.sequence)?;
+        Some(self.gather(sealed, receiver.path))
     }
 
     /// The last `length` octets that were written, at most one datagram of them.
@@ -174,12 +194,32 @@ impl Egress {
         self.make_room(path, datagram.len(), send);
         let Some(out) = self.buffer.get_mut(self.used..self.used + datagram.len()) else { return };
         out.copy_from_slice(datagram);
-        self.joined(datagram.len(), path);
+        self.gather(datagram.len(), path);
     }
 
-    /// A datagram was added at the end.
-    #[inline]
-    fn joined(&mut self, sealed: usize, path: Path) {
+    /// Writes a packet of nothing but `octets` octets of padding (RFC 3550 §5.1). Returns the datagram's length.
+    pub fn write_padding(
+        &mut self,
+        padding: &Padding,
+        octets: u8,
+        receiver: &mut Receiver<'_>,
+        send: impl FnMut(&Path, &[u8], usize) -> io::Result<()>,
+    ) -> Option<usize> {
+        let octets = octets.max(1);
+        let length = TEMPLATE_HEADER + usize::from(octets);
+        self.make_room(receiver.path, length + receiver.sealer.overhead(), send);
+        let out = &mut self.buffer[self.used..];
+        write_header(out, &BLANK_HEADER, (padding.payload_type, padding.sequence, 0, padding.ssrc), receiver);
+        out[0] |= 0x20;
+        out[TEMPLATE_HEADER..length].fill(0);
+        out[length - 1] = octets;
+        let sealed = receiver.sealer.seal_rtp(out, TEMPLATE_HEADER, length, padding.sequence)?;
+        self.counts.padding += u64::from(octets);
+        Some(self.gather(sealed, receiver.path))
+    }
+
+    /// The last of the buffer is a sealed datagram.
+    fn gather(&mut self, sealed: usize, path: Path) -> usize {
         if self.segments == 0 {
             self.segment = sealed;
             self.path = Some(path);
@@ -187,15 +227,7 @@ impl Egress {
         self.closed = sealed < self.segment;
         self.used += sealed;
         self.segments += 1;
-    }
-
-    /// Seals what was written at the end of the buffer.
-    #[inline]
-    fn seal(&mut self, length: usize, forward: &Forward, receiver: &Receiver<'_>) -> Option<usize> {
-        let out = &mut self.buffer[self.used..];
-        let sealed = receiver.sealer.seal_rtp(out, TEMPLATE_HEADER, length, forward.sequence)?;
-        self.joined(sealed, receiver.path);
-        Some(sealed)
+        sealed
     }
 
     /// Sends what is gathered if a datagram of `length` octets to `path` can't join it.
@@ -227,26 +259,33 @@ impl Egress {
 /// Writes the template's header with a receiver's numbers, in whole words and before the payload: the seal reads it in
 /// wider pieces soon after, and would have to wait for smaller ones that were written last.
 #[inline]
-fn write_header(out: &mut [u8], template: &[u8], forward: &Forward, receiver: &mut Receiver<'_>) {
+fn write_header(
+    out: &mut [u8],
+    template: &[u8],
+    (payload_type, sequence, timestamp, ssrc): (u8, u64, u32, u32),
+    receiver: &mut Receiver<'_>,
+) {
     let (template, _) = template.as_chunks::<8>();
     let [first, second, mut elements] = [template[0], template[1], template[2]].map(u64::from_be_bytes);
     if let Some(id) = receiver.transport_cc {
         elements |= u64::from(id << 4 | 1) << 56 | u64::from(*receiver.transport_sequence) << 40;
         *receiver.transport_sequence = receiver.transport_sequence.wrapping_add(1);
     }
-    let numbers =
-        u64::from(forward.payload_type) << 48 | u64::from(forward.sequence as u16) << 32 | u64::from(forward.timestamp);
+    elements |= receiver.playout_delay.0;
+    let numbers = u64::from(payload_type) << 48 | u64::from(sequence as u16) << 32 | u64::from(timestamp);
     let (out, _) = out.as_chunks_mut::<8>();
     out[0] = (first | numbers).to_be_bytes();
-    out[1] = (second | u64::from(forward.ssrc) << 32).to_be_bytes();
+    out[1] = (second | u64::from(ssrc) << 32).to_be_bytes();
     out[2] = elements.to_be_bytes();
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::adapt::Urgency;
     use crate::rtp::packet::Packet;
     use crate::rtp::packet_cache::Incoming;
+    use crate::sfu::Source;
     use crate::transport::Identity;
     use crate::transport::srtp::{Opener, Profile};
 
@@ -257,8 +296,7 @@ mod tests {
     fn forward(packet: u64, skip: u16, original: Option<u16>) -> Forward {
         Forward {
             connection: 0,
-            publication: 0,
-            layer: 0,
+            source: Source { publication: 0, serial: 0, layer: 0, generation: 0 },
             packet,
             ssrc: 77,
             payload_type: 96,
@@ -268,6 +306,7 @@ mod tests {
             skip,
             redundancy: None,
             original,
+            urgency: Urgency::Camera,
         }
     }
 
@@ -300,6 +339,7 @@ mod tests {
                     path: path(to),
                     transport_cc: Some(3),
                     transport_sequence: &mut transport_sequence,
+                    playout_delay: PlayoutDelay::new(14, Duration::from_millis(100), Duration::from_secs(10)),
                 };
                 let forward = forward(packet + u64::from(to) * 100, 0, None);
                 egress.write(&forward, &cache, entry, &mut receiver, |path, contents, segment| {
@@ -322,6 +362,8 @@ mod tests {
                 assert_eq!(packet.payload[0], number);
                 assert_eq!(packet.marker, number == 6);
                 assert!(packet.extension(3).is_some());
+                // 10 and 1,000 steps of 10 ms.
+                assert_eq!(packet.extension(14), Some(&[0x00, 0xa3, 0xe8][..]));
             }
         }
         assert_eq!(transport_sequence, 65_535u16.wrapping_add(12));
@@ -340,8 +382,13 @@ mod tests {
         let identity = Identity::generate().expect("the machine has randomness");
         let sealer = Sealer::new(Profile::AeadAes128Gcm, &key[0], &key[1][..12]).expect("fits");
         let mut opener = Opener::new(Profile::AeadAes128Gcm, &key[0], &key[1][..12], &identity).expect("fits");
-        let mut receiver =
-            Receiver { sealer: &sealer, path: path(5), transport_cc: Some(3), transport_sequence: &mut 0 };
+        let mut receiver = Receiver {
+            sealer: &sealer,
+            path: path(5),
+            transport_cc: Some(3),
+            transport_sequence: &mut 0,
+            playout_delay: PlayoutDelay::default(),
+        };
         let (mut egress, mut datagram) = (Egress::new(1), Vec::new());
         let entry = cache.get(3).expect("held");
         let redundancy = Some(Redundancy { payload_type: 111, generations, within });
@@ -391,8 +438,13 @@ mod tests {
         let mut seen = Vec::new();
         let entry = cache.get(1).expect("held");
         for forward in [forward(1, 0, Some(0x1234)), forward(2, 2, None)] {
-            let mut receiver =
-                Receiver { sealer: &sealer, path: path(5), transport_cc: None, transport_sequence: &mut 0 };
+            let mut receiver = Receiver {
+                sealer: &sealer,
+                path: path(5),
+                transport_cc: None,
+                transport_sequence: &mut 0,
+                playout_delay: PlayoutDelay::default(),
+            };
             egress.write(&forward, &cache, entry, &mut receiver, |_, contents, _| {
                 seen.push(contents.to_vec());
                 Ok(())

@@ -47,16 +47,12 @@ pub(super) struct Repeats {
 }
 
 impl Repeats {
-    /// For the voices among these m-lines whose receiver negotiated no redundancy; `None` if there are none.
+    /// For the voices among these m-lines whose receiver negotiated no redundancy; `None` if there are none. `unasked`: where
+    /// the receiver can't ask either, each packet leaves twice.
     #[must_use]
-    pub(super) fn of(media: &[Media]) -> Option<Self> {
+    pub(super) fn of(media: &[Media], unasked: bool) -> Option<Self> {
         let voices: Box<[Repeated]> = media.iter().filter_map(Repeated::of).collect();
-        (!voices.is_empty()).then_some(Self { voices, unasked: true })
-    }
-
-    /// Whether to send again what nobody can ask for.
-    pub(super) const fn set_unasked(&mut self, unasked: bool) {
-        self.unasked = unasked;
+        (!voices.is_empty()).then_some(Self { voices, unasked })
     }
 
     /// The voice with this stream.
@@ -110,15 +106,6 @@ impl Repeated {
 const _: () = assert!((u16::MAX as usize + 1).is_multiple_of(KEPT), "a number has one place");
 
 impl Worker {
-    /// A subscriber is to be sent so much redundancy of each voice: so many packets go again with the next where it reads
-    /// RFC 2198; where it neither reads that nor asks, each packet leaves twice unless this is 0.
-    pub(super) fn set_redundancy(&mut self, connection: usize, subscriber: usize, generations: u8) {
-        self.router.set_redundancy(subscriber, generations);
-        if let Some(repeats) = self.connections.get_mut(connection).and_then(|connection| connection.repeats.as_mut()) {
-            repeats.set_unasked(generations > 0);
-        }
-    }
-
     /// A subscriber misses packets of a voice that is kept. Returns whether the stream is one.
     pub(super) fn repeat(&mut self, key: usize, ssrc: u32, sequence_numbers: &[u16]) -> bool {
         let Some(connection) = self.connections.get_mut(key) else { return false };
@@ -167,16 +154,17 @@ mod tests {
     fn only_voices_without_redundancy_are_kept() {
         let chromium =
             [line(1, true, &[(Codec::Opus, true), (Codec::Red, false)]), line(2, false, &[(Codec::Vp8, true)])];
-        assert!(Repeats::of(&chromium).is_none());
-        let mut firefox = Repeats::of(&[line(1, true, &[(Codec::Opus, false)]), line(2, false, &[(Codec::Vp8, true)])])
-            .expect("a voice is plain");
+        assert!(Repeats::of(&chromium, true).is_none());
+        let mut firefox =
+            Repeats::of(&[line(1, true, &[(Codec::Opus, false)]), line(2, false, &[(Codec::Vp8, true)])], true)
+                .expect("a voice is plain");
         assert!(firefox.voice(1).is_some() && firefox.voice(2).is_none());
     }
 
     #[test]
     fn what_is_asked_for_leaves_as_it_was_not_too_soon_and_not_too_often() {
         let start = start();
-        let mut repeats = Repeats::of(&[line(7, true, &[(Codec::Opus, true)])]).expect("a voice is plain");
+        let mut repeats = Repeats::of(&[line(7, true, &[(Codec::Opus, true)])], true).expect("a voice is plain");
         let voice = repeats.voice(7).expect("it is kept");
         let at = |packet: u64| start + Duration::from_millis(20) * packet as u32;
         // Over the wrap of the sequence number.
@@ -197,7 +185,7 @@ mod tests {
     #[test]
     fn who_can_not_ask_gets_each_packet_again_behind_the_next() {
         let start = start();
-        let mut repeats = Repeats::of(&[line(7, true, &[(Codec::Opus, false)])]).expect("a voice is plain");
+        let mut repeats = Repeats::of(&[line(7, true, &[(Codec::Opus, false)])], true).expect("a voice is plain");
         assert_eq!(repeats.behind(7, 0), None, "nothing is before the first");
         for index in [0, 1, 3] {
             repeats.voice(7).expect("it is kept").keep(index, &[index as u8; 60], start);
@@ -206,7 +194,5 @@ mod tests {
         assert_eq!(repeats.behind(7, 3), None, "the packet before it never came");
         assert_eq!(repeats.behind(8, 1), None, "another stream");
         assert_eq!(repeats.voice(7).expect("it is kept").asked(1, start + GRACE), None, "that was not agreed on");
-        repeats.set_unasked(false);
-        assert_eq!(repeats.behind(7, 1), None);
     }
 }

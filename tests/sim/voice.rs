@@ -11,10 +11,7 @@ fn voice_missed(seed: u64, sent: Codec, generations: u8, able: &[Codec]) -> f64 
     let mut lesson = Lesson::new(seed);
     lesson.studio(vec![Track::voice(sent)]);
     let rooms: Vec<Room> = (0..5).map(|_| lesson.join_as(None, able, Quality::GOOD.losing(0.05))).collect();
-    lesson.run(millis(100));
-    for &room in &rooms {
-        lesson.router.set_redundancy(lesson.rooms[room].key.expect("it joined"), generations);
-    }
+    lesson.rooms.iter_mut().for_each(|room| room.redundancy = generations);
     lesson.run(secs(90));
     let missed: u64 = rooms.iter().map(|&room| lesson.voice(room).holes).sum();
     missed as f64 / (rooms.len() as f64 * 4_500.0)

@@ -4,6 +4,7 @@ import { CAMERA, type Encoding, SLIDES, VOICE, preferredCodecs } from './ladder'
 import { Measure, type Place, type Report } from './measure';
 import { Resource } from './resource';
 import { watchTransport } from './transport';
+import { redundantFirst } from './voice';
 
 export interface SenderListener {
   transport(state: 'connected' | 'failed'): void;
@@ -112,12 +113,13 @@ export class Sender {
       streams: [stream],
       sendEncodings: encodings.map((encoding) => ({ ...encoding, active: kind === 'audio' })),
     });
-    if (kind === 'video') this.prefer(transceiver);
+    this.prefer(transceiver, kind);
     return transceiver;
   }
 
-  private prefer(transceiver: RTCRtpTransceiver): void {
-    const codecs = preferredCodecs(RTCRtpSender.getCapabilities?.('video')?.codecs ?? []);
+  private prefer(transceiver: RTCRtpTransceiver, kind: 'audio' | 'video'): void {
+    const able = RTCRtpSender.getCapabilities?.(kind)?.codecs ?? [];
+    const codecs = kind === 'audio' ? redundantFirst(able) : preferredCodecs(able);
     // Firefox before 128 can't be told; its own order is good enough.
     if (codecs.length > 0) transceiver.setCodecPreferences?.(codecs);
   }
