@@ -3,6 +3,8 @@
 //! At every packet of every story it is checked that no index is sealed twice, that payloads and markers are as they were
 //! made, and that media time and picture numbers go on without a jump.
 
+#[path = "sim/backup.rs"]
+mod backup;
 #[expect(unreachable_pub, reason = "the modules of one test have no outside")]
 mod sim;
 #[path = "sim/voice.rs"]

@@ -214,6 +214,11 @@ impl Slot {
         self.rest.paused = Some(Paused::NoSource);
     }
 
+    /// Whether what is coded like this can be decoded here; what isn't known yet may be.
+    pub(super) fn plays(&self, codec: Option<Codec>) -> bool {
+        codec.is_none_or(|codec| self.way(codec).is_some())
+    }
+
     /// How a codec is written here, if it can be.
     fn way(&self, sent: Codec) -> Option<SlotCodec> {
         // The nearest profile: the lowest that is enough.

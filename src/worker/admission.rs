@@ -99,8 +99,9 @@ fn publisher(request: &Connect, offer: &Offer, local: &Local<'_>, now: Instant) 
             (Purpose::PublishSource(source), 0) => source.clone(),
             (Purpose::PublishStudio, 0) => SourceName::camera(),
             (Purpose::PublishStudio, 1) if !media.voice => SourceName::slides(),
+            (Purpose::PublishStudio, 2) if !media.voice => SourceName::slides_backup(),
             (Purpose::PublishStudio, _) => {
-                let why = "a studio sends one audio and at most two video m-lines (camera, slides)";
+                let why = "a studio sends one audio and at most three video m-lines (camera, slides, their backup)";
                 return Err(Refused::Unsatisfiable(why.into()));
             }
             _ => {
