@@ -60,6 +60,8 @@ export class Sender {
     const resource = await Resource.create(this.peer, `/whip/${lesson}`, token);
     if (this.closed) resource.remove();
     this.resource = resource;
+    // An answer that takes a layer makes Chromium send it, whatever the offer said of it.
+    this.activatePictures();
     return resource.connection;
   }
 
@@ -92,9 +94,7 @@ export class Sender {
   /** Pictures stop being sent, and classrooms are told so; a black picture would only look like a fault. */
   pausePictures(paused: boolean): void {
     this.picturesPaused = paused;
-    for (const transceiver of [this.camera, this.slides, this.backup]) {
-      if (transceiver) this.change(() => this.activate(transceiver));
-    }
+    this.activatePictures();
   }
 
   close(): void {
@@ -157,6 +157,12 @@ export class Sender {
       await transceiver.sender.replaceTrack(track);
       await this.activate(transceiver);
     });
+  }
+
+  private activatePictures(): void {
+    for (const transceiver of [this.camera, this.slides, this.backup]) {
+      if (transceiver) this.change(() => this.activate(transceiver));
+    }
   }
 
   private async activate(transceiver: RTCRtpTransceiver): Promise<void> {
