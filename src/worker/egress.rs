@@ -423,6 +423,33 @@ mod tests {
     }
 
     #[test]
+    fn what_is_repeated_is_what_left_and_opens_once() {
+        let mut cache = PacketCache::new(64, 65_536);
+        cache.insert(&Incoming { sequence: 1, payload: &[7; 90], ..Incoming::default() }).expect("new");
+        let sealer = Sealer::new(Profile::AeadAes128Gcm, &[1; 16], &[2; 12]).expect("fits");
+        let identity = Identity::generate().expect("the machine has randomness");
+        let mut opener = Opener::new(Profile::AeadAes128Gcm, &[1; 16], &[2; 12], &identity).expect("fits");
+        let mut receiver = Receiver {
+            sealer: &sealer,
+            path: path(5),
+            transport_cc: None,
+            transport_sequence: &mut 0,
+            playout_delay: PlayoutDelay::default(),
+        };
+        let (mut egress, mut sent) = (Egress::new(64), Vec::new());
+        let entry = cache.get(1).expect("held");
+        let length = egress.write(&forward(1, 0, None), &cache, entry, &mut receiver, |_, _, _| Ok(()));
+        let kept = egress.written(length.expect("it is sealed")).to_vec();
+        egress.repeat(&kept, path(5), |_, _, _| Ok(()));
+        egress.flush(|_, contents, segment| {
+            sent.extend(contents.chunks(segment).map(<[u8]>::to_vec));
+            Ok(())
+        });
+        assert_eq!(sent, [kept.clone(), kept]);
+        assert!(opener.open_rtp(&sent[0]).is_ok() && opener.open_rtp(&sent[1]).is_err(), "the second is a replay");
+    }
+
+    #[test]
     fn a_retransmission_carries_its_first_number_and_a_stripped_packet_its_primary_only() {
         let mut cache = PacketCache::new(64, 65_536);
         cache.insert(&Incoming { sequence: 1, payload: &[1, 2, 3, 4], ..Incoming::default() }).expect("new");
