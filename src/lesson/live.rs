@@ -258,7 +258,7 @@ impl Live {
         for (&id, connection) in &mut self.connections {
             let untold = std::mem::take(&mut connection.line_untold);
             if let Some(line) =
-                connection.line.filter(|_| untold).map(|report| line(connection.participant, id, &report))
+                connection.line.as_ref().filter(|_| untold).map(|report| line(connection.participant, id, report))
             {
                 let staff =
                     self.people.get(&connection.participant).is_some_and(|p| p.identity.role != Role::Classroom);
@@ -586,6 +586,9 @@ fn line(participant: ParticipantId, connection: ConnectionId, report: &LineRepor
         round_trip_ms: report.round_trip.map(|round_trip| round_trip.as_millis() as u32),
         jitter_ms: report.jitter.as_millis() as u32,
         bitrate: report.bitrate,
+        estimate: report.estimate,
+        budget: report.budget,
+        tier: report.tier.clone(),
     }
 }
 

@@ -1,5 +1,7 @@
 //! What is told about a running lesson, and to whom: the bodies of the lesson websocket.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use utoipa::ToSchema;
@@ -173,6 +175,13 @@ pub struct Line {
     pub jitter_ms: u32,
     /// Bits per second.
     pub bitrate: u64,
+    /// What the line of its school carries, as estimated, in bits per second; `null` while that isn't known.
+    pub estimate: Option<u64>,
+    /// What lessons may spend of it at present, in bits per second; the classrooms of a school share it.
+    pub budget: Option<u64>,
+    /// The name of that line's tier.
+    #[schema(value_type = Option<String>)]
+    pub tier: Option<Arc<str>>,
 }
 
 /// Why a publication is no longer to be had.

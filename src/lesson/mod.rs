@@ -4,6 +4,7 @@ mod join_code;
 mod live;
 mod media;
 mod message;
+mod school;
 mod state;
 mod stats;
 
@@ -14,6 +15,7 @@ pub use message::{
     Audience, Direction, EndReason, Layer, Line, Message, Notice, Participant, PausedReason, Publication, Replaced,
     Role, Slot,
 };
+pub use school::{Classroom, MAX_CLASSROOMS, School, SchoolDraft, SchoolError, classroom_name};
 pub use state::{Draft, DraftError, Lesson, Moved, State, StateError};
 pub use stats::{
     Change, Expected, LineState, Measured, PathStats, SentStats, SlotStats, Stats, StatsError, Transport, mean_and_most,

@@ -6,6 +6,7 @@
 
 mod lesson;
 mod operator_key;
+mod school;
 mod secret;
 mod stage;
 
@@ -18,6 +19,7 @@ use time::OffsetDateTime;
 
 pub use lesson::LessonFilter;
 pub use operator_key::OperatorKeyId;
+pub use school::Kept;
 
 /// What went wrong with the database.
 #[derive(Debug, thiserror::Error)]

@@ -6,6 +6,7 @@ mod faults;
 mod lessons;
 mod media;
 mod operation;
+mod schools;
 mod streams;
 mod support;
 mod telemetry;

@@ -81,7 +81,8 @@ impl Socket {
     /// Let a page watch a lesson until it leaves or is sent away.
     pub(super) async fn serve(mut self, state: ApiState, lesson: LessonId, claims: Claims) {
         let viewer = claims.viewer();
-        let mut seat = state.directory.open_page(lesson, claims.identity());
+        let (identity, _) = state.identity(&claims).await;
+        let mut seat = state.directory.open_page(lesson, identity);
         let done = match self.welcome(&state, lesson, &claims, &mut seat).await {
             Ok(()) => self.talk(&state, lesson, claims, &mut seat).await,
             Err(done) => done,
