@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use mingshi::id::{ConnectionId, LessonId, ParticipantId, PublicationId, SourceName};
 use mingshi::rtp::codec::Codec;
 use mingshi::sfu::input::{End, MediaKind, SlotCodec, SlotKind, SlotSpec};
-use mingshi::sfu::{Inbound, PublicationSpec, Router, SubscriberSpec};
+use mingshi::sfu::{Inbound, LineKey, PublicationSpec, Router, SubscriberSpec};
 use mingshi::transport::srtp::{Profile, Sealer};
 use mingshi::units::ServerClock;
 use mingshi::worker::clock;
@@ -158,5 +158,12 @@ fn subscriber(lesson: LessonId, number: usize) -> SubscriberSpec {
         first_sequence: (1, 1),
         first_timestamp: 0,
     };
-    SubscriberSpec { lesson, participant: ParticipantId::random(), connection: number, source: None, slots: vec![slot] }
+    SubscriberSpec {
+        lesson,
+        participant: ParticipantId::random(),
+        connection: number,
+        line: LineKey(number as u64),
+        source: None,
+        slots: vec![slot],
+    }
 }

@@ -22,6 +22,34 @@ pub enum Reason {
     NotSent,
     /// Nothing flows.
     Silent,
+    /// The page shows it small, or not at all.
+    Small,
+    /// The line carries no more.
+    NoRoom,
+    /// The line may carry more, but lessons may use no more of it.
+    Tier,
+    /// This classroom's own last metre carries no more, though its line does.
+    Own,
+    /// There is room for more, which has yet to prove that it lasts.
+    Waiting,
+}
+
+impl Reason {
+    /// Its name in reports and logs.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Best => "best",
+            Self::Capped => "capped",
+            Self::NotSent => "not_sent",
+            Self::Silent => "silent",
+            Self::Small => "small",
+            Self::NoRoom => "no_room",
+            Self::Tier => "tier",
+            Self::Own => "own",
+            Self::Waiting => "waiting",
+        }
+    }
 }
 
 /// What one slot gets.

@@ -428,6 +428,7 @@ fn lesson_of(report: &Report) -> LessonId {
         | Report::Publication { lesson, .. }
         | Report::PublicationEnded { lesson, .. }
         | Report::Slots { lesson, .. }
-        | Report::Line { lesson, .. } => *lesson,
+        | Report::Line { lesson, .. }
+        | Report::Decision { lesson, .. } => *lesson,
     }
 }

@@ -113,6 +113,7 @@ impl Story {
                 let so_far = live.line_of(*connection).map_or(0, |(_, flow)| flow.keyframe_requests);
                 self.line(lesson, *participant, *connection, (line, so_far), now);
             }
+            Report::Decision { .. } => {}
         }
     }
 
@@ -327,6 +328,7 @@ const fn paused(why: Paused) -> &'static str {
         Paused::WaitingForKeyframe => "waiting_for_keyframe",
         Paused::SourceSilent => "source_silent",
         Paused::Capped => "capped",
+        Paused::NoRoom => "no_room",
     }
 }
 

@@ -196,6 +196,8 @@ impl Live {
                 self.line_measured(participant, connection, line);
                 Vec::new()
             }
+            // Pages hear what came of it.
+            Report::Decision { .. } => Vec::new(),
         }
     }
 

@@ -104,6 +104,8 @@ pub enum PausedReason {
     SourceSilent,
     /// The subscriber asked for nothing.
     Capped,
+    /// The line has no room for it.
+    NoRoom,
 }
 
 impl From<Paused> for PausedReason {
@@ -114,6 +116,7 @@ impl From<Paused> for PausedReason {
             Paused::WaitingForKeyframe => Self::WaitingForKeyframe,
             Paused::SourceSilent => Self::SourceSilent,
             Paused::Capped => Self::Capped,
+            Paused::NoRoom => Self::NoRoom,
         }
     }
 }

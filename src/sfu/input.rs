@@ -128,6 +128,10 @@ pub struct SlotSpec {
     pub first_timestamp: u32,
 }
 
+/// Names a line on one worker: what the subscribers of a school share.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct LineKey(pub u64);
+
 /// A new subscriber.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SubscriberSpec {
@@ -137,6 +141,8 @@ pub struct SubscriberSpec {
     pub participant: ParticipantId,
     /// The key under which the caller keeps the connection; [`Forward`](super::Forward)s carry it.
     pub connection: usize,
+    /// The line that it shares with others.
+    pub line: LineKey,
     /// One source instead of the whole lesson.
     pub source: Option<SourceName>,
     /// Its m-lines.

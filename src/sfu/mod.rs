@@ -12,6 +12,6 @@ pub mod router;
 pub mod routing;
 pub mod subscription;
 
-pub use input::{Inbound, PublicationSpec, SlotSpec, SubscriberSpec};
-pub use output::{Forward, Output, SlotReport};
+pub use input::{Inbound, LineKey, PublicationSpec, SlotSpec, SubscriberSpec};
+pub use output::{Decision, Forward, Output, SlotReport};
 pub use router::Router;

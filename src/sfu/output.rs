@@ -1,7 +1,9 @@
 //! What the forwarding unit decides.
 
+use crate::adapt::Reason;
 use crate::id::{ConnectionId, LessonId, ParticipantId, PublicationId, SourceName};
 use crate::rtp::vp8::Offsets;
+use crate::units::Bitrate;
 
 use super::input::{End, MediaKind, SlotKind};
 
@@ -45,6 +47,33 @@ pub enum Paused {
     SourceSilent,
     /// The subscriber asked for nothing (a cap of no layer).
     Capped,
+    /// The line has no room for it.
+    NoRoom,
+}
+
+/// Why a slot gets from now on what it gets: one switch, with all that it was decided from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Decision {
+    /// Which kind of slot.
+    pub slot: SlotKind,
+    /// Its number among its kind.
+    pub index: u8,
+    /// The publication in it.
+    pub publication: PublicationId,
+    /// What was decided before, as a place up the ladder, 0 = lowest; `None` = nothing.
+    pub from: Option<u8>,
+    /// What is decided now.
+    pub to: Option<u8>,
+    /// Why.
+    pub reason: Reason,
+    /// What the line's members may spend together; `None` = whatever they want.
+    pub budget: Option<Bitrate>,
+    /// What the line was measured to carry.
+    pub estimate: Option<Bitrate>,
+    /// What was decided for all members of the line comes to.
+    pub allocated: Bitrate,
+    /// How many subscribers share the line.
+    pub members: usize,
 }
 
 /// What is in one slot of one connection.
@@ -133,6 +162,17 @@ pub enum Output {
         connection: usize,
         /// All of them.
         slots: Vec<SlotState>,
+    },
+    /// It was decided that a slot gets another encoding, or that it gets the same for another reason.
+    Decided {
+        /// The lesson.
+        lesson: LessonId,
+        /// Whose.
+        participant: ParticipantId,
+        /// The connection, as named in its spec.
+        connection: usize,
+        /// What, and why.
+        decision: Decision,
     },
     /// A publication is new or has changed.
     Publication {

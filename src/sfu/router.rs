@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use slab::Slab;
 
-use crate::adapt::{Demand, allocate};
+use crate::adapt::{Allocation, Demand, Reason, allocate};
 use crate::id::{LessonId, ParticipantId, PublicationId};
 use crate::rtp::packet_cache::{Entry, PacketCache, Rejected};
 use crate::rtp::timeline::Timeline;
@@ -255,23 +255,29 @@ impl Router {
     }
 
     /// Caps a slot of every connection of `participant` to so many places up the ladder.
-    pub fn cap_layer(
-        &mut self,
-        lesson: LessonId,
-        participant: ParticipantId,
-        (kind, index): (SlotKind, u8),
-        cap: Option<u8>,
-    ) {
-        let subscribers = self.lessons.get(&lesson).map(|lesson| lesson.subscribers.clone()).unwrap_or_default();
-        for key in subscribers {
-            let subscriber = self.subscribers.get(key).filter(|one| one.spec.participant == participant);
-            let mut slots = subscriber.into_iter().flat_map(|subscriber| subscriber.slots.iter().copied());
-            let is_it = |spec: &SlotSpec| (spec.kind, spec.index) == (kind, index);
-            if let Some(slot) = slots.find(|&slot| is_it(self.slots[slot].spec())) {
-                self.slots[slot].set_cap(cap);
-                self.retarget(slot);
-            }
+    pub fn cap_layer(&mut self, lesson: LessonId, participant: ParticipantId, slot: (SlotKind, u8), cap: Option<u8>) {
+        for slot in self.slots_of(lesson, participant, slot) {
+            self.slots[slot].set_cap(cap);
+            self.retarget(slot);
         }
+    }
+
+    /// A page shows a slot of every connection of `participant` with so many pixels: `Some(0)` = not at all, `None` =
+    /// nobody knows.
+    pub fn show(&mut self, lesson: LessonId, participant: ParticipantId, slot: (SlotKind, u8), pixels: Option<u32>) {
+        for slot in self.slots_of(lesson, participant, slot) {
+            self.slots[slot].set_shown(pixels);
+            self.retarget(slot);
+        }
+    }
+
+    /// The keys of a slot on all connections of `participant`.
+    fn slots_of(&self, lesson: LessonId, participant: ParticipantId, (kind, index): (SlotKind, u8)) -> Vec<usize> {
+        let subscribers = self.lessons.get(&lesson).map(|lesson| &lesson.subscribers[..]).unwrap_or_default();
+        let subscribers = subscribers.iter().filter_map(|&key| self.subscribers.get(key));
+        let its = subscribers.filter(|one| one.spec.participant == participant).flat_map(|one| &one.slots).copied();
+        let is_it = |spec: &SlotSpec| (spec.kind, spec.index) == (kind, index);
+        its.filter(|&slot| is_it(self.slots[slot].spec())).collect()
     }
 
     /// A receiver misses packets of this stream: they are sent again as far as they are held.
@@ -501,7 +507,9 @@ impl Router {
         let Some(key) = receiver.publication() else { return };
         let publication = &self.publications[key];
         let demand = Demand { ladder: &publication.ladder, cap: receiver.cap() };
-        let Some(allocation) = allocate([demand]).next() else { return };
+        let hidden = receiver.shown() == Some(0) && matches!(receiver.spec().kind, SlotKind::Camera | SlotKind::Stage);
+        let unseen = Allocation { layer: None, reason: Reason::Small };
+        let Some(allocation) = allocate([demand]).next().map(|one| if hidden { unseen } else { one }) else { return };
         receiver.retarget(publication, allocation);
         self.changed.push(receiver.subscriber());
         let Some(target) = receiver.awaited() else { return };

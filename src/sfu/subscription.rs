@@ -74,6 +74,8 @@ struct Rest {
     subscriber: usize,
     publication: Option<usize>,
     cap: Option<u8>,
+    /// With how many pixels the page shows it, where known.
+    shown: Option<u32>,
     /// How far the replay is, while there is one.
     replay: Option<Replay>,
     paused: Option<Paused>,
@@ -93,6 +95,7 @@ impl Slot {
             subscriber,
             publication: None,
             cap: None,
+            shown: None,
             replay: None,
             paused: Some(Paused::NoSource),
             recent: VecDeque::new(),
@@ -138,6 +141,14 @@ impl Slot {
 
     pub(super) fn set_cap(&mut self, cap: Option<u8>) {
         self.rest.cap = cap;
+    }
+
+    pub(super) fn shown(&self) -> Option<u32> {
+        self.rest.shown
+    }
+
+    pub(super) fn set_shown(&mut self, pixels: Option<u32>) {
+        self.rest.shown = pixels;
     }
 
     /// What flows.
@@ -226,8 +237,11 @@ impl Slot {
             return;
         }
         let Some(layer) = allocation.layer else {
-            let why = if allocation.reason == Reason::Capped { Paused::Capped } else { Paused::SourceSilent };
-            self.pause(why);
+            self.pause(match allocation.reason {
+                Reason::Capped | Reason::Small => Paused::Capped,
+                Reason::NoRoom | Reason::Tier | Reason::Own | Reason::Waiting => Paused::NoRoom,
+                Reason::Best | Reason::NotSent | Reason::Silent => Paused::SourceSilent,
+            });
             return;
         };
         self.follow_codec(publication);

@@ -153,8 +153,8 @@ fn subscriber(request: &Connect, offer: &Offer, local: &Local<'_>, key: usize) -
     }
     let slots =
         agreed.media.iter().zip(slots).filter_map(|(media, (kind, index))| slot_spec(media, kind, index)).collect();
-    let spec =
-        SubscriberSpec { lesson: request.lesson, participant: request.participant, connection: key, source, slots };
+    let (lesson, participant, line) = (request.lesson, request.participant, request.line());
+    let spec = SubscriberSpec { lesson, participant, connection: key, line, source, slots };
     Ok((agreed, Side::Subscriber { spec: Box::new(spec), key: None }))
 }
 

@@ -13,9 +13,11 @@ use mio::Waker;
 use tokio::sync::oneshot;
 
 use super::placement::worker_of;
-use crate::id::{ConnectionId, LessonId, ParticipantId, PublicationId, SourceName};
+pub use crate::adapt::Reason;
+use crate::id::{ConnectionId, LessonId, ParticipantId, PublicationId, SourceName, client_network};
+use crate::sfu::LineKey;
 pub use crate::sfu::input::{End, MediaKind, SlotKind};
-pub use crate::sfu::output::{LayerReport, Paused, PublicationReport, SlotState};
+pub use crate::sfu::output::{Decision, LayerReport, Paused, PublicationReport, SlotState};
 use crate::transport::ice::local_ufrag;
 use crate::units::Bitrate;
 
@@ -64,6 +66,19 @@ pub struct Connect {
     pub purpose: Purpose,
     /// The SDP offer.
     pub offer: String,
+}
+
+impl Connect {
+    /// The line that it comes over: its school's, or its address's where no school is known.
+    #[must_use]
+    pub fn line(&self) -> LineKey {
+        let mut hasher = DefaultHasher::new();
+        match &self.school {
+            Some(school) => school.hash(&mut hasher),
+            None => client_network(self.address).hash(&mut hasher),
+        }
+        LineKey(hasher.finish())
+    }
 }
 
 /// A connection that was accepted.
@@ -244,6 +259,17 @@ pub enum Report {
         /// What was measured.
         line: LineReport,
     },
+    /// It was decided what a slot gets, and why.
+    Decision {
+        /// The lesson.
+        lesson: LessonId,
+        /// Whose.
+        participant: ParticipantId,
+        /// Which connection.
+        connection: ConnectionId,
+        /// What, and why.
+        decision: Decision,
+    },
 }
 
 /// What is put into a worker's mailbox.
@@ -256,6 +282,7 @@ pub(super) enum Request {
     EndLesson(LessonId),
     SetStage(LessonId, Vec<ParticipantId>),
     CapLayer { lesson: LessonId, participant: ParticipantId, slot: (SlotKind, u8), cap: Option<u8> },
+    Show { lesson: LessonId, participant: ParticipantId, slot: (SlotKind, u8), pixels: Option<u32> },
     Answer(oneshot::Sender<Result<(), Refused>>),
     Stop,
 }
@@ -321,14 +348,9 @@ impl Workers {
         }
     }
 
-    /// The worker of a school: its link group lives whole on one. Without a school its address stands for it.
+    /// The worker of a line, which lives whole on one.
     fn place(&self, request: &Connect) -> usize {
-        let mut hasher = DefaultHasher::new();
-        match &request.school {
-            Some(school) => school.hash(&mut hasher),
-            None => request.address.hash(&mut hasher),
-        }
-        (hasher.finish() % self.mailboxes.len().max(1) as u64) as usize
+        (request.line().0 % self.mailboxes.len().max(1) as u64) as usize
     }
 
     /// Accepts an offer.
@@ -391,6 +413,19 @@ impl Workers {
         cap: Option<u8>,
     ) {
         self.tell_all(|| Request::CapLayer { lesson, participant, slot: (slot, index), cap }).await;
+    }
+
+    /// Says how large a page shows a slot, in pixels of its screen, on all of `participant`'s connections: `Some(0)` = not
+    /// at all, `None` = nobody knows.
+    pub async fn show(
+        &self,
+        lesson: LessonId,
+        participant: ParticipantId,
+        slot: SlotKind,
+        index: u8,
+        pixels: Option<u32>,
+    ) {
+        self.tell_all(|| Request::Show { lesson, participant, slot: (slot, index), pixels }).await;
     }
 
     /// Whether every worker answers in time.

@@ -222,6 +222,12 @@ impl Worker {
                     };
                     self.report(Report::Slots { lesson, participant, connection, slots });
                 }
+                Output::Decided { lesson, participant, connection, decision } => {
+                    let Some(connection) = self.connections.get(connection).map(|connection| connection.id) else {
+                        continue;
+                    };
+                    self.report(Report::Decision { lesson, participant, connection, decision });
+                }
                 Output::Publication { publication, lesson, report } => {
                     if self.origins.contains_key(&publication) {
                         self.report(Report::Publication { lesson, publication: report });

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use tokio::sync::mpsc::Sender;
 
-use super::mailbox::Report;
+use super::mailbox::{Report, SlotKind};
 use crate::id::{ConnectionId, PublicationId};
 
 /// Reports that wait for the listener. A worker of which so many are unheard has other troubles.
@@ -16,6 +16,7 @@ enum Subject {
     Publication(PublicationId),
     Slots(ConnectionId),
     Line(ConnectionId),
+    Decision(ConnectionId, SlotKind, u8),
 }
 
 impl Subject {
@@ -25,6 +26,9 @@ impl Subject {
             Report::Publication { publication, .. } => Some(Self::Publication(publication.id)),
             Report::Slots { connection, .. } => Some(Self::Slots(*connection)),
             Report::Line { connection, .. } => Some(Self::Line(*connection)),
+            Report::Decision { connection, decision, .. } => {
+                Some(Self::Decision(*connection, decision.slot, decision.index))
+            }
             Report::Up { .. } | Report::Down { .. } | Report::PublicationEnded { .. } => None,
         }
     }

@@ -41,6 +41,9 @@ impl Worker {
             Request::CapLayer { lesson, participant, slot, cap } => {
                 self.router.cap_layer(lesson, participant, slot, cap)
             }
+            Request::Show { lesson, participant, slot, pixels } => {
+                self.router.show(lesson, participant, slot, pixels);
+            }
             Request::Answer(answer) => {
                 let _ = answer.send(Ok(()));
             }

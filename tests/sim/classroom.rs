@@ -5,9 +5,9 @@ use std::time::Instant;
 use mingshi::id::ParticipantId;
 use mingshi::rtp::codec::Codec;
 use mingshi::rtp::packet::Packet;
-use mingshi::sfu::SlotReport;
 use mingshi::sfu::input::{SlotCodec, SlotKind, SlotSpec};
 use mingshi::sfu::output::SlotState;
+use mingshi::sfu::{Decision, LineKey, SlotReport};
 use mingshi::transport::Identity;
 use mingshi::transport::srtp::{Opener, Profile, Sealer};
 use mingshi::units::ServerClock;
@@ -37,6 +37,8 @@ pub enum Feedback {
 #[derive(Debug)]
 pub struct Classroom {
     pub participant: ParticipantId,
+    /// The line that it shares with others; its own unless the story says otherwise.
+    pub line: LineKey,
     /// Its key at the router, once it is connected.
     pub key: Option<usize>,
     pub joined: Instant,
@@ -49,6 +51,8 @@ pub struct Classroom {
     pub streams: Vec<Stream>,
     /// What it was told of its slots.
     pub slots: Vec<SlotState>,
+    /// What was decided about them, and when.
+    pub decisions: Vec<(Instant, Decision)>,
     /// The sender reports it got, with the time at which each did.
     pub reports: Vec<(Instant, SlotReport)>,
 }
@@ -66,6 +70,7 @@ impl Classroom {
         let profile = Profile::AeadAes128Gcm;
         Self {
             participant,
+            line: LineKey(participant.as_u64()),
             key: None,
             joined: now,
             left: false,
@@ -76,6 +81,7 @@ impl Classroom {
             up: Line::new(Quality { loss: 0.0, duplicates: 0.0, ..quality }, chance.fork()),
             streams: SLOTS.map(|slot| Stream::new(slot_spec(slot, able, chance))).into(),
             slots: Vec::new(),
+            decisions: Vec::new(),
             reports: Vec::new(),
         }
     }

@@ -193,8 +193,8 @@ impl Lesson {
         for (connection, room) in self.rooms.iter_mut().enumerate() {
             if room.key.is_none() && !room.left {
                 let slots = room.streams.iter().map(|stream| stream.spec.clone()).collect();
-                let spec =
-                    SubscriberSpec { lesson: self.id, participant: room.participant, connection, source: None, slots };
+                let (lesson, participant, line) = (self.id, room.participant, room.line);
+                let spec = SubscriberSpec { lesson, participant, connection, line, source: None, slots };
                 room.joined = self.now;
                 room.key = Some(self.router.add_subscriber(spec));
             }
@@ -246,6 +246,9 @@ impl Lesson {
                     publisher.ask(track, layer, self.now);
                 }
                 Output::Slots { connection, slots, .. } => self.rooms[connection].slots = slots,
+                Output::Decided { connection, decision, .. } => {
+                    self.rooms[connection].decisions.push((self.now, decision))
+                }
                 Output::Publication { .. } => self.told += 1,
             }
         }

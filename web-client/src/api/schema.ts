@@ -715,7 +715,7 @@ export interface components {
          * @description Why nothing flows in a slot.
          * @enum {string}
          */
-        PausedReason: "no_source" | "unsupported_codec" | "waiting_for_keyframe" | "source_silent" | "capped";
+        PausedReason: "no_source" | "unsupported_codec" | "waiting_for_keyframe" | "source_silent" | "capped" | "no_room";
         /** @description The document that is sent. */
         Problem: {
             /**

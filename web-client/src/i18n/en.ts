@@ -115,6 +115,7 @@ export const en: Messages = {
       waiting_for_keyframe: 'The slides are coming…',
       source_silent: 'The teacher paused the slides',
       capped: 'Weak line: slides are paused, the voice comes first',
+      no_room: 'Weak line: slides are paused, the voice comes first',
     },
     camera: {
       no_source: 'The teacher’s camera is off',
@@ -122,6 +123,7 @@ export const en: Messages = {
       waiting_for_keyframe: 'The teacher’s picture is coming…',
       source_silent: 'The teacher paused the picture',
       capped: 'Weak line: voice and slides come first',
+      no_room: 'Weak line: voice and slides come first',
     },
     stage: {
       no_source: '',
@@ -129,6 +131,7 @@ export const en: Messages = {
       waiting_for_keyframe: 'The picture is coming…',
       source_silent: 'The picture is paused',
       capped: 'Weak line: the picture is paused',
+      no_room: 'Weak line: voice and slides come first',
     },
     voice: {
       no_source: 'The teacher is away for a moment',
@@ -136,6 +139,7 @@ export const en: Messages = {
       waiting_for_keyframe: '',
       source_silent: 'The teacher’s voice broke off; waiting for it to come back',
       capped: '',
+      no_room: '',
     },
   },
   studio: {

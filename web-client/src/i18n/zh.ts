@@ -113,6 +113,7 @@ export const zh = {
       waiting_for_keyframe: '课件马上就来…',
       source_silent: '老师暂停了课件',
       capped: '网络较弱，课件暂停，先保证声音',
+      no_room: '网络较弱，课件暂停，先保证声音',
     },
     camera: {
       no_source: '老师没有开摄像头',
@@ -120,6 +121,7 @@ export const zh = {
       waiting_for_keyframe: '老师的画面马上就来…',
       source_silent: '老师暂停了画面',
       capped: '网络较弱，先保证声音和课件',
+      no_room: '网络较弱，已优先保证声音和课件',
     },
     stage: {
       no_source: '',
@@ -127,6 +129,7 @@ export const zh = {
       waiting_for_keyframe: '画面马上就来…',
       source_silent: '画面暂停',
       capped: '网络较弱，画面暂停',
+      no_room: '网络较弱，已优先保证声音和课件',
     },
     voice: {
       no_source: '老师暂时离开，马上回来',
@@ -134,6 +137,7 @@ export const zh = {
       waiting_for_keyframe: '',
       source_silent: '老师的声音暂时中断，正在等待恢复',
       capped: '',
+      no_room: '',
     },
   },
   studio: {
