@@ -2,6 +2,7 @@
 
 mod check;
 mod demo;
+mod explain;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -52,8 +53,17 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Look at a lesson, beside a server that runs or not.
+    #[command(subcommand)]
+    Lesson(LessonCommand),
     /// Print the OpenAPI document.
     Openapi,
+}
+
+#[derive(Debug, Subcommand)]
+enum LessonCommand {
+    /// Say why each classroom got what it got: what was cut or given back, when, and for what reason.
+    Explain(explain::Arguments),
 }
 
 #[derive(Debug, clap::Args)]
@@ -115,6 +125,7 @@ impl Cli {
             Command::Token(arguments) => print(&token(&config?, arguments).await?)?,
             Command::OperatorLink => print(&operator_link(&config?).await?)?,
             Command::Check { json } => return check::run(config, json).await,
+            Command::Lesson(LessonCommand::Explain(arguments)) => explain::run(&config?, arguments).await?,
             Command::Openapi => {}
         }
         Ok(ExitCode::SUCCESS)

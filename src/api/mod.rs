@@ -5,6 +5,7 @@ mod clock;
 mod connection;
 mod cors;
 mod custody;
+mod decisions;
 mod directory;
 mod events;
 mod extract;

@@ -103,12 +103,12 @@ impl ApiState {
 
     /// Save what comes and look after the database, for as long as this is polled.
     pub async fn look_after_database(self) {
-        self.custody().run(&self.store, &self.clock).await;
+        tokio::join!(self.custody().run(&self.store, &self.clock), self.directory.decisions().run(&self.store));
     }
 
     /// Save what still waits to be saved.
     pub async fn save_all(&self) {
-        self.custody().finish(&self.store).await;
+        tokio::join!(self.custody().finish(&self.store), self.directory.decisions().finish(&self.store));
     }
 
     /// From now on let nobody new in.

@@ -3,7 +3,7 @@
 use super::{Connection, Live, Role};
 use crate::id::{ConnectionId, ParticipantId, PublicationId};
 use crate::lesson::media::SlotName;
-use crate::lesson::message::{Line, Notice, Participant, Slot};
+use crate::lesson::message::{Notice, Participant};
 use crate::lesson::stats::{Change, Expected, LineState, Stats, mean_and_most};
 use crate::worker::mailbox::{LineReport, PublicationReport, SlotState};
 
@@ -107,13 +107,6 @@ impl Live {
     pub fn everybody(&self) -> impl Iterator<Item = (Participant, Option<&Stats>)> {
         let present = self.people.values().filter(|person| person.is_present());
         present.map(|person| (self.view(person), person.measured.stats()))
-    }
-
-    /// The last report of each line of a participant, and what is in its slots.
-    #[must_use]
-    pub fn lines_of(&self, id: ParticipantId) -> (Vec<Line>, Vec<Slot>) {
-        let lines = self.seen().filter(|seen| seen.participant == id);
-        (lines.map(|seen| super::line(id, seen.connection, seen.line)).collect(), self.slots(id))
     }
 
     /// The last report of a connection's line, and what went over it so far.

@@ -4,6 +4,7 @@ mod access;
 mod events;
 mod faults;
 mod lessons;
+mod lines;
 mod media;
 mod operation;
 mod schools;

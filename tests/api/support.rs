@@ -40,6 +40,11 @@ pub(crate) enum Asked {
     Adopt(SocketAddr, Vec<u8>),
     EndLesson(LessonId),
     Stage(Vec<ParticipantId>),
+    Show {
+        slot: SlotKind,
+        index: u8,
+        pixels: Option<u32>,
+    },
     Cap {
         slot: SlotKind,
         index: u8,
@@ -132,6 +137,11 @@ impl Media for FakeMedia {
         cap: Option<u8>,
     ) -> BoxFuture<'_, ()> {
         let _ = self.note(Asked::Cap { slot, index, cap });
+        std::future::ready(()).boxed()
+    }
+
+    fn show(&self, _: LessonId, _: ParticipantId, slot: SlotKind, index: u8, pixels: Option<u32>) -> BoxFuture<'_, ()> {
+        let _ = self.note(Asked::Show { slot, index, pixels });
         std::future::ready(()).boxed()
     }
 

@@ -200,6 +200,11 @@ impl Socket {
                 state.media.cap_layer(lesson, claims.sub, slot.into(), index, max_spatial).await;
                 Ok(())
             }
+            ClientMessage::Shown { slot, index, width, height } => {
+                let pixels = u32::from(width) * u32::from(height);
+                state.media.show(lesson, claims.sub, slot.into(), index, Some(pixels)).await;
+                Ok(())
+            }
         }
     }
 

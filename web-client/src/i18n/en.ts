@@ -108,13 +108,26 @@ export const en: Messages = {
     tap_to_enlarge: 'Tap to enlarge',
     start: 'Tap to start the lesson',
   },
+  line: {
+    note: {
+      pictures: 'Weak line: the voice comes first',
+      camera: 'Weak line: voice and slides come first, the teacher’s picture is paused',
+      stage: 'Weak line: the stage picture is paused, all else goes on',
+    },
+    allows: {
+      lowered: 'pictures fit the line',
+      stage: 'stage picture paused',
+      camera: 'voice and slides first',
+      pictures: 'voice only',
+    },
+  },
   paused: {
     slides: {
       no_source: 'No slides yet',
       unsupported_codec: 'This computer can’t play the format of the slides; the voice goes on. Use a newer browser.',
       waiting_for_keyframe: 'The slides are coming…',
       source_silent: 'The teacher paused the slides',
-      capped: 'Weak line: slides are paused, the voice comes first',
+      capped: 'The slides are coming…',
       no_room: 'Weak line: slides are paused, the voice comes first',
     },
     camera: {
@@ -122,16 +135,16 @@ export const en: Messages = {
       unsupported_codec: 'This computer can’t play the format of the teacher’s picture',
       waiting_for_keyframe: 'The teacher’s picture is coming…',
       source_silent: 'The teacher paused the picture',
-      capped: 'Weak line: voice and slides come first',
-      no_room: 'Weak line: voice and slides come first',
+      capped: 'The teacher’s picture is coming…',
+      no_room: 'Weak line: the teacher’s picture is paused',
     },
     stage: {
       no_source: '',
       unsupported_codec: 'This computer can’t play the format of the stage picture',
       waiting_for_keyframe: 'The picture is coming…',
       source_silent: 'The picture is paused',
-      capped: 'Weak line: the picture is paused',
-      no_room: 'Weak line: voice and slides come first',
+      capped: 'The picture is coming…',
+      no_room: 'Weak line: the stage picture is paused',
     },
     voice: {
       no_source: 'The teacher is away for a moment',
@@ -212,6 +225,14 @@ export const en: Messages = {
     no_classrooms_hint: 'Tell the classrooms the code {code}',
     no_media: 'connecting',
     line: { good: 'good', weak: 'weak', bad: 'broken' },
+    cut: {
+      lowered: 'lower resolution',
+      stage: 'stage picture paused',
+      camera: 'teacher’s picture paused',
+      pictures: 'voice only, pictures paused',
+    },
+    measured: 'about {rate} Mbit/s',
+    loss: '{percent}% lost',
     self: 'My camera',
     my_slides: 'My slides',
     refused: {

@@ -106,13 +106,26 @@ export const zh = {
     tap_to_enlarge: '点一下放大',
     start: '点击开始上课',
   },
+  line: {
+    note: {
+      pictures: '网络较弱，已优先保证声音',
+      camera: '网络较弱，已优先保证声音和课件，教师画面暂停',
+      stage: '网络较弱，已优先保证声音、课件和老师，台上画面暂停',
+    },
+    allows: {
+      lowered: '画面已按网络调整',
+      stage: '台上画面暂停',
+      camera: '声音和课件优先',
+      pictures: '只保证声音',
+    },
+  },
   paused: {
     slides: {
       no_source: '老师还没有放课件',
       unsupported_codec: '这台电脑不能播放课件的格式，声音不受影响。请换用新一些的浏览器。',
       waiting_for_keyframe: '课件马上就来…',
       source_silent: '老师暂停了课件',
-      capped: '网络较弱，课件暂停，先保证声音',
+      capped: '课件马上就来…',
       no_room: '网络较弱，课件暂停，先保证声音',
     },
     camera: {
@@ -120,16 +133,16 @@ export const zh = {
       unsupported_codec: '这台电脑不能播放老师画面的格式',
       waiting_for_keyframe: '老师的画面马上就来…',
       source_silent: '老师暂停了画面',
-      capped: '网络较弱，先保证声音和课件',
-      no_room: '网络较弱，已优先保证声音和课件',
+      capped: '老师的画面马上就来…',
+      no_room: '网络较弱，已暂停教师画面',
     },
     stage: {
       no_source: '',
       unsupported_codec: '这台电脑不能播放台上画面的格式',
       waiting_for_keyframe: '画面马上就来…',
       source_silent: '画面暂停',
-      capped: '网络较弱，画面暂停',
-      no_room: '网络较弱，已优先保证声音和课件',
+      capped: '画面马上就来…',
+      no_room: '网络较弱，已暂停台上画面',
     },
     voice: {
       no_source: '老师暂时离开，马上回来',
@@ -210,6 +223,14 @@ export const zh = {
     no_classrooms_hint: '把号码 {code} 告诉各教室',
     no_media: '正在连接',
     line: { good: '良好', weak: '较弱', bad: '中断' },
+    cut: {
+      lowered: '清晰度已降低',
+      stage: '台上画面已暂停',
+      camera: '教师画面已暂停',
+      pictures: '画面已暂停，只有声音',
+    },
+    measured: '约 {rate} 兆',
+    loss: '丢包 {percent}%',
     self: '我的画面',
     my_slides: '我的课件',
     refused: {

@@ -16,7 +16,7 @@ const LESSON: Lesson = {
 };
 
 function slot(connection: string, kind: SlotState['slot'], paused: SlotState['paused']): SlotState {
-  return { connection, slot: kind, index: 0, mid: '0', publication: null, source: null, participant: null, layer: null, paused };
+  return { connection, slot: kind, index: 0, mid: '0', publication: null, source: null, participant: null, layer: null, paused, held: null };
 }
 
 function slots(connection: string, paused: SlotState['paused'] = null): SlotState[] {

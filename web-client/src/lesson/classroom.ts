@@ -1,6 +1,7 @@
 import type { ClientMessage, Lesson, Participant, Publication, ServerMessage, SlotState } from '../api/types';
 import { Backoff, earlier } from './backoff';
 import { Incoming, type IncomingSample } from './incoming';
+import { LineNote, cuttingOf } from './line-note';
 import { type Bars, type LineSample, Signal } from './signal';
 import { SocketKeeper, afterClose } from './socket-keeper';
 
@@ -65,6 +66,7 @@ export class Classroom {
   lesson: Lesson | null = null;
   handRaised = false;
   readonly signal = new Signal();
+  readonly lineNote = new LineNote();
   readonly socket: SocketKeeper;
   readonly participants = new Map<string, Participant>();
   readonly publications = new Map<string, Publication>();
@@ -101,6 +103,7 @@ export class Classroom {
     const out: ClassroomEffect[] = [];
     this.apply(event, now, out);
     this.settle(now, out);
+    this.lineNote.take(cuttingOf(this.shownSlots), now);
     return out;
   }
 
