@@ -28,6 +28,32 @@ impl Bitrate {
     pub fn of(bytes: u64, span: Duration) -> Self {
         Self(bytes.saturating_mul(8_000_000).checked_div(span.as_micros() as u64).unwrap_or(0))
     }
+
+    /// `factor` times as much; nothing where `factor` is negative.
+    #[must_use]
+    pub fn scaled(self, factor: f64) -> Self {
+        Self((self.0 as f64 * factor) as u64)
+    }
+
+    /// What is left when `other` is taken away, down to nothing.
+    #[must_use]
+    pub const fn less(self, other: Self) -> Self {
+        Self(self.0.saturating_sub(other.0))
+    }
+}
+
+impl std::ops::Add for Bitrate {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self(self.0.saturating_add(other.0))
+    }
+}
+
+impl std::iter::Sum for Bitrate {
+    fn sum<I: Iterator<Item = Self>>(rates: I) -> Self {
+        rates.fold(Self::ZERO, |sum, rate| sum + rate)
+    }
 }
 
 impl fmt::Display for Bitrate {

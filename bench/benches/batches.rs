@@ -5,10 +5,11 @@
 
 use std::path::Path as File;
 
+use mingshi::adapt::Urgency;
 use mingshi::rtp::packet_cache::{Incoming, PacketCache};
 use mingshi::rtp::sequence::Extender;
 use mingshi::rtp::vp8::Offsets;
-use mingshi::sfu::Forward;
+use mingshi::sfu::{Forward, Source};
 use mingshi::transport::srtp::{Profile, Sealer};
 use mingshi::worker::egress::{Egress, Receiver, Sent};
 use mingshi::worker::socket::Path;
@@ -63,8 +64,7 @@ fn batched(arrivals: &[Arrival], evened: bool) -> Sent {
 fn forward(sequence: u64, timestamp: u32) -> Forward {
     Forward {
         connection: 0,
-        publication: 0,
-        layer: 0,
+        source: Source { publication: 0, serial: 0, layer: 0, generation: 0 },
         packet: sequence,
         ssrc: 1,
         payload_type: 96,
@@ -73,6 +73,7 @@ fn forward(sequence: u64, timestamp: u32) -> Forward {
         pictures: Offsets::default(),
         skip: 0,
         original: None,
+        urgency: Urgency::Camera,
     }
 }
 

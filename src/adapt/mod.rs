@@ -5,7 +5,22 @@
 //! takes all demands of a line at once for that.
 
 pub mod allocate;
+pub mod delay;
+pub mod estimate;
+pub mod history;
 pub mod ladder;
+pub mod line;
+pub mod loss;
+mod member;
+pub mod pacer;
+pub mod probe;
+pub mod rate;
+pub mod tiers;
 
 pub use allocate::{Allocation, Demand, Reason, allocate};
+pub use history::{Acknowledged, Kind, SentHistory};
 pub use ladder::{Ladder, Rung};
+pub use line::{Line, LineDemand, LineState};
+pub use pacer::{Offered, Pacer, Urgency};
+pub use probe::Probe;
+pub use tiers::LineTier;

@@ -11,6 +11,13 @@ use super::vp8::Numbers;
 /// Header of every packet we send: the fixed header, the extension block's header (RFC 8285 §4.2) and
 /// two words of elements. It is the same for all packets, because segments of one send must be equally long.
 pub const TEMPLATE_HEADER: usize = FIXED_HEADER + 4 + 8;
+/// That header, without anybody's numbers: version 2, with an extension block.
+pub const BLANK_HEADER: [u8; TEMPLATE_HEADER] = {
+    let mut header = [0; TEMPLATE_HEADER];
+    header[0] = 0x90;
+    (header[FIXED_HEADER], header[FIXED_HEADER + 1], header[FIXED_HEADER + 3]) = (0xbe, 0xde, 2);
+    header
+};
 /// The longest payload that fits an Ethernet frame with our header, RTX, the seal, and tunnels of the school's network.
 pub const MAX_PAYLOAD: usize = 1_400;
 /// The most padding that evening out the lengths of a picture's packets may add to one of them.
@@ -139,10 +146,8 @@ impl PacketCache {
         let position = self.reserve(length + MAX_PADDING);
         let at = self.place(position);
         let template = &mut self.data[at..at + length];
-        template[..TEMPLATE_HEADER].fill(0);
-        template[0] = 0x90;
+        template[..TEMPLATE_HEADER].copy_from_slice(&BLANK_HEADER);
         template[1] = u8::from(packet.marker) << 7;
-        template[FIXED_HEADER..FIXED_HEADER + 4].copy_from_slice(&[0xbe, 0xde, 0, 2]);
         template[TEMPLATE_HEADER..].copy_from_slice(packet.payload);
         self.entries[slot] = Entry {
             sequence: packet.sequence,

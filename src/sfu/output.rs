@@ -1,21 +1,20 @@
 //! What the forwarding unit decides.
 
-use crate::adapt::Reason;
+use crate::adapt::{Reason, Urgency};
 use crate::id::{ConnectionId, LessonId, ParticipantId, PublicationId, SourceName};
 use crate::rtp::vp8::Offsets;
 use crate::units::Bitrate;
 
 use super::input::{End, MediaKind, SlotKind};
+use super::publication::Source;
 
 /// One packet to one subscriber. The packet itself stays in its publication's cache until it is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Forward {
     /// The subscriber's connection, as named in its [`SubscriberSpec`](super::SubscriberSpec).
     pub connection: u32,
-    /// Key of the publication.
-    pub publication: u32,
-    /// Its encoding.
-    pub layer: u8,
+    /// The encoding that the packet is of, in the life in which it was decided on.
+    pub source: Source,
     /// Number of the packet in that encoding's cache.
     pub packet: u64,
     /// Outgoing stream.
@@ -32,6 +31,19 @@ pub struct Forward {
     pub skip: u16,
     /// For a retransmission: the sequence number that the packet first had (RFC 4588 §4).
     pub original: Option<u16>,
+    /// What it may wait for.
+    pub urgency: Urgency,
+}
+
+/// Padding to one subscriber, in the stream of retransmissions, where it leaves no gap in what is played (RFC 4588 §4).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Padding {
+    /// Outgoing stream.
+    pub ssrc: u32,
+    /// Outgoing payload type.
+    pub payload_type: u8,
+    /// Index of the outgoing packet.
+    pub sequence: u64,
 }
 
 /// Why nothing flows in a slot.

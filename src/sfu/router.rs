@@ -13,7 +13,7 @@ use crate::units::ServerClock;
 
 use super::forwarding::{forward_pending, gap_nanos, held, instant};
 use super::input::{Inbound, PublicationSpec, SlotKind, SlotSpec, SubscriberSpec};
-use super::output::{Forward, Output, SlotReport, SlotState};
+use super::output::{Forward, Output, Padding, SlotReport, SlotState};
 use super::publication::Publication;
 use super::routing::{Viewer, publication_for};
 use super::subscription::{Replay, Slot};
@@ -127,7 +127,7 @@ impl Router {
             self.detach(slot);
         }
         // Its key may soon be another's.
-        self.forwards.retain(|forward| forward.publication as usize != key);
+        self.forwards.retain(|forward| forward.source.publication as usize != key);
         let publication = self.publications.remove(key);
         self.by_id.remove(&publication.spec.id);
         self.with_pending.retain(|&pending| pending != key);
@@ -203,7 +203,7 @@ impl Router {
             slot.freeze(last.and_then(|(source, timestamp)| instant(&self.publications, source, timestamp)));
         }
         self.publications[key].restart(layer);
-        self.forwards.retain(|forward| (forward.publication as usize, forward.layer) != (key, layer));
+        self.forwards.retain(|forward| (forward.source.publication as usize, forward.source.layer) != (key, layer));
         self.retarget_all(key);
     }
 
@@ -402,11 +402,17 @@ impl Router {
         self.forwards.clear();
     }
 
-    /// The packet of a forward, with the cache that holds it. `None` if the ring has gone over it since.
+    /// The packet of a forward, with the cache that holds it. `None` if the ring has gone over it since, or its publication is over.
     #[must_use]
     pub fn packet(&self, forward: &Forward) -> Option<(&PacketCache, &Entry)> {
-        let layer = self.publications.get(forward.publication as usize)?.layers.get(usize::from(forward.layer))?;
+        let layer = self.publications.get(forward.source.publication as usize)?.layer(forward.source)?;
         Some((&layer.cache, layer.cache.get(forward.packet)?))
+    }
+
+    /// The next padding for a subscriber. `None` where it negotiated no retransmission.
+    pub fn padding(&mut self, subscriber: usize) -> Option<Padding> {
+        let mut slots = self.subscribers.get(subscriber)?.slots.iter().copied();
+        slots.find_map(|slot| self.slots[slot].padding())
     }
 
     /// What a sender report of each flowing slot says now.

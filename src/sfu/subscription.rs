@@ -3,13 +3,13 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use crate::adapt::{Allocation, Reason};
+use crate::adapt::{Allocation, Reason, Urgency};
 use crate::rtp::codec::Codec;
 use crate::rtp::packet_cache::Entry;
 use crate::rtp::rewrite::{Mapped, Rewriter, Start};
 
-use super::input::{SlotCodec, SlotSpec};
-use super::output::{Forward, Paused, SlotReport, SlotState};
+use super::input::{SlotCodec, SlotKind, SlotSpec};
+use super::output::{Forward, Padding, Paused, SlotReport, SlotState};
 use super::publication::{Publication, Source};
 
 /// A replay sends so many packets at once, and with each tick so many more than came since: a burst never fills a school's
@@ -59,6 +59,7 @@ pub struct Slot {
     payload_type: u8,
     /// Whether the receiver can't read the publisher's redundancy.
     strips: bool,
+    urgency: Urgency,
     /// Whether the rewriter's source flows.
     flows: bool,
     replays: bool,
@@ -89,6 +90,11 @@ impl Slot {
     pub(super) fn new(spec: SlotSpec, subscriber: usize, connection: usize) -> Self {
         let rewriter = Rewriter::new(spec.kind.media().clock_rate(), spec.first_sequence.0, spec.first_timestamp);
         let ssrc = spec.ssrc;
+        let urgency = match spec.kind {
+            SlotKind::Voice => Urgency::Voice,
+            SlotKind::Slides => Urgency::Slides,
+            SlotKind::Camera | SlotKind::Stage => Urgency::Camera,
+        };
         let rest = Rest {
             rtx_next: u64::from(spec.first_sequence.1 & 0x7fff),
             spec,
@@ -111,6 +117,7 @@ impl Slot {
             sent: None,
             payload_type: 0,
             strips: false,
+            urgency,
             flows: false,
             replays: false,
             target: None,
@@ -349,14 +356,24 @@ impl Slot {
         let index = self.rest.rtx_next;
         self.rest.rtx_next += 1;
         let forward = self.write(source, entry, mapped);
-        Some(Forward { ssrc, payload_type, sequence: index, original: Some(sequence), ..forward })
+        // What is asked for again is waited for by pictures that are there already.
+        let urgency = self.urgency.min(Urgency::Slides);
+        Some(Forward { ssrc, payload_type, sequence: index, original: Some(sequence), urgency, ..forward })
+    }
+
+    /// The next padding, if there is a stream that it may leave in.
+    pub(super) fn padding(&mut self) -> Option<Padding> {
+        let ssrc = self.spec().rtx_ssrc?;
+        let payload_type = self.spec().codecs.iter().find_map(|codec| codec.rtx)?;
+        let sequence = self.rest.rtx_next;
+        self.rest.rtx_next += 1;
+        Some(Padding { ssrc, payload_type, sequence })
     }
 
     fn write(&self, source: Source, entry: &Entry, mapped: Mapped) -> Forward {
         Forward {
             connection: self.connection,
-            publication: source.publication,
-            layer: source.layer,
+            source,
             packet: entry.sequence,
             ssrc: 0,
             payload_type: 0,
@@ -365,6 +382,7 @@ impl Slot {
             pictures: mapped.pictures,
             skip: if self.strips { entry.primary } else { 0 },
             original: None,
+            urgency: self.urgency,
         }
     }
 

@@ -3,9 +3,9 @@
 use std::io;
 
 use crate::rtp::packet::FIXED_HEADER;
-use crate::rtp::packet_cache::{Entry, MAX_PADDING, MAX_PAYLOAD, PacketCache, TEMPLATE_HEADER};
+use crate::rtp::packet_cache::{BLANK_HEADER, Entry, MAX_PADDING, MAX_PAYLOAD, PacketCache, TEMPLATE_HEADER};
 use crate::rtp::vp8;
-use crate::sfu::Forward;
+use crate::sfu::{Forward, Padding};
 use crate::transport::srtp::{MAX_OVERHEAD, Sealer};
 
 use super::socket::Path;
@@ -102,7 +102,8 @@ impl Egress {
         let sealed = length + receiver.sealer.overhead();
         self.make_room(receiver.path, sealed, send);
         let out = &mut self.buffer[self.used..];
-        write_header(out, template, forward, receiver);
+        let numbers = (forward.payload_type, forward.sequence, forward.timestamp, forward.ssrc);
+        write_header(out, template, numbers, receiver);
         let payload = &template[TEMPLATE_HEADER + usize::from(forward.skip)..];
         if let Some(original) = forward.original {
             // Padding was for the sake of a batch; a retransmission leaves alone (RFC 4588 §4 asks for the payload only).
@@ -118,15 +119,41 @@ impl Egress {
             vp8::renumber(&mut out[at..length], entry.numbers, forward.pictures.apply(entry.numbers));
         }
         let sealed = receiver.sealer.seal_rtp(out, TEMPLATE_HEADER, length, forward.sequence)?;
+        self.counts.padding += (template.len() - TEMPLATE_HEADER - entry.payload_len()) as u64;
+        Some(self.gather(sealed, receiver.path))
+    }
+
+    /// Writes a packet of nothing but `octets` octets of padding (RFC 3550 §5.1). Returns the datagram's length.
+    pub fn write_padding(
+        &mut self,
+        padding: &Padding,
+        octets: u8,
+        receiver: &mut Receiver<'_>,
+        send: impl FnMut(&Path, &[u8], usize) -> io::Result<()>,
+    ) -> Option<usize> {
+        let octets = octets.max(1);
+        let length = TEMPLATE_HEADER + usize::from(octets);
+        self.make_room(receiver.path, length + receiver.sealer.overhead(), send);
+        let out = &mut self.buffer[self.used..];
+        write_header(out, &BLANK_HEADER, (padding.payload_type, padding.sequence, 0, padding.ssrc), receiver);
+        out[0] |= 0x20;
+        out[TEMPLATE_HEADER..length].fill(0);
+        out[length - 1] = octets;
+        let sealed = receiver.sealer.seal_rtp(out, TEMPLATE_HEADER, length, padding.sequence)?;
+        self.counts.padding += u64::from(octets);
+        Some(self.gather(sealed, receiver.path))
+    }
+
+    /// The last of the buffer is a sealed datagram.
+    fn gather(&mut self, sealed: usize, path: Path) -> usize {
         if self.segments == 0 {
             self.segment = sealed;
-            self.path = Some(receiver.path);
+            self.path = Some(path);
         }
         self.closed = sealed < self.segment;
         self.used += sealed;
         self.segments += 1;
-        self.counts.padding += (template.len() - TEMPLATE_HEADER - entry.payload_len()) as u64;
-        Some(sealed)
+        sealed
     }
 
     /// Sends what is gathered if a datagram of `length` octets to `path` can't join it.
@@ -158,26 +185,32 @@ impl Egress {
 /// Writes the template's header with a receiver's numbers, in whole words and before the payload: the seal reads it in
 /// wider pieces soon after, and would have to wait for smaller ones that were written last.
 #[inline]
-fn write_header(out: &mut [u8], template: &[u8], forward: &Forward, receiver: &mut Receiver<'_>) {
+fn write_header(
+    out: &mut [u8],
+    template: &[u8],
+    (payload_type, sequence, timestamp, ssrc): (u8, u64, u32, u32),
+    receiver: &mut Receiver<'_>,
+) {
     let (template, _) = template.as_chunks::<8>();
     let [first, second, mut elements] = [template[0], template[1], template[2]].map(u64::from_be_bytes);
     if let Some(id) = receiver.transport_cc {
         elements |= u64::from(id << 4 | 1) << 56 | u64::from(*receiver.transport_sequence) << 40;
         *receiver.transport_sequence = receiver.transport_sequence.wrapping_add(1);
     }
-    let numbers =
-        u64::from(forward.payload_type) << 48 | u64::from(forward.sequence as u16) << 32 | u64::from(forward.timestamp);
+    let numbers = u64::from(payload_type) << 48 | u64::from(sequence as u16) << 32 | u64::from(timestamp);
     let (out, _) = out.as_chunks_mut::<8>();
     out[0] = (first | numbers).to_be_bytes();
-    out[1] = (second | u64::from(forward.ssrc) << 32).to_be_bytes();
+    out[1] = (second | u64::from(ssrc) << 32).to_be_bytes();
     out[2] = elements.to_be_bytes();
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::adapt::Urgency;
     use crate::rtp::packet::Packet;
     use crate::rtp::packet_cache::Incoming;
+    use crate::sfu::Source;
     use crate::transport::Identity;
     use crate::transport::srtp::{Opener, Profile};
 
@@ -188,8 +221,7 @@ mod tests {
     fn forward(packet: u64, skip: u16, original: Option<u16>) -> Forward {
         Forward {
             connection: 0,
-            publication: 0,
-            layer: 0,
+            source: Source { publication: 0, serial: 0, layer: 0, generation: 0 },
             packet,
             ssrc: 77,
             payload_type: 96,
@@ -198,6 +230,7 @@ mod tests {
             pictures: vp8::Offsets::default(),
             skip,
             original,
+            urgency: Urgency::Camera,
         }
     }
 

@@ -23,6 +23,8 @@ export class Machines {
       for (const machine of this.#all) {
         run('ip', 'netns', 'add', machine);
         run('ip', '-n', machine, 'link', 'set', 'lo', 'up');
+        // Else a link-local address arrives a second or two after its link came up, and a browser starts its requests anew at that.
+        run('ip', 'netns', 'exec', machine, 'sysctl', '-q', '-w', 'net.ipv6.conf.all.accept_dad=0', 'net.ipv6.conf.default.accept_dad=0');
       }
     });
   }

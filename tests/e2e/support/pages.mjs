@@ -85,8 +85,8 @@ export async function pair(page) {
 export async function joinLesson(page, host, code) {
   const began = Date.now();
   await page.goto(`https://${host}/#/c/${code}`);
-  const joined = await movesAgain(page, 'camera', began);
   await reaches(page, ['live', 'weak']);
+  const joined = await movesAgain(page, 'camera', began);
   await hears(page);
   return joined;
 }

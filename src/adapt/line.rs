@@ -1,0 +1,340 @@
+//! The line of one school: one rate for all who receive over it.
+//!
+//! Members share a bottleneck, and that is known rather than detected (RFC 8382 would have to), so there is one rate
+//! for all of them, as RFC 8699 couples flows; each keeps a cap of its own in case its last metre is narrower.
+
+use std::time::{Duration, Instant};
+
+use super::delay::Trend;
+use super::estimate::{Estimate, Finding, Phase, View};
+use super::history::Acknowledged;
+use super::member::Member;
+use super::probe::{Outcome, Probe, Trials};
+use super::tiers::LineTier;
+use crate::units::Bitrate;
+
+/// Nothing heard of anybody for this long is silence.
+const SILENCE: Duration = Duration::from_millis(1_000);
+/// What arrived is counted over a span within these.
+const LEAST_SPAN: Duration = Duration::from_millis(150);
+const MOST_SPAN: Duration = Duration::from_millis(500);
+/// A queue of more than this means that the bottleneck is busy throughout, seconds.
+const BUSY: f64 = 0.010;
+/// How long a member must be there before it says alone that nothing waits, where others say that something does.
+const SETTLED: Duration = Duration::from_secs(3);
+/// A member whose receiver reports are older than this has left them.
+const REPORT_HOLDS: Duration = Duration::from_secs(12);
+
+/// What the allocation has made of the budget.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct LineDemand {
+    /// What all that is allocated on the line takes.
+    pub allocated: Bitrate,
+    /// What all would take with the next step up; `None` = nobody wants more.
+    pub next: Option<Bitrate>,
+}
+
+/// What is known of a line, to be counted and shown.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct LineState {
+    /// What it is believed to carry.
+    pub estimate: Bitrate,
+    /// What arrives of late.
+    pub arrived: Bitrate,
+    /// How long its packets wait.
+    pub queue: Duration,
+    /// The part that is lost, 0 to 1.
+    pub loss: f32,
+    /// The part of that which it loses anyway.
+    pub loss_floor: f32,
+    /// How things stand.
+    pub phase: Phase,
+    /// Whether it is cut at present.
+    pub overused: bool,
+    /// Whether a trial is under way.
+    pub probing: bool,
+    /// How many were heard of late.
+    pub heard: usize,
+}
+
+/// One line.
+#[derive(Debug, Clone)]
+pub struct Line {
+    tier: LineTier,
+    members: Vec<Member>,
+    estimate: Estimate,
+    trials: Trials,
+    queue: f64,
+    trend: Trend,
+    busy_since: Option<Instant>,
+    heard: Option<Instant>,
+}
+
+impl Line {
+    /// A line that nobody receives over yet.
+    #[must_use]
+    pub fn new(tier: LineTier, now: Instant) -> Self {
+        let start = tier.most().map_or(tier.start, |most| most.min(tier.start));
+        Self {
+            tier,
+            members: Vec::new(),
+            estimate: Estimate::new(start.bps() as f64, now),
+            trials: Trials::new(now),
+            queue: 0.0,
+            trend: Trend::default(),
+            busy_since: None,
+            heard: None,
+        }
+    }
+
+    /// `member` receives over it from now on.
+    pub fn join(&mut self, member: usize, now: Instant) {
+        self.leave(member);
+        self.members.push(Member::new(member, now));
+    }
+
+    /// `member` doesn't any more.
+    pub fn leave(&mut self, member: usize) {
+        self.members.retain(|known| known.id != member);
+    }
+
+    /// What became of packets to `member`.
+    pub fn feedback(&mut self, member: usize, acknowledged: &[Acknowledged], now: Instant) {
+        let queued = self.queue_by_others(member, now);
+        let forget = self.estimate.phase() != Phase::Competing;
+        let returns = self.is_silent(now);
+        let Some(known) = self.members.iter_mut().find(|known| known.id == member) else { return };
+        known.feedback(acknowledged, queued, forget, now);
+        let first = acknowledged.iter().filter(|packet| packet.received.is_some()).map(|packet| packet.sent).min();
+        let Some(first) = first else { return };
+        self.heard = Some(now);
+        if returns {
+            for known in &mut self.members {
+                known.loss.forget(first, now);
+            }
+        }
+        self.estimate.heard(now);
+        self.look(now);
+    }
+
+    /// What a receiver report of `member` said; it decides only where transport-wide feedback is missing.
+    pub fn reception(&mut self, member: usize, fraction_lost: f32, round_trip: Option<Duration>, now: Instant) {
+        let Some(known) = self.members.iter_mut().find(|known| known.id == member) else { return };
+        known.reception(f64::from(fraction_lost).clamp(0.0, 1.0), round_trip, now);
+        if known.heard().is_none() && self.heard.is_none() {
+            self.go_by_reports(now);
+        }
+    }
+
+    /// What `member` itself says it can take; it decides only where transport-wide feedback is missing.
+    pub fn remb(&mut self, member: usize, rate: Bitrate, now: Instant) {
+        if let Some(known) = self.members.iter_mut().find(|known| known.id == member) {
+            known.remb(rate.bps() as f64, now);
+        }
+    }
+
+    /// To be called every 10 to 100 ms. Says whether a trial begins; while one is under way, [`Line::probe`] says how
+    /// much padding it takes.
+    pub fn tick(&mut self, demand: LineDemand, now: Instant) -> Option<Probe> {
+        if self.is_silent(now) {
+            self.trials.drop_trial(now);
+            self.estimate.silent(self.floor(), now);
+        }
+        if let Some(outcome) = self.trials.observe(self.arrived(MOST_SPAN, now), self.round_trip(now), now) {
+            match outcome {
+                Outcome::Carried(rate) | Outcome::Unclear(rate) => self.estimate.proved(rate, now),
+            }
+        }
+        let next = demand.next?;
+        if !self.may_try(next, now) {
+            return None;
+        }
+        let member = self.member_to_try(now)?;
+        let most = self.tier.most().map_or(f64::MAX, |most| most.bps() as f64);
+        let media = self.media(now);
+        self.trials.begin(member, next.bps() as f64, self.estimate.rate(), most, media, now);
+        self.estimate.rises(now);
+        self.trials.probe(media, now)
+    }
+
+    /// The padding that the trial under way takes now; `None` = no padding any more, at once.
+    #[must_use]
+    pub fn probe(&self, now: Instant) -> Option<Probe> {
+        self.trials.probe(self.media(now), now)
+    }
+
+    /// What may be spent: what is measured, within the tier's share.
+    #[must_use]
+    pub fn budget(&self) -> Bitrate {
+        let measured = self.capacity();
+        self.tier.most().map_or(measured, |most| measured.min(most))
+    }
+
+    /// What the line is believed to carry: the pace of all members together.
+    #[must_use]
+    pub fn capacity(&self) -> Bitrate {
+        Bitrate::from_bps(self.estimate.rate().max(0.0) as u64)
+    }
+
+    /// What `member` itself can take; `None` = whatever the line carries.
+    #[must_use]
+    pub fn member_cap(&self, member: usize, now: Instant) -> Option<Bitrate> {
+        self.members.iter().find(|known| known.id == member)?.cap(now)
+    }
+
+    /// What is known, to be counted and shown.
+    #[must_use]
+    pub fn state(&self, now: Instant) -> LineState {
+        let phase = self.estimate.phase();
+        LineState {
+            estimate: self.capacity(),
+            arrived: Bitrate::from_bps(self.arrived(MOST_SPAN, now) as u64),
+            queue: Duration::from_secs_f64(self.queue.max(0.0)),
+            loss: self.loss(now).0 as f32,
+            loss_floor: self.estimate.loss_floor() as f32,
+            phase,
+            overused: !matches!(phase, Phase::Open),
+            probing: self.trials.is_under_way(),
+            heard: self.fresh(now).count(),
+        }
+    }
+
+    /// Looks at all members together and concludes.
+    fn look(&mut self, now: Instant) {
+        self.queue = self.shared_queue(None, now).unwrap_or(0.0);
+        self.trend.point(now, (self.queue * 1e6) as i64);
+        self.busy_since = if self.queue > BUSY { self.busy_since.or(Some(now)) } else { None };
+        let view = self.view(now);
+        let before = self.estimate.phase();
+        let finding = self.estimate.observe(&view, now);
+        match finding {
+            Finding::Overuse => self.trials.fail(now),
+            Finding::LongerWay => self.members.iter_mut().for_each(|member| member.delay.rebase()),
+            Finding::Nothing => {}
+        }
+        let after = self.estimate.phase();
+        if before != after && after == Phase::Open && before != Phase::Draining {
+            self.trials.afresh(now);
+        }
+        if after == Phase::Open {
+            self.trials.carried(self.estimate.rate(), now);
+        }
+        self.judge_members(now);
+    }
+
+    fn judge_members(&mut self, now: Instant) {
+        if self.fresh(now).count() < 2 {
+            return;
+        }
+        let (queue, rate) = (self.queue, self.estimate.rate());
+        let tried = self.trials.probe(0.0, now).map(|probe| probe.member);
+        let mut dropped = false;
+        for member in self.members.iter_mut().filter(|member| member.is_fresh(now)) {
+            dropped |= member.judge(queue, rate, now) && Some(member.id) == tried;
+        }
+        if dropped {
+            self.trials.drop_trial(now);
+        }
+    }
+
+    fn view(&self, now: Instant) -> View {
+        let busy = self.busy_since.map_or(MOST_SPAN, |since| now.saturating_duration_since(since));
+        let spreads = self.fresh(now).map(|member| member.delay.spread().as_secs_f64());
+        View {
+            queue: self.queue,
+            slope: self.trend.slope(),
+            spread: spreads.fold(0.0, f64::max),
+            arrived: self.arrived(busy.clamp(LEAST_SPAN, MOST_SPAN), now),
+            sent: self.fresh(now).map(|member| member.sent.rate(Duration::from_millis(300))).sum(),
+            loss: self.loss(now),
+            round_trip: self.round_trip(now).as_secs_f64(),
+            trial: self.trials.is_under_way(),
+            floor: self.floor(),
+        }
+    }
+
+    fn fresh(&self, now: Instant) -> impl Iterator<Item = &Member> {
+        self.members.iter().filter(move |member| member.is_fresh(now))
+    }
+
+    fn arrived(&self, span: Duration, now: Instant) -> f64 {
+        self.fresh(now).map(|member| member.arrived.rate(span)).sum()
+    }
+
+    fn media(&self, now: Instant) -> f64 {
+        self.fresh(now).map(|member| member.media.rate(MOST_SPAN)).sum()
+    }
+
+    /// The least of what all wait: the rest, each waits on a way of its own.
+    fn shared_queue(&self, but: Option<usize>, now: Instant) -> Option<f64> {
+        let heard = || self.fresh(now).filter(|member| Some(member.id) != but);
+        let least = |members: &mut dyn Iterator<Item = &Member>| members.filter_map(Member::queue).reduce(f64::min);
+        let settled = |member: &&Member| now.saturating_duration_since(member.joined()) >= SETTLED;
+        least(&mut heard().filter(settled)).or_else(|| least(&mut heard()))
+    }
+
+    fn queue_by_others(&self, member: usize, now: Instant) -> Option<Duration> {
+        self.shared_queue(Some(member), now).map(|queue| Duration::from_secs_f64(queue.max(0.0)))
+    }
+
+    /// The least loss of any member that was told enough of: what one loses more, it loses on a way of its own.
+    fn loss(&self, now: Instant) -> (f64, f64) {
+        let told = self.fresh(now).map(|member| member.loss.newest()).filter(|(_, packets)| *packets >= 30.0);
+        let (mut lost, mut packets, mut least) = (0.0, 0.0, f64::MAX);
+        for (fraction, of) in told {
+            lost += fraction * of;
+            packets += of;
+            least = least.min(fraction + 2.0 * (fraction.max(0.01) / of).sqrt());
+        }
+        if packets > 0.0 { ((lost / packets).min(least), packets) } else { (0.0, 0.0) }
+    }
+
+    fn round_trip(&self, now: Instant) -> Duration {
+        let round_trips = self.fresh(now).filter_map(|member| member.delay.round_trip());
+        round_trips.max().unwrap_or(Duration::from_millis(200))
+    }
+
+    fn floor(&self) -> f64 {
+        self.tier.floor.bps() as f64 * self.members.len() as f64
+    }
+
+    fn is_silent(&self, now: Instant) -> bool {
+        self.heard.is_some_and(|heard| now.saturating_duration_since(heard) > SILENCE)
+    }
+
+    fn may_try(&self, next: Bitrate, now: Instant) -> bool {
+        let calm = self.queue < Estimate::patience(0.0) * 0.7;
+        next > self.budget()
+            && self.tier.most().is_none_or(|most| next <= most)
+            && self.estimate.phase() == Phase::Open
+            && calm
+            && self.trials.may_begin(now)
+    }
+
+    /// In turn, whoever isn't capped.
+    fn member_to_try(&self, now: Instant) -> Option<usize> {
+        let able = || self.fresh(now).filter(|member| member.cap(now).is_none()).map(|member| member.id);
+        able().filter(|member| *member > self.trials.last_member()).min().or_else(|| able().min())
+    }
+
+    /// The loss-based rate of draft-ietf-rmcat-gcc-02 §6, and a cut where the round trip has grown.
+    fn go_by_reports(&mut self, now: Instant) {
+        let reports: Vec<_> = self
+            .members
+            .iter()
+            .filter_map(|member| member.report)
+            .filter(|report| now.saturating_duration_since(report.at) < REPORT_HOLDS)
+            .collect();
+        let lost = reports.iter().map(|report| report.lost).fold(f64::MAX, f64::min);
+        let waits = reports.iter().filter_map(|report| Some(report.round_trip? - report.least_round_trip?)).min();
+        let rate = self.estimate.rate();
+        let most = self.tier.most().unwrap_or(self.tier.start).bps() as f64;
+        if lost > 0.10 {
+            self.estimate.follow((rate * (1.0 - 0.5 * lost)).max(self.floor().min(rate)));
+        } else if waits.is_some_and(|waits| waits > Duration::from_millis(100)) {
+            self.estimate.follow((rate * 0.85).max(self.floor().min(rate)));
+        } else if lost < 0.02 {
+            self.estimate.follow((rate * 1.05).min(most.max(rate)));
+        }
+    }
+}

@@ -1,0 +1,179 @@
+//! One connection of a line: what it saw, and what it can take itself if its own last metre is the narrow one.
+
+use std::time::{Duration, Instant};
+
+use super::delay::Delay;
+use super::estimate::Estimate;
+use super::history::{Acknowledged, Kind};
+use super::loss::Loss;
+use super::rate::Meter;
+use crate::units::Bitrate;
+
+/// A member that wasn't heard for this long doesn't speak for the line.
+const FRESH: Duration = Duration::from_millis(600);
+/// How much longer than the line's queue its own is when it has a bottleneck of its own, seconds.
+const OWN_QUEUE: f64 = 0.025;
+const OWN_QUEUE_FOR: Duration = Duration::from_millis(250);
+/// What is kept of what arrives when it is cut, and how long the cap then stands at first and at most.
+const KEPT: f64 = 0.90;
+const CAP_LEAST: Duration = Duration::from_secs(5);
+const CAP_MOST: Duration = Duration::from_secs(40);
+/// Growth of a cap in a second after that.
+const CAP_GROWTH: f64 = 0.08;
+/// A REMB (draft-alvestrand-rmcat-remb-03) holds no longer than this.
+const REMB_HOLDS: Duration = Duration::from_secs(8);
+
+/// What one member was found to be able to take.
+#[derive(Debug, Clone, Copy)]
+struct Cap {
+    rate: f64,
+    raised: Instant,
+    stands_until: Instant,
+}
+
+/// One member.
+#[derive(Debug, Clone)]
+pub(super) struct Member {
+    pub(super) id: usize,
+    joined: Instant,
+    heard: Option<Instant>,
+    pub(super) delay: Delay,
+    pub(super) loss: Loss,
+    /// What arrived, on the receiver's time line; what was sent of it, and what of that was media, on ours.
+    pub(super) arrived: Meter,
+    pub(super) sent: Meter,
+    pub(super) media: Meter,
+    cap: Option<Cap>,
+    cap_stands: Duration,
+    own_queue_since: Option<Instant>,
+    remb: Option<(f64, Instant)>,
+    /// Where transport-wide feedback is missing: loss, round trip, and the least round trip.
+    pub(super) report: Option<Report>,
+}
+
+/// What a receiver report said (RFC 3550 §6.4.1).
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Report {
+    pub(super) at: Instant,
+    pub(super) lost: f64,
+    pub(super) round_trip: Option<Duration>,
+    pub(super) least_round_trip: Option<Duration>,
+}
+
+impl Member {
+    pub(super) fn new(id: usize, now: Instant) -> Self {
+        Self {
+            id,
+            joined: now,
+            heard: None,
+            delay: Delay::new(now),
+            loss: Loss::new(now),
+            arrived: Meter::default(),
+            sent: Meter::default(),
+            media: Meter::default(),
+            cap: None,
+            cap_stands: CAP_LEAST,
+            own_queue_since: None,
+            remb: None,
+            report: None,
+        }
+    }
+
+    /// Takes in one report; `queued` is the line's queue by others.
+    pub(super) fn feedback(&mut self, told: &[Acknowledged], queued: Option<Duration>, forget: bool, now: Instant) {
+        for packet in told {
+            let sent = packet.sent.saturating_duration_since(self.joined);
+            if !packet.late {
+                self.sent.count(sent, packet.octets);
+                if packet.kind == Kind::Media {
+                    self.media.count(sent, packet.octets);
+                }
+            }
+            if let Some(received) = packet.received {
+                self.arrived.count(received, packet.octets);
+                self.heard = Some(now);
+            }
+        }
+        self.loss.feedback(told, now);
+        self.delay.feedback(told, queued, forget, now);
+    }
+
+    /// Whether it was heard of late.
+    pub(super) fn is_fresh(&self, now: Instant) -> bool {
+        self.heard.is_some_and(|at| now.saturating_duration_since(at) < FRESH)
+    }
+
+    pub(super) const fn joined(&self) -> Instant {
+        self.joined
+    }
+
+    pub(super) const fn heard(&self) -> Option<Instant> {
+        self.heard
+    }
+
+    /// Its queue in seconds.
+    pub(super) fn queue(&self) -> Option<f64> {
+        self.delay.queue().map(|queue| queue.as_secs_f64())
+    }
+
+    /// What it can take itself; `None` = whatever the line carries.
+    pub(super) fn cap(&self, now: Instant) -> Option<Bitrate> {
+        let remb = self.remb.filter(|(_, at)| now.saturating_duration_since(*at) < REMB_HOLDS && !self.is_fresh(now));
+        let least = match (self.cap, remb) {
+            (Some(cap), Some((remb, _))) => cap.rate.min(remb),
+            (Some(cap), None) => cap.rate,
+            (None, Some((remb, _))) => remb,
+            (None, None) => return None,
+        };
+        Some(Bitrate::from_bps(least as u64))
+    }
+
+    pub(super) const fn remb(&mut self, rate: f64, now: Instant) {
+        self.remb = Some((rate, now));
+    }
+
+    pub(super) fn reception(&mut self, lost: f64, round_trip: Option<Duration>, now: Instant) {
+        let before = self.report.and_then(|report| report.least_round_trip);
+        let least_round_trip = match (before, round_trip) {
+            (Some(before), Some(now)) => Some(before.min(now)),
+            (before, now) => before.or(now),
+        };
+        self.report = Some(Report { at: now, lost, round_trip, least_round_trip });
+    }
+
+    /// Compares its own queue with the line's: what it waits longer, it waits on a way of its own. Says whether it was
+    /// cut just now.
+    pub(super) fn judge(&mut self, line_queue: f64, line_rate: f64, now: Instant) -> bool {
+        let own = self.queue().unwrap_or(0.0) - line_queue;
+        let spread = self.delay.spread().as_secs_f64();
+        if own <= OWN_QUEUE + Estimate::patience(spread) {
+            self.own_queue_since = None;
+            self.raise(own, line_rate, now);
+            return false;
+        }
+        let since = *self.own_queue_since.get_or_insert(now);
+        if now.saturating_duration_since(since) < OWN_QUEUE_FOR || self.delay.slope() < -0.05 {
+            return false;
+        }
+        let rate = self.arrived.rate(Duration::from_millis(300)) * KEPT;
+        // Soon again after it was let go: it is let stand for longer.
+        let again = self.cap.is_some_and(|cap| now >= cap.stands_until);
+        self.cap_stands = if again { (self.cap_stands * 2).min(CAP_MOST) } else { self.cap_stands };
+        self.cap = Some(Cap { rate, raised: now, stands_until: now + self.cap_stands });
+        self.own_queue_since = Some(now);
+        true
+    }
+
+    fn raise(&mut self, own: f64, line_rate: f64, now: Instant) {
+        let Some(cap) = &mut self.cap else { return };
+        let passed = now.saturating_duration_since(cap.raised).as_secs_f64().min(0.5);
+        cap.raised = now;
+        if now >= cap.stands_until && own < OWN_QUEUE {
+            cap.rate *= 1.0 + CAP_GROWTH * passed;
+        }
+        if cap.rate > line_rate.max(1.0) * 1.2 {
+            self.cap = None;
+            self.cap_stands = CAP_LEAST;
+        }
+    }
+}

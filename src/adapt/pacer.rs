@@ -1,0 +1,265 @@
+//! Spreads pictures over time, so that what a keyframe takes of a line is never all of it.
+//!
+//! A leaky bucket for one receiver, as in draft-ietf-rmcat-gcc-02 §4: what comes faster than the rate waits, the more
+//! urgent first. Voice doesn't wait here; it only takes its part of the rate.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use crate::units::Bitrate;
+
+/// What an idle receiver may be sent at once, in time at its rate: what comes between two looks at the pacer.
+const BURST: Duration = Duration::from_millis(15);
+/// Two full packets may always leave at once.
+const LEAST_BURST: f64 = 3_000.0;
+/// Pictures that waited for so long are of no use any more: the line has become far too narrow for them.
+const PATIENCE: Duration = Duration::from_millis(1_200);
+/// So many may wait, whatever the rate: a few hundred kilobytes, and no more of memory than 100 KiB.
+const ROOM: usize = 1_024;
+
+/// What waits for what.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Urgency {
+    /// Never waits.
+    Voice,
+    /// What was lost, and slides.
+    Slides,
+    /// All other pictures.
+    Camera,
+}
+
+/// What becomes of something offered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Offered {
+    /// It is to be sent now.
+    Send,
+    /// It waits, and [`Pacer::release`] will give it back.
+    Waits,
+    /// There is no room: it and all pictures that waited are gone, and those streams need keyframes.
+    Dropped,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Waiting<T> {
+    item: T,
+    octets: u16,
+    since: Instant,
+}
+
+/// What waits for one receiver.
+#[derive(Debug)]
+pub struct Pacer<T> {
+    /// `None` = everything leaves at once.
+    rate: Option<Bitrate>,
+    /// Octets that may be sent now; below zero after something larger was.
+    credit: f64,
+    refilled: Instant,
+    queues: [VecDeque<Waiting<T>>; 2],
+    octets: usize,
+}
+
+impl<T: Copy> Pacer<T> {
+    /// Unpaced, for now.
+    #[must_use]
+    pub const fn new(now: Instant) -> Self {
+        Self { rate: None, credit: 0.0, refilled: now, queues: [VecDeque::new(), VecDeque::new()], octets: 0 }
+    }
+
+    /// From now on at this rate; `None` lets everything go.
+    pub fn set_rate(&mut self, rate: Option<Bitrate>, now: Instant) {
+        self.refill(now);
+        self.rate = rate;
+    }
+
+    /// The rate.
+    #[must_use]
+    pub const fn rate(&self) -> Option<Bitrate> {
+        self.rate
+    }
+
+    /// Whether nothing waits.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.queues.iter().all(VecDeque::is_empty)
+    }
+
+    /// Octets that wait.
+    #[must_use]
+    pub const fn octets(&self) -> usize {
+        self.octets
+    }
+
+    /// Something of so many octets is to be sent.
+    #[inline]
+    pub fn offer(&mut self, item: T, octets: u16, urgency: Urgency, now: Instant) -> Offered {
+        let Some(queue) = queue_of(urgency) else {
+            self.spent(octets, now);
+            return Offered::Send;
+        };
+        if self.rate.is_none() && self.octets == 0 {
+            return Offered::Send;
+        }
+        self.refill(now);
+        // What is more urgent may pass what waits, never what is as urgent.
+        if self.credit > 0.0 && self.queues[..=queue].iter().all(VecDeque::is_empty) {
+            self.credit -= f64::from(octets);
+            return Offered::Send;
+        }
+        let waits_too_long = |one: &Waiting<T>| now.saturating_duration_since(one.since) > PATIENCE;
+        if self.queues.iter().map(VecDeque::len).sum::<usize>() >= ROOM
+            || self.queues.iter().filter_map(VecDeque::front).any(waits_too_long)
+        {
+            return Offered::Dropped;
+        }
+        self.octets += usize::from(octets);
+        self.queues[queue].push_back(Waiting { item, octets, since: now });
+        Offered::Waits
+    }
+
+    /// So many octets were sent that didn't wait.
+    #[inline]
+    pub fn spent(&mut self, octets: u16, now: Instant) {
+        if self.rate.is_some() {
+            self.refill(now);
+            self.credit -= f64::from(octets);
+        }
+    }
+
+    /// The next that may be sent now. To be asked until it says `None`.
+    pub fn release(&mut self, now: Instant) -> Option<T> {
+        self.refill(now);
+        if self.credit <= 0.0 && self.rate.is_some() {
+            return None;
+        }
+        let next = self.queues.iter_mut().find_map(VecDeque::pop_front)?;
+        self.credit -= f64::from(next.octets);
+        self.octets -= usize::from(next.octets);
+        Some(next.item)
+    }
+
+    /// Takes out everything that waits.
+    pub fn clear(&mut self) -> impl Iterator<Item = T> + '_ {
+        self.octets = 0;
+        let [first, second] = &mut self.queues;
+        first.drain(..).chain(second.drain(..)).map(|one| one.item)
+    }
+
+    fn refill(&mut self, now: Instant) {
+        let span = now.saturating_duration_since(self.refilled);
+        self.refilled = now;
+        let Some(rate) = self.rate else {
+            self.credit = 0.0;
+            return;
+        };
+        let octets = |span: Duration| rate.bps() as f64 / 8.0 * span.as_secs_f64();
+        self.credit = (self.credit + octets(span)).min(octets(BURST).max(LEAST_BURST));
+    }
+}
+
+const fn queue_of(urgency: Urgency) -> Option<usize> {
+    match urgency {
+        Urgency::Voice => None,
+        Urgency::Slides => Some(0),
+        Urgency::Camera => Some(1),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const MILLI: Duration = Duration::from_millis(1);
+
+    #[expect(clippy::disallowed_methods, reason = "simulated time has to begin somewhere")]
+    fn pacer(kbps: u64) -> (Pacer<u32>, Instant) {
+        let start = Instant::now();
+        let mut pacer = Pacer::new(start);
+        pacer.set_rate(Some(Bitrate::from_bps(kbps * 1_000)), start);
+        (pacer, start)
+    }
+
+    /// How long after `start` each item left, looking at the pacer every millisecond.
+    fn departures(pacer: &mut Pacer<u32>, start: Instant, millis: u32) -> Vec<(u32, u32)> {
+        let mut left = Vec::new();
+        for at in 0..millis {
+            while let Some(item) = pacer.release(start + MILLI * at) {
+                left.push((item, at));
+            }
+        }
+        left
+    }
+
+    #[test]
+    fn a_keyframe_takes_the_time_that_its_rate_gives_it() {
+        let (mut pacer, start) = pacer(1_000);
+        let waiting = (0..100).filter(|&one| pacer.offer(one, 1_250, Urgency::Camera, start) == Offered::Waits).count();
+        assert!((97..100).contains(&waiting), "a burst may leave at once: {waiting}");
+        let left = departures(&mut pacer, start, 2_000);
+        assert_eq!(left.len(), waiting);
+        assert!(left.windows(2).all(|pair| pair[0].0 < pair[1].0), "in order");
+        let last = left[waiting - 1].1;
+        assert!((950..=1_010).contains(&last), "125 kB at 1 Mbit/s take a second: {last} ms");
+        assert!(pacer.is_empty() && pacer.octets() == 0);
+    }
+
+    #[test]
+    fn voice_never_waits_and_slides_pass_the_camera() {
+        let (mut pacer, start) = pacer(500);
+        for one in 0..50 {
+            pacer.offer(one, 1_250, Urgency::Camera, start);
+        }
+        assert_eq!(pacer.offer(100, 200, Urgency::Voice, start), Offered::Send);
+        assert_eq!(pacer.offer(101, 1_250, Urgency::Slides, start), Offered::Waits);
+        let left = departures(&mut pacer, start, 200);
+        assert_eq!(left[0].0, 101);
+    }
+
+    #[test]
+    fn without_a_rate_everything_leaves_at_once_and_what_waited_is_let_go() {
+        let (mut pacer, start) = pacer(100);
+        while pacer.offer(1, 1_250, Urgency::Camera, start) == Offered::Send {}
+        pacer.set_rate(None, start);
+        assert_eq!(pacer.release(start), Some(1));
+        assert_eq!(pacer.offer(2, 1_250, Urgency::Camera, start), Offered::Send);
+    }
+
+    #[test]
+    fn what_waited_for_too_long_makes_no_room_for_more() {
+        let (mut pacer, start) = pacer(50);
+        for one in 0..40 {
+            pacer.offer(one, 1_250, Urgency::Camera, start);
+        }
+        assert_eq!(pacer.offer(50, 1_250, Urgency::Camera, start + PATIENCE + MILLI), Offered::Dropped);
+        assert!(pacer.clear().count() > 30);
+        assert!(pacer.is_empty());
+    }
+
+    proptest! {
+        #[test]
+        fn what_leaves_keeps_its_order_and_its_rate(
+            sizes in prop::collection::vec((1u16..1_400, any::<bool>()), 1..200),
+            kbps in 100u64..20_000,
+        ) {
+            let (mut pacer, start) = pacer(kbps);
+            let (mut sent, mut octets) = ([Vec::new(), Vec::new()], 0.0);
+            let mut now = start;
+            for (number, &(size, slides)) in (0u32..).zip(&sizes) {
+                now += MILLI;
+                let urgency = if slides { Urgency::Slides } else { Urgency::Camera };
+                if pacer.offer(number, size, urgency, now) == Offered::Send {
+                    sent[usize::from(!slides)].push(number);
+                    octets += f64::from(size);
+                }
+                while let Some(item) = pacer.release(now) {
+                    let (size, slides) = sizes[item as usize];
+                    sent[usize::from(!slides)].push(item);
+                    octets += f64::from(size);
+                }
+                let most = kbps as f64 * 125.0 * (now - start).as_secs_f64() + (kbps as f64 * 1.875).max(LEAST_BURST) + 1_400.0;
+                prop_assert!(octets <= most, "{} of {}", octets, most);
+            }
+            prop_assert!(sent.iter().all(|queue| queue.is_sorted()));
+        }
+    }
+}
