@@ -238,7 +238,8 @@ impl Trend {
             return 0.0;
         }
         let count = self.points.len() as f64;
-        let point = |(at, micros): &(Instant, i64)| (at.saturating_duration_since(*first).as_micros() as f64, *micros as f64);
+        let point =
+            |(at, micros): &(Instant, i64)| (at.saturating_duration_since(*first).as_micros() as f64, *micros as f64);
         let (sum_x, sum_y) = self.points.iter().map(point).fold((0.0, 0.0), |(x, y), (px, py)| (x + px, y + py));
         let (mean_x, mean_y) = (sum_x / count, sum_y / count);
         let (mut over, mut under) = (0.0, 0.0);

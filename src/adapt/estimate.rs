@@ -344,7 +344,8 @@ impl Estimate {
     /// The queue hangs on nothing that anybody does: its base has moved.
     fn longer_way(&mut self, view: &View, now: Instant) -> Finding {
         let (_, _, since) = self.bounds;
-        if now.saturating_duration_since(since) < UNMOVED || self.excess(view) > 0.03 || view.arrived < 0.93 * view.sent {
+        if now.saturating_duration_since(since) < UNMOVED || self.excess(view) > 0.03 || view.arrived < 0.93 * view.sent
+        {
             return Finding::Nothing;
         }
         self.rate = self.rate.max(self.before);

@@ -156,7 +156,13 @@ mod tests {
         Instant::now()
     }
 
-    fn told(history: &mut SentHistory, base: u16, reference: u32, deltas: &[Option<i16>], now: Instant) -> Vec<Acknowledged> {
+    fn told(
+        history: &mut SentHistory,
+        base: u16,
+        reference: u32,
+        deltas: &[Option<i16>],
+        now: Instant,
+    ) -> Vec<Acknowledged> {
         let mut out = Vec::new();
         history.feedback(base, reference, deltas, now, &mut out);
         out

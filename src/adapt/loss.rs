@@ -51,7 +51,8 @@ impl Loss {
     /// The part that was lost of the last second or so, 0 to 1; `None` before enough was told.
     #[must_use]
     pub fn fraction(&self) -> Option<f64> {
-        let (lost, told) = self.windows.iter().fold((self.lost, self.told), |(l, t), (lost, told)| (l + lost, t + told));
+        let (lost, told) =
+            self.windows.iter().fold((self.lost, self.told), |(l, t), (lost, told)| (l + lost, t + told));
         (told >= PACKETS).then(|| lost / told)
     }
 

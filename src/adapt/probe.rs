@@ -207,8 +207,7 @@ impl Trials {
 
     fn rest(&mut self, now: Instant) {
         self.not_before = now + self.pause;
-        let remembers =
-            self.best.0 > self.present * 1.1 && now.saturating_duration_since(self.best.1) < REMEMBERED;
+        let remembers = self.best.0 > self.present * 1.1 && now.saturating_duration_since(self.best.1) < REMEMBERED;
         let most = if remembers { PAUSE_MOST_REMEMBERED } else { PAUSE_MOST };
         self.pause = (self.pause * 2).min(most);
     }

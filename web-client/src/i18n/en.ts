@@ -110,7 +110,7 @@ export const en: Messages = {
   },
   line: {
     note: {
-      pictures: 'Weak line: the voice comes first',
+      pictures: 'Weak line: the voice comes first, pictures stand still',
       camera: 'Weak line: voice and slides come first, the teacher’s picture is paused',
       stage: 'Weak line: the stage picture is paused, all else goes on',
     },
@@ -128,7 +128,7 @@ export const en: Messages = {
       waiting_for_keyframe: 'The slides are coming…',
       source_silent: 'The teacher paused the slides',
       capped: 'The slides are coming…',
-      no_room: 'Weak line: slides are paused, the voice comes first',
+      no_room: 'Weak line: the slides stand still, the voice comes first',
     },
     camera: {
       no_source: 'The teacher’s camera is off',

@@ -108,7 +108,7 @@ export const zh = {
   },
   line: {
     note: {
-      pictures: '网络较弱，已优先保证声音',
+      pictures: '网络较弱，已优先保证声音，画面停在这里',
       camera: '网络较弱，已优先保证声音和课件，教师画面暂停',
       stage: '网络较弱，已优先保证声音、课件和老师，台上画面暂停',
     },
@@ -126,7 +126,7 @@ export const zh = {
       waiting_for_keyframe: '课件马上就来…',
       source_silent: '老师暂停了课件',
       capped: '课件马上就来…',
-      no_room: '网络较弱，课件暂停，先保证声音',
+      no_room: '网络较弱，课件停在这里，先保证声音',
     },
     camera: {
       no_source: '老师没有开摄像头',

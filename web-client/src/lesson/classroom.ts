@@ -150,7 +150,10 @@ export class Classroom {
   }
 
   get bars(): Bars {
-    return this.lostAt === null ? this.signal.bars : 0;
+    if (this.lostAt !== null) return 0;
+    // Pictures that are missing are no good line, however whole the rest comes.
+    const most = this.lineNote.cutting === 'none' || this.lineNote.cutting === 'lowered' ? 4 : 2;
+    return this.signal.bars > most ? most : this.signal.bars;
   }
 
   status(now: number): Status {
