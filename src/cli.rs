@@ -80,6 +80,9 @@ struct TokenArguments {
     /// Shown to the studio.
     #[arg(long)]
     name: Option<String>,
+    /// Its school, by id or name.
+    #[arg(long)]
+    school: Option<String>,
     /// How long it lives; by default as configured.
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1440))]
     minutes: Option<u32>,
@@ -184,7 +187,7 @@ async fn token(config: &Config, arguments: TokenArguments) -> anyhow::Result<Str
     let publish = if arguments.sources.is_empty() { usual } else { Publish::parse(&arguments.sources)? };
     let now = server::clock().now();
     let tokens = Tokens::new(&store.secret(TOKEN_SECRET, now).await?, config.auth.lifetimes);
-    let claims = api::member(lesson.id, ParticipantId::random(), role, publish, arguments.name, None);
+    let claims = api::member(lesson.id, ParticipantId::random(), role, publish, arguments.name, arguments.school);
     let issued = match arguments.minutes {
         Some(minutes) => tokens.issue_for(claims, now, Duration::minutes(minutes.into())),
         None => tokens.issue(claims, now),

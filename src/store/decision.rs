@@ -129,7 +129,7 @@ mod tests {
         store.keep_decisions(lesson.id, &many).await.expect("kept");
         let last = Decided { to: Some(0), from: None, reason: "best".into(), ..decided.clone() };
         store.keep_decisions(lesson.id, &[last.clone(), last.clone()]).await.expect("kept");
-        store.keep_decisions(LessonId::random(), &[last.clone()]).await.expect("nobody's");
+        store.keep_decisions(LessonId::random(), std::slice::from_ref(&last)).await.expect("nobody's");
         store.close().await;
 
         let store = Store::read_only(data.path()).await.expect("the same database");

@@ -135,6 +135,23 @@ async fn decisions_are_kept_with_their_lesson_in_order() {
     assert_eq!(told, [(Some(2), Some(1), "no_room"), (Some(1), None, "tier")]);
     assert_eq!((kept[0].participant, kept[0].name.as_deref()), (participant, Some("王老师")));
 
+    // The command reads beside the server that writes.
+    let explain = async |more: &[&str]| {
+        let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_mingshi"));
+        command.env("MINGSHI_SERVER_DATA", on_air.site.data().join("data"));
+        command.args(["lesson", "explain", &lesson.to_string()]).args(more);
+        let output = command.output().await.expect("the program");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).expect("text")
+    };
+    let told = explain(&[]).await;
+    assert_eq!(told.lines().count(), 3, "{told}");
+    assert!(
+        told.lines().last().is_some_and(|line| line.contains("王老师") && line.contains("lessons may use no more")),
+        "{told}"
+    );
+    assert_eq!(explain(&["--json", "--participant", &participant.to_string()]).await.lines().count(), 2);
+
     // What is decided in the last moment is kept, too.
     on_air.decided(decision(None, Some(0), Reason::Waiting)).await;
     while on_air.site.reports.capacity() < on_air.site.reports.max_capacity() {

@@ -61,6 +61,7 @@ const moved = async (page) => {
   await page.mouse.move(200, 200);
   await page.mouse.move(260, 240);
 };
+const english = () => localStorage.setItem('mingshi.language', '"en"');
 const studio = { operator: true };
 const goLive = async (page) => {
   await page.getByTestId('choose-slides').selectOption('screen').catch(() => undefined);
@@ -89,6 +90,7 @@ const SHOTS = {
   'classroom-unsupported': ['/c/660123', { wait: 2500 }, moved],
   'classroom-camera-cut': ['/c/770001', { wait: 3000 }, moved],
   'classroom-camera-cut-later': ['/c/770001', { wait: 16_000 }, moved],
+  'classroom-camera-cut-english': ['/c/770001', { wait: 3000, before: english }, moved],
   'classroom-voice-only': ['/c/770002', { wait: 3000 }, moved],
   'classroom-lowered': ['/c/770003', { wait: 3000 }, moved],
   'classroom-reconnecting': ['/c/307216', { wait: 2500 }, async (page) => {
@@ -99,6 +101,7 @@ const SHOTS = {
   'studio-denied': [`/studio/${planned.id}`, { ...studio, before: () => { navigator.mediaDevices.getUserMedia = () => Promise.reject(new DOMException('no', 'NotAllowedError')); } }, null],
   'studio-insecure': [`/studio/${planned.id}`, { ...studio, before: () => Object.defineProperty(window, 'isSecureContext', { value: false }) }, null],
   'studio-on-air': [`/studio/${live.id}`, { ...studio, wait: 2000 }, goLive],
+  'studio-on-air-english': [`/studio/${live.id}`, { ...studio, wait: 2000, before: english }, goLive],
   'studio-end': [`/studio/${live.id}`, { ...studio, wait: 2000 }, async (page) => { await goLive(page); await page.getByTestId('end-lesson').click(); }],
   'studio-muted': [`/studio/${live.id}`, { ...studio, wait: 2000 }, async (page) => { await goLive(page); await page.getByTestId('mute').click(); }],
   'studio-replaced': [`/studio/${live.id}`, { ...studio, wait: 2000 }, async (page) => { await goLive(page); await page.waitForTimeout(3500); say(live.id, { type: 'replaced', source: 'camera', connection: await page.evaluate(() => window.__mingshi.connections()[0].id) }); await page.waitForTimeout(300); }],
