@@ -110,9 +110,9 @@ export const en: Messages = {
   },
   line: {
     note: {
-      pictures: 'Weak line: the voice comes first, pictures stand still',
-      camera: 'Weak line: voice and slides come first, the teacher’s picture is paused',
-      stage: 'Weak line: the stage picture is paused, all else goes on',
+      pictures: 'Weak line: the voice first, pictures stand still',
+      camera: 'Weak line: voice and slides first, camera paused',
+      stage: 'Weak line: stage picture paused',
     },
     allows: {
       lowered: 'pictures fit the line',
@@ -136,7 +136,7 @@ export const en: Messages = {
       waiting_for_keyframe: 'The teacher’s picture is coming…',
       source_silent: 'The teacher paused the picture',
       capped: 'The teacher’s picture is coming…',
-      no_room: 'Weak line: the teacher’s picture is paused',
+      no_room: 'Weak line: camera paused',
     },
     stage: {
       no_source: '',
@@ -144,7 +144,7 @@ export const en: Messages = {
       waiting_for_keyframe: 'The picture is coming…',
       source_silent: 'The picture is paused',
       capped: 'The picture is coming…',
-      no_room: 'Weak line: the stage picture is paused',
+      no_room: 'Weak line: stage paused',
     },
     voice: {
       no_source: 'The teacher is away for a moment',
@@ -227,11 +227,11 @@ export const en: Messages = {
     line: { good: 'good', weak: 'weak', bad: 'broken' },
     cut: {
       lowered: 'lower resolution',
-      stage: 'stage picture paused',
-      camera: 'teacher’s picture paused',
-      pictures: 'voice only, pictures paused',
+      stage: 'stage paused',
+      camera: 'camera paused',
+      pictures: 'voice only',
     },
-    measured: 'about {rate} Mbit/s',
+    measured: '≈ {rate} Mbit/s',
     loss: '{percent}% lost',
     self: 'My camera',
     my_slides: 'My slides',
