@@ -65,19 +65,51 @@ impl Decisions {
     }
 
     async fn write_all(&self, store: &Store) -> Result<(), store::Error> {
-        while let Some((lesson, batch)) = self.next_batch() {
-            store.keep_decisions(lesson, &batch).await?;
+        loop {
+            let batch: Vec<_> = self.waiting().iter().take(BATCH).cloned().collect();
+            if batch.is_empty() {
+                return Ok(());
+            }
+            store.keep_decisions(&batch).await?;
             // Only now: what failed stays at the head and is tried again.
             self.waiting().drain(..batch.len());
         }
-        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::ParticipantId;
+    use crate::lesson::SlotName;
+    use crate::units::Bitrate;
+
+    fn decided(members: u32) -> Decided {
+        Decided {
+            at: time::OffsetDateTime::UNIX_EPOCH,
+            participant: ParticipantId::from_u64(1),
+            name: None,
+            school: None,
+            slot: SlotName::Camera,
+            index: 0,
+            from: None,
+            to: Some(0),
+            reason: "best".into(),
+            budget: None,
+            estimate: None,
+            allocated: Bitrate::ZERO,
+            members,
+        }
     }
 
-    /// Those at the head of the queue that belong to one lesson.
-    fn next_batch(&self) -> Option<(LessonId, Vec<Decided>)> {
-        let waiting = self.waiting();
-        let lesson = waiting.front()?.0;
-        let own = waiting.iter().take(BATCH).take_while(|(of, _)| *of == lesson);
-        Some((lesson, own.map(|(_, decided)| decided.clone()).collect()))
+    #[test]
+    fn a_queue_that_nobody_empties_keeps_what_came_first_and_stays_bounded() {
+        let decisions = Decisions::default();
+        let lesson = LessonId::from_u64(1);
+        for number in 0..QUEUE as u32 + 10 {
+            decisions.keep(lesson, decided(number));
+        }
+        assert_eq!(decisions.waiting().len(), QUEUE);
+        assert_eq!(decisions.waiting().front().map(|(_, decided)| decided.members), Some(0));
     }
 }

@@ -1,7 +1,10 @@
 //! Why slots got what they got, kept with their lesson: the latest of each.
 
-use sqlx::Row;
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+
 use sqlx::sqlite::SqliteRow;
+use sqlx::{Row, SqliteConnection};
 
 use super::{Error, Store, from_millis, millis};
 use crate::id::LessonId;
@@ -12,44 +15,30 @@ use crate::units::Bitrate;
 pub const DECISIONS_PER_LESSON: i64 = 20_000;
 
 impl Store {
-    /// Keep decisions of a lesson, in order, and let go of the oldest beyond [`DECISIONS_PER_LESSON`]. Those of a lesson
-    /// that isn't there are let go.
+    /// Keep decisions, of each lesson in their order, and let go of its oldest beyond [`DECISIONS_PER_LESSON`]. Those of a
+    /// lesson that isn't there are let go.
     ///
     /// # Errors
     /// [`Error::Statement`]; none of them is kept then.
-    pub async fn keep_decisions(&self, lesson: LessonId, decisions: &[Decided]) -> Result<(), Error> {
+    pub async fn keep_decisions(&self, decisions: &[(LessonId, Decided)]) -> Result<(), Error> {
         let mut transaction = self.writer.begin().await?;
-        let sql = "SELECT coalesce((SELECT max(number) FROM decision WHERE decision.lesson = lesson.id), 0) FROM lesson \
-                   WHERE id = ?";
-        let last: Option<i64> =
-            sqlx::query_scalar(sql).bind(lesson.to_string()).fetch_optional(&mut *transaction).await?;
-        let Some(last) = last else { return Ok(()) };
-        let bps = |rate: Option<Bitrate>| rate.map(|rate| rate.bps() as i64);
-        for (number, decided) in (last + 1..).zip(decisions) {
-            let sql = "INSERT INTO decision (lesson, number, at, participant, name, school, slot, place, before, after, \
-                       reason, budget, estimate, allocated, members) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
-            sqlx::query(sql)
-                .bind(lesson.to_string())
-                .bind(number)
-                .bind(millis(decided.at))
-                .bind(decided.participant.to_string())
-                .bind(&decided.name)
-                .bind(&decided.school)
-                .bind(decided.slot.word())
-                .bind(i64::from(decided.index))
-                .bind(decided.from.map(i64::from))
-                .bind(decided.to.map(i64::from))
-                .bind(&decided.reason)
-                .bind(bps(decided.budget))
-                .bind(bps(decided.estimate))
-                .bind(decided.allocated.bps() as i64)
-                .bind(i64::from(decided.members))
-                .execute(&mut *transaction)
-                .await?;
+        // The number that was given last in each lesson, where it is there.
+        let mut lessons: HashMap<LessonId, Option<i64>> = HashMap::new();
+        for (lesson, decided) in decisions {
+            let last = match lessons.entry(*lesson) {
+                Entry::Occupied(entry) => entry.into_mut(),
+                Entry::Vacant(entry) => entry.insert(last_number(&mut transaction, *lesson).await?),
+            };
+            if let Some(last) = last {
+                *last += 1;
+                insert(&mut transaction, *lesson, *last, decided).await?;
+            }
         }
-        let oldest = last + decisions.len() as i64 - DECISIONS_PER_LESSON;
-        let trim = sqlx::query("DELETE FROM decision WHERE lesson = ? AND number <= ?");
-        trim.bind(lesson.to_string()).bind(oldest).execute(&mut *transaction).await?;
+        for (lesson, last) in lessons.into_iter().filter_map(|(lesson, last)| Some((lesson, last?))) {
+            let trim = sqlx::query("DELETE FROM decision WHERE lesson = ? AND number <= ?");
+            let trim = trim.bind(lesson.to_string()).bind(last - DECISIONS_PER_LESSON);
+            trim.execute(&mut *transaction).await?;
+        }
         transaction.commit().await?;
         Ok(())
     }
@@ -65,6 +54,43 @@ impl Store {
         let decisions = rows.iter().map(read).collect::<Result<_, _>>()?;
         Ok((decisions, (first - 1).unsigned_abs()))
     }
+}
+
+/// The number of a lesson's latest decision, 0 before the first; `None` where there is no such lesson.
+async fn last_number(connection: &mut SqliteConnection, lesson: LessonId) -> Result<Option<i64>, sqlx::Error> {
+    let sql = "SELECT coalesce((SELECT max(number) FROM decision WHERE decision.lesson = lesson.id), 0) FROM lesson \
+               WHERE id = ?";
+    sqlx::query_scalar(sql).bind(lesson.to_string()).fetch_optional(connection).await
+}
+
+async fn insert(
+    connection: &mut SqliteConnection,
+    lesson: LessonId,
+    number: i64,
+    decided: &Decided,
+) -> Result<(), sqlx::Error> {
+    let bps = |rate: Option<Bitrate>| rate.map(|rate| rate.bps() as i64);
+    let sql = "INSERT INTO decision (lesson, number, at, participant, name, school, slot, place, before, after, reason, \
+               budget, estimate, allocated, members) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+    sqlx::query(sql)
+        .bind(lesson.to_string())
+        .bind(number)
+        .bind(millis(decided.at))
+        .bind(decided.participant.to_string())
+        .bind(&decided.name)
+        .bind(&decided.school)
+        .bind(decided.slot.word())
+        .bind(i64::from(decided.index))
+        .bind(decided.from.map(i64::from))
+        .bind(decided.to.map(i64::from))
+        .bind(&decided.reason)
+        .bind(bps(decided.budget))
+        .bind(bps(decided.estimate))
+        .bind(decided.allocated.bps() as i64)
+        .bind(i64::from(decided.members))
+        .execute(connection)
+        .await
+        .map(|_| ())
 }
 
 fn read(row: &SqliteRow) -> Result<Decided, Error> {
@@ -125,17 +151,17 @@ mod tests {
             allocated: Bitrate::from_bps(40_000),
             members: 3,
         };
-        let many = vec![decided.clone(); DECISIONS_PER_LESSON as usize];
-        store.keep_decisions(lesson.id, &many).await.expect("kept");
+        let many = vec![(lesson.id, decided.clone()); DECISIONS_PER_LESSON as usize];
+        store.keep_decisions(&many).await.expect("kept");
         let last = Decided { to: Some(0), from: None, reason: "best".into(), ..decided.clone() };
-        store.keep_decisions(lesson.id, &[last.clone(), last.clone()]).await.expect("kept");
-        store.keep_decisions(LessonId::random(), std::slice::from_ref(&last)).await.expect("nobody's");
+        let mixed = [lesson.id, LessonId::random(), lesson.id].map(|lesson| (lesson, last.clone()));
+        store.keep_decisions(&mixed).await.expect("kept, but for nobody's");
         store.close().await;
 
         let store = Store::read_only(data.path()).await.expect("the same database");
         let (kept, let_go) = store.decisions(lesson.id).await.expect("read");
         assert_eq!((kept.len() as i64, let_go), (DECISIONS_PER_LESSON, 2));
         assert_eq!((&kept[0], kept.last()), (&decided, Some(&last)));
-        assert!(store.keep_decisions(lesson.id, &[last]).await.is_err(), "whoever reads writes nothing");
+        assert!(store.keep_decisions(&[(lesson.id, last)]).await.is_err(), "whoever reads writes nothing");
     }
 }

@@ -290,6 +290,21 @@ describe('a broken line', () => {
   });
 });
 
+describe('a weak line', () => {
+  const told = (camera: SlotState['paused']): SlotState[] => [slot('c1', 'voice', null), slot('c1', 'slides', null), slot('c1', 'camera', camera)];
+
+  it('is told in words at once, has no full bars, and is forgotten when it lasts to be better', () => {
+    const room = live();
+    room.send({ type: 'message', message: { type: 'slots', connection: 'c1', slots: told('no_room') } });
+    expect([room.logic.lineNote.loud(room.now), room.logic.bars, room.status]).toEqual(['camera', 2, 'live']);
+    room.send({ type: 'message', message: { type: 'slots', connection: 'c1', slots: told(null) } });
+    room.run(3000);
+    expect(room.logic.lineNote.cutting).toBe('camera');
+    room.run(4000);
+    expect([room.logic.lineNote.cutting, room.logic.bars]).toEqual(['none', 4]);
+  });
+});
+
 describe('a server that restarts', () => {
   it('is come back to without a touch, though the browser still believes in the old connection', () => {
     const room = live();
