@@ -170,6 +170,12 @@ impl SourceName {
         Self("slides".into())
     }
 
+    /// The slides once more, for those who can't decode the other ones.
+    #[must_use]
+    pub fn slides_backup() -> Self {
+        Self("slides-backup".into())
+    }
+
     /// Its text.
     #[must_use]
     pub fn as_str(&self) -> &str {

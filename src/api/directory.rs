@@ -204,6 +204,11 @@ impl Directory {
             // The queue is new and empty: it can take one.
             let _ = queue.try_send(Outgoing::Close(Closing::Restarting));
         }
+        let standing = running.live.backup_standing().filter(|notice| notice.to.includes(viewer));
+        if let Some(told) = standing.and_then(|notice| text(&notice.message)) {
+            // And so can it take this.
+            let _ = queue.try_send(Outgoing::Text(told));
+        }
         running.pages.insert(page, Page { viewer, queue });
         Seat {
             page,

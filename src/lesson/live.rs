@@ -2,6 +2,8 @@
 //! who is on stage. Fed with the workers' reports and the pages' requests, it says what changed and
 //! who is to be told; a page that comes later reads the same state whole.
 
+#[path = "live_backup.rs"]
+mod backup;
 #[path = "live_decided.rs"]
 mod decided;
 #[path = "live_measured.rs"]
@@ -140,6 +142,7 @@ pub struct Live {
     connections: HashMap<ConnectionId, Connection>,
     publications: BTreeMap<PublicationId, PublicationReport>,
     stage: Vec<ParticipantId>,
+    backup_wanted: bool,
     up: Flow,
     down: Flow,
     frozen_seconds: f64,
@@ -189,7 +192,7 @@ impl Live {
 
     /// Take in what a worker reported.
     pub fn apply(&mut self, report: Report) -> Vec<Notice> {
-        match report {
+        let mut notices = match report {
             Report::Up { participant, connection, .. } => self.up(participant, connection),
             Report::Down { participant, connection, why, .. } => self.down(participant, connection, why),
             Report::Publication { publication, .. } => self.published(publication),
@@ -197,12 +200,14 @@ impl Live {
             Report::Slots { participant, connection, slots, .. } => self.slots_changed(participant, connection, slots),
             Report::Line { participant, connection, line, .. } => {
                 self.line_measured(participant, connection, line);
-                Vec::new()
+                return Vec::new();
             }
             Report::Decision { participant, connection, decision, .. } => {
-                self.decided(participant, connection, &decision)
+                return self.decided(participant, connection, &decision);
             }
-        }
+        };
+        notices.extend(self.backup_notice());
+        notices
     }
 
     /// Raise or lower a classroom's hand.
@@ -401,9 +406,7 @@ impl Live {
     }
 
     fn publication_ended(&mut self, id: PublicationId, reason: EndReason) -> Vec<Notice> {
-        let Some(report) = self.publications.remove(&id) else {
-            return Vec::new();
-        };
+        let Some(report) = self.publications.remove(&id) else { return Vec::new() };
         let message = Message::PublicationEnded { id, reason };
         let mut notices = vec![Notice { to: self.seers_of_publication(&report), message }];
         if !self.sources(report.participant).contains(&report.source) {

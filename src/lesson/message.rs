@@ -304,6 +304,15 @@ pub enum Message {
     },
     /// Another publisher took over a source that this participant sent on `connection`.
     Replaced(Replaced),
+    /// Whether somebody present needs a source that stands in for another one, which it can't decode. Told to studio and
+    /// operators when that changes, and after `welcome` where it is so.
+    Wanted {
+        /// `slides-backup`.
+        #[schema(value_type = String)]
+        source: SourceName,
+        /// Whether it is to be sent.
+        wanted: bool,
+    },
 }
 
 /// A source that another publisher took over.

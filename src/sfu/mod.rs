@@ -13,6 +13,6 @@ pub mod routing;
 pub mod subscription;
 
 pub use input::{Inbound, LineKey, PublicationSpec, SlotSpec, SubscriberSpec};
-pub use output::{Decision, Forward, Output, Padding, SlotReport};
+pub use output::{Decision, Forward, Output, Padding, Redundancy, SlotReport};
 pub use publication::Source;
 pub use router::Router;

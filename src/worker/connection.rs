@@ -10,8 +10,10 @@ use crate::sfu::input::{End, SlotKind};
 use crate::transport::{Endpoint, Peer};
 use crate::units::{Bitrate, NtpTime};
 
+use super::egress::PlayoutDelay;
 use super::ingress::Ingress;
 use super::mailbox::LineReport;
+use super::repeat::Repeats;
 use super::socket::Path;
 
 /// Lines are reported this often.
@@ -62,6 +64,10 @@ pub(super) struct Connection {
     pub(super) transport_cc: Option<u8>,
     /// The next of them.
     pub(super) transport_sequence: u16,
+    /// What is said with pictures of how they are to be shown.
+    pub(super) playout_delay: PlayoutDelay,
+    /// Voices that are sent again, of a subscriber that reads no redundancy.
+    pub(super) repeats: Option<Repeats>,
     /// Our stream for what is said without media.
     pub(super) feedback_ssrc: u32,
     /// Where the demultiplexer knows the peer to be.

@@ -13,6 +13,7 @@ mod meters;
 mod placement;
 pub mod pool;
 mod publishing;
+mod repeat;
 mod reporting;
 mod serving;
 pub mod socket;

@@ -10,6 +10,7 @@ use crossbeam_channel::Receiver as Channel;
 use mio::{Events, Interest, Poll, Token, Waker};
 use slab::Slab;
 
+use crate::adapt::Urgency;
 use crate::id::{ConnectionId, LessonId, PublicationId};
 use crate::rtp::rtcp::Sent;
 use crate::sfu::Router;
@@ -21,7 +22,7 @@ use super::clock;
 use super::connection::{Connection, Side};
 use super::crossing::{Batch, Crossing, Way};
 use super::demux::Demux;
-use super::egress::{Egress, Receiver};
+use super::egress::{Egress, PlayoutDelay, Receiver};
 use super::links::Links;
 use super::mailbox::{Closed, Report, Request};
 use super::meters::Meters;
@@ -388,7 +389,8 @@ impl Worker {
                     continue;
                 };
                 let Some(path) = connection.path() else { continue };
-                let Connection { peer, transport_cc, transport_sequence, line, .. } = connection;
+                let Connection { peer, transport_cc, transport_sequence, line, repeats, playout_delay, .. } =
+                    connection;
                 let Some(sealer) = peer.sealer() else { continue };
                 for forward in run {
                     let Some((cache, entry)) = router.packet(forward) else {
@@ -398,9 +400,23 @@ impl Worker {
                     let again = forward.original.is_some();
                     meters.retransmitted += u64::from(again);
                     line.retransmitted(u32::from(again));
-                    let mut receiver = Receiver { sealer, path, transport_cc: *transport_cc, transport_sequence };
+                    let mut voice = repeats.as_mut().and_then(|repeats| repeats.voice(forward.ssrc));
+                    let transport_cc = transport_cc.filter(|_| voice.is_none());
+                    let playout_delay =
+                        if forward.urgency == Urgency::Voice { PlayoutDelay::default() } else { *playout_delay };
+                    let mut receiver = Receiver { sealer, path, transport_cc, transport_sequence, playout_delay };
                     let written = egress.write(forward, cache, entry, &mut receiver, &mut send);
                     line.carried(written.unwrap_or(0) as u64, 1);
+                    if let (Some(voice), Some(length)) = (&mut voice, written) {
+                        voice.keep(forward.sequence, egress.written(length), *now);
+                        // A stream (RFC 6544) loses nothing.
+                        let lossy = repeats.as_ref().filter(|_| path.remote.stream.is_none());
+                        let again = lossy.and_then(|all| all.behind(forward.ssrc, forward.sequence));
+                        if let Some(datagram) = again {
+                            egress.repeat(datagram, path, &mut send);
+                            line.carried(datagram.len() as u64, 1);
+                        }
+                    }
                 }
             }
             router.sent();

@@ -41,6 +41,8 @@ pub struct Classroom {
     pub line: LineKey,
     /// Its key at the router, once it is connected.
     pub key: Option<usize>,
+    /// So many packets of a voice go again with the next.
+    pub redundancy: u8,
     pub joined: Instant,
     pub left: bool,
     pub sealer: Sealer,
@@ -72,6 +74,7 @@ impl Classroom {
             participant,
             line: LineKey(participant.as_u64()),
             key: None,
+            redundancy: 2,
             joined: now,
             left: false,
             sealer: Sealer::new(profile, &key, &salt).expect("the lengths fit"),

@@ -10,7 +10,7 @@ use mingshi::sfu::output::SlotState;
 use mingshi::sfu::{Output, Router, SubscriberSpec};
 use mingshi::transport::Identity;
 use mingshi::units::ServerClock;
-use mingshi::worker::egress::{Egress, Receiver};
+use mingshi::worker::egress::{Egress, PlayoutDelay, Receiver};
 use mingshi::worker::socket::Path;
 
 use super::chance::Chance;
@@ -194,7 +194,15 @@ impl Lesson {
             if room.key.is_none() && !room.left {
                 let slots = room.streams.iter().map(|stream| stream.spec.clone()).collect();
                 let (lesson, participant, line) = (self.id, room.participant, room.line);
-                let spec = SubscriberSpec { lesson, participant, connection, line, source: None, slots };
+                let spec = SubscriberSpec {
+                    lesson,
+                    participant,
+                    connection,
+                    line,
+                    source: None,
+                    redundancy: room.redundancy,
+                    slots,
+                };
                 room.joined = self.now;
                 room.key = Some(self.router.add_subscriber(spec));
             }
@@ -220,7 +228,13 @@ impl Lesson {
                 let (cache, entry) = self.router.packet(forward).expect("what was decided on just now is held");
                 let path = Path { remote: ([192, 0, 2, 1], forward.connection as u16).into(), local: None };
                 let Classroom { sealer, transport_sequence, .. } = room;
-                let mut receiver = Receiver { sealer, path, transport_cc: Some(3), transport_sequence };
+                let mut receiver = Receiver {
+                    sealer,
+                    path,
+                    transport_cc: Some(3),
+                    transport_sequence,
+                    playout_delay: PlayoutDelay::default(),
+                };
                 self.egress.write(forward, cache, entry, &mut receiver, &mut send);
             }
             self.router.sent();

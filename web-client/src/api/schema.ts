@@ -721,7 +721,14 @@ export interface components {
         } | (components["schemas"]["Replaced"] & {
             /** @enum {string} */
             type: "replaced";
-        });
+        }) | {
+            /** @description `slides-backup`. */
+            source: string;
+            /** @enum {string} */
+            type: "wanted";
+            /** @description Whether it is to be sent. */
+            wanted: boolean;
+        };
         /**
          * @description Where a lesson is in its life. It only ever moves forward.
          * @enum {string}
