@@ -123,6 +123,14 @@ id!(
     PublicationId
 );
 id!(
+    /// A school of the roster.
+    SchoolId
+);
+id!(
+    /// A classroom of a school of the roster.
+    ClassroomId
+);
+id!(
     /// One WebRTC connection. Its lowest six bits name the worker that owns it.
     ConnectionId
 );

@@ -4,6 +4,8 @@
 
 #[path = "live_backup.rs"]
 mod backup;
+#[path = "live_decided.rs"]
+mod decided;
 #[path = "live_measured.rs"]
 mod measured;
 
@@ -12,10 +14,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use time::OffsetDateTime;
 
 use super::EndReason;
-use super::media::Codec;
-use super::message::{
-    Audience, Direction, Layer, Line, Message, Notice, Participant, Publication, Replaced, Role, Slot,
-};
+use super::media::{Codec, SlotName};
+use super::message::{Audience, Held, Layer, Message, Notice, Participant, Publication, Replaced, Role, Slot};
 use super::stats::Measured;
 use crate::id::{ConnectionId, ParticipantId, PublicationId, SourceName};
 use crate::worker::mailbox::{Closed, End, LayerReport, LineReport, MediaKind, PublicationReport, Report, SlotState};
@@ -113,6 +113,8 @@ struct Connection {
     sources: Vec<SourceName>,
     up: bool,
     slots: Vec<SlotState>,
+    /// Why slots that could be better aren't, where it is the line.
+    held: BTreeMap<(SlotName, u8), Held>,
     line: Option<LineReport>,
     line_untold: bool,
     flow: Flow,
@@ -125,6 +127,7 @@ impl Connection {
             sources: Vec::new(),
             up: false,
             slots: Vec::new(),
+            held: BTreeMap::new(),
             line: None,
             line_untold: false,
             flow: Flow::default(),
@@ -199,8 +202,9 @@ impl Live {
                 self.line_measured(participant, connection, line);
                 return Vec::new();
             }
-            // Pages hear what came of it.
-            Report::Decision { .. } => return Vec::new(),
+            Report::Decision { participant, connection, decision, .. } => {
+                return self.decided(participant, connection, &decision);
+            }
         };
         notices.extend(self.backup_notice());
         notices
@@ -258,31 +262,6 @@ impl Live {
         }
     }
 
-    /// What was measured since this was last asked: all for the staff, its own for each classroom.
-    pub fn line_notices(&mut self) -> Vec<Notice> {
-        let mut all = Vec::new();
-        let mut own: BTreeMap<ParticipantId, Vec<Line>> = BTreeMap::new();
-        for (&id, connection) in &mut self.connections {
-            let untold = std::mem::take(&mut connection.line_untold);
-            if let Some(line) =
-                connection.line.filter(|_| untold).map(|report| line(connection.participant, id, &report))
-            {
-                let staff =
-                    self.people.get(&connection.participant).is_some_and(|p| p.identity.role != Role::Classroom);
-                if !staff {
-                    own.entry(connection.participant).or_default().push(line.clone());
-                }
-                all.push(line);
-            }
-        }
-        if all.is_empty() {
-            return Vec::new();
-        }
-        let notice = |to, lines| Notice { to, message: Message::Line { lines } };
-        let own = own.into_iter().map(|(participant, lines)| notice(Audience::Only(participant), lines));
-        std::iter::once(notice(Audience::Staff, all)).chain(own).collect()
-    }
-
     /// Who is there, as far as `viewer` may see.
     #[must_use]
     pub fn participants(&self, viewer: Viewer) -> Vec<Participant> {
@@ -301,7 +280,7 @@ impl Live {
     #[must_use]
     pub fn slots(&self, participant: ParticipantId) -> Vec<Slot> {
         let own = self.connections.iter().filter(|(_, connection)| connection.participant == participant);
-        own.flat_map(|(&id, connection)| self.slots_of(id, &connection.slots)).collect()
+        own.flat_map(|(&id, connection)| self.slots_of(id, connection)).collect()
     }
 
     /// Who is on stage.
@@ -512,26 +491,8 @@ impl Live {
     }
 
     fn slots_notice(&self, id: ConnectionId, connection: &Connection) -> Notice {
-        let slots = self.slots_of(id, &connection.slots);
+        let slots = self.slots_of(id, connection);
         Notice { to: Audience::Only(connection.participant), message: Message::Slots { connection: id, slots } }
-    }
-
-    fn slots_of(&self, connection: ConnectionId, slots: &[SlotState]) -> Vec<Slot> {
-        let view = |state: &SlotState| {
-            let publication = state.publication.and_then(|id| self.publications.get(&id));
-            Slot {
-                connection,
-                slot: state.slot.into(),
-                index: state.index,
-                mid: state.mid.clone(),
-                publication: state.publication,
-                source: publication.map(|p| p.source.clone()),
-                participant: publication.map(|p| p.participant),
-                layer: state.layer,
-                paused: state.paused.map(Into::into),
-            }
-        };
-        slots.iter().map(view).collect()
     }
 
     /// Somebody has left the stage: classrooms lose sight of it and of what it sends.
@@ -580,18 +541,6 @@ fn differ_only_in_bitrate(before: &Publication, after: &Publication) -> bool {
         still
     };
     still(before) == still(after)
-}
-
-fn line(participant: ParticipantId, connection: ConnectionId, report: &LineReport) -> Line {
-    Line {
-        participant,
-        connection,
-        direction: if report.up { Direction::Up } else { Direction::Down },
-        loss: report.loss,
-        round_trip_ms: report.round_trip.map(|round_trip| round_trip.as_millis() as u32),
-        jitter_ms: report.jitter.as_millis() as u32,
-        bitrate: report.bitrate,
-    }
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use time::macros::datetime;
 
 use super::*;
 use crate::id::LessonId;
-use crate::lesson::{PausedReason, SlotName};
+use crate::lesson::{Direction, Line, PausedReason, SlotName};
 use crate::worker::mailbox::{Paused, SlotKind};
 
 const NOW: OffsetDateTime = datetime!(2026-11-24 08:00 UTC);

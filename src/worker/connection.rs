@@ -208,6 +208,7 @@ impl Line {
             asked_again: self.asked_again,
             retransmitted: self.retransmitted,
             keyframe_requests: self.keyframe_requests,
+            ..LineReport::default()
         };
         *self = Self { round_trip: self.round_trip, ..Self::new(now) };
         Some(report)
