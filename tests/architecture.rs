@@ -15,7 +15,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("transport", &["rtp", "units"]),
     ("worker", &["adapt", "id", "rtp", "sfu", "transport", "units"]),
     ("lesson", &["id", "units", "worker::mailbox"]),
-    ("store", &["id", "lesson"]),
+    ("store", &["id", "lesson", "units"]),
     ("auth", &["id", "lesson", "store"]),
     ("telemetry", &["config", "units"]),
     ("config", &["adapt", "auth", "id", "units"]),

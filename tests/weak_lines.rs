@@ -4,17 +4,25 @@
 #[expect(unreachable_pub, dead_code, reason = "the modules of one test have no outside, and other tests use the rest")]
 mod sim;
 
-use mingshi::adapt::LineTier;
+use std::time::Duration;
+
+use mingshi::adapt::{LineTier, Tier};
 use mingshi::rtp::codec::Codec;
 use mingshi::sfu::input::SlotKind;
 use mingshi::units::Bitrate;
 use sim::bottleneck::Shape;
 use sim::{Lesson, Room, Track, secs};
 
-fn tier(kbps: u64, share: f32) -> LineTier {
+fn tier(kbps: u64, share: f32) -> Tier {
     let nominal = Bitrate::from_bps(kbps * 1_000);
-    let start = Bitrate::from_bps((kbps as f32 * 1_000.0 * share) as u64);
-    LineTier { nominal: Some(nominal), share, start, ..LineTier::default() }
+    let line = LineTier { nominal: Some(nominal), share, start: nominal.scaled(0.6), floor: Bitrate::from_bps(400_000) };
+    Tier {
+        name: format!("{kbps}k"),
+        line,
+        redundancy: 1,
+        playout: (Duration::from_millis(80), Duration::from_millis(400)),
+        rhythm: Duration::from_secs(5),
+    }
 }
 
 fn lesson(seed: u64) -> Lesson {

@@ -9,9 +9,10 @@ use std::time::{Duration, Instant};
 
 use super::history::Acknowledged;
 
-/// How far the window of least delays reaches back, and how few packets widen it up to `WINDOW_MOST`.
-const WINDOW: i64 = 60_000;
-const WINDOW_PACKETS: usize = 12;
+/// How far the window of least delays reaches back without jitter, and with much of it.
+const WINDOW: i64 = 15_000;
+const WINDOW_JITTER: i64 = 80_000;
+/// Few packets widen it up to this.
 const WINDOW_MOST: i64 = 300_000;
 const WINDOW_CAPACITY: usize = 256;
 
@@ -25,6 +26,9 @@ const TREND_SPAN: Duration = Duration::from_millis(400);
 
 /// Delay that the round trip doesn't know of by this much isn't a queue: the receiver's clock was set.
 const CLOCK_SET: i64 = 80_000;
+/// By this much at once, it is for sure; until it is, no more than `DOUBTED` of it is believed.
+const CLOCK_SET_SURELY: i64 = 600_000;
+const DOUBTED: i64 = 15_000;
 /// After how many reports in a row that say so.
 const CLOCK_SET_REPORTS: u8 = 3;
 
@@ -175,9 +179,11 @@ impl Delay {
     }
 
     fn trim(&mut self, newest: i64) {
+        let window = (WINDOW + self.spread as i64 * 3).min(WINDOW_JITTER);
+        let packets = if window > WINDOW * 2 { 12 } else { 4 };
         while let Some((sent, _)) = self.window.front() {
             let age = newest - sent;
-            if age > WINDOW_MOST || (age > WINDOW && self.window.len() > WINDOW_PACKETS) {
+            if age > WINDOW_MOST || (age > window && self.window.len() > packets) {
                 self.window.pop_front();
             } else {
                 break;
@@ -200,14 +206,14 @@ impl Delay {
             return queue;
         }
         self.clock_set += 1;
-        if self.clock_set >= CLOCK_SET_REPORTS {
+        if self.clock_set >= CLOCK_SET_REPORTS || queue - grown > CLOCK_SET_SURELY {
             self.clock_set = 0;
             let base = self.base.least().unwrap_or(0);
             self.base.set(base + queue - grown);
             self.trend = Trend::default();
             return grown;
         }
-        queue.min(grown + CLOCK_SET)
+        queue.min(grown + DOUBTED)
     }
 }
 
@@ -282,7 +288,7 @@ mod tests {
         let clock = Duration::from_secs(1000);
         report(&mut delay, now, |_| 50, clock);
         assert_eq!(delay.queue(), Some(Duration::ZERO));
-        report(&mut delay, now + MS * 50, |packet| if packet == 3 { 55 } else { 110 }, clock);
+        report(&mut delay, now + MS * 50, |packet| if packet == 7 { 50 } else { 110 }, clock);
         assert_eq!(delay.queue(), Some(Duration::ZERO), "the window still holds a packet that didn't wait");
         report(&mut delay, now + MS * 100, |packet| 90 + packet, clock);
         report(&mut delay, now + MS * 150, |packet| 100 + packet, clock);

@@ -11,15 +11,25 @@ use super::loss::Floor;
 
 /// The queue that is left alone on a line without jitter, seconds.
 const PATIENCE: f64 = 0.030;
+/// So much more is left alone right after a trial: without its padding the queue goes by itself.
+const AFTERMATH_PATIENCE: f64 = 1.6;
+/// And this much for every second of the round trip, after which alone the end of the padding is seen.
+const AFTERMATH_ROUND_TRIP: f64 = 3.0;
 /// How much of what arrives is kept on overuse: the rest drains the queue.
 const KEPT: f64 = 0.90;
-const KEPT_LEAST: f64 = 0.75;
+const KEPT_LEAST: f64 = 0.72;
+/// What is believed of what arrived while the queue drained, and of what arrived without one.
+const MEASURED_KEPT: f64 = 0.92;
+const PROVED: f64 = 0.93;
 /// After a cut nothing is concluded for this long, and a round trip.
 const SETTLE: Duration = Duration::from_millis(300);
 /// Loss beyond the learnt that counts as congestion together with a queue, or right after a rise.
 const LOSS_WITH_QUEUE: f64 = 0.10;
 /// Loss beyond the learnt that counts as congestion by itself, until a cut that doesn't help shows otherwise.
 const LOSS_ALONE: f64 = 0.25;
+/// Against a competitor: the loss that is borne, and for how long more is.
+const LOSS_COMPETING: f64 = 0.07;
+const COMPETING_PATIENCE: Duration = Duration::from_millis(1_200);
 /// How long after a rise the loss is blamed on it.
 const BLAME: Duration = Duration::from_millis(2_500);
 /// For how long after a competitor was there the next standing queue is taken for the same.
@@ -38,10 +48,16 @@ pub struct View {
     pub queue: f64,
     /// By how much the queue grows in a second.
     pub slope: f64,
-    /// The jitter of the line.
-    pub spread: f64,
+    /// How much the queue wavers in calm times.
+    pub noise: f64,
     /// What arrived while the queue stood, or of late where none stands.
     pub arrived: f64,
+    /// How long the queue has stood.
+    pub busy: f64,
+    /// How long none has.
+    pub idle: f64,
+    /// What arrived over a second.
+    pub arrived_long: f64,
     /// What was sent of late of what has been told of.
     pub sent: f64,
     /// The part that was lost of late, and of how many packets.
@@ -50,6 +66,8 @@ pub struct View {
     pub round_trip: f64,
     /// Whether a trial is under way or its last packets aren't told of.
     pub trial: bool,
+    /// Whether a trial ended just now: its padding may still wait.
+    pub aftermath: bool,
     /// What the members together aren't cut below for the sake of a competitor.
     pub floor: f64,
 }
@@ -92,8 +110,10 @@ pub struct Estimate {
     floor: Floor,
     /// What was believed before the phase began.
     before: f64,
-    /// What arrived at the first cut of this phase, and how long the queue was.
+    /// What the line carried at the last cut, and the longest queue since.
     at_cut: (f64, f64),
+    /// What the line was seen to carry since.
+    measured: f64,
     last_cut: Instant,
     /// How much of a queue what was sent since the cut should have drained.
     drained: f64,
@@ -119,6 +139,7 @@ impl Estimate {
             floor: Floor::default(),
             before: start,
             at_cut: (start, 0.0),
+            measured: start,
             last_cut: now,
             drained: 0.0,
             long_since: None,
@@ -150,8 +171,8 @@ impl Estimate {
 
     /// The queue that is left alone: jitter isn't told from it with certainty.
     #[must_use]
-    pub fn patience(spread: f64) -> f64 {
-        PATIENCE + (spread * 0.5).min(0.030)
+    pub fn patience(noise: f64) -> f64 {
+        PATIENCE + (noise * 2.0).min(0.030)
     }
 
     /// `rate` has been carried without a queue.
@@ -224,34 +245,45 @@ impl Estimate {
             self.enter(Phase::Doubting, now);
             return Finding::Overuse;
         }
-        if view.queue < Self::patience(view.spread) / 2.0 && !view.trial && view.loss.1 > 0.0 {
+        if view.queue < Self::patience(view.noise) / 2.0 && !view.trial && view.loss.1 > 0.0 {
             self.floor.learn(view.loss.0, Duration::from_secs_f64(passed));
         }
-        if view.queue < Self::patience(view.spread) * 0.7 && !view.trial {
-            self.proved(self.carried(view), now);
+        if view.idle > 1.2 && !view.trial {
+            self.proved(view.arrived_long * PROVED / self.passes(), now);
         }
         Finding::Nothing
     }
 
     fn draining(&mut self, view: &View, passed: f64, now: Instant) -> Finding {
-        self.drained += (1.0 - view.sent / self.at_cut.0.max(1.0)).max(0.0) * passed;
+        let (carried, longest) = self.at_cut;
+        self.drained += (1.0 - view.sent / carried.max(1.0)).max(0.0) * passed;
         if self.short_for(Duration::from_millis(100), now) {
+            self.rate = self.rate.max(self.measured * MEASURED_KEPT);
             self.enter(Phase::Open, now);
             return Finding::Nothing;
+        }
+        if view.busy > 0.3 && view.queue > Self::patience(view.noise) {
+            // As long as something waits, what arrives is what the line carries, whatever is sent.
+            self.measured = self.carried(view);
+            self.rate = self.rate.min(self.measured * Self::kept(view));
+        }
+        if view.queue > longest {
+            // What was sent before the cut arrives only now.
+            self.at_cut.1 = view.queue;
+            self.rate = self.rate.min(carried * Self::kept(view));
         }
         if now.saturating_duration_since(self.last_cut) < SETTLE + Duration::from_secs_f64(view.round_trip) {
             return Finding::Nothing;
         }
-        let patience = Self::patience(view.spread);
-        let follows = view.arrived > 0.93 * view.sent && self.excess(view) < LOSS_WITH_QUEUE;
-        if view.queue > patience && follows && self.drained > self.at_cut.1 + 0.080 {
-            self.compete(view, now);
+        let stands = view.queue > Self::patience(view.noise) && view.slope > -0.03;
+        let excess = self.excess(view);
+        if stands && (view.slope > 0.02 || excess > LOSS_WITH_QUEUE) && view.arrived < 0.97 * view.sent {
+            self.cut_to(self.carried(view).min(carried), view, now);
             return Finding::Overuse;
         }
-        let worse = view.queue > patience && view.slope > 0.02 || self.excess(view) > LOSS_WITH_QUEUE;
-        if worse && view.arrived < 0.97 * view.sent {
-            self.rate = self.rate.min(self.carried(view) * KEPT);
-            self.last_cut = now;
+        let follows = view.arrived > 0.93 * view.sent && view.sent < 0.93 * carried && excess < LOSS_WITH_QUEUE;
+        if stands && follows && view.queue > longest * 0.4 && self.drained > longest + 0.080 {
+            self.compete(view, now);
             return Finding::Overuse;
         }
         self.longer_way(view, now)
@@ -263,22 +295,16 @@ impl Estimate {
             self.enter(Phase::Open, now);
             return Finding::Nothing;
         }
-        let least = view.floor.min(self.before * 0.7);
         let excess = self.excess(view);
-        let settled = now.saturating_duration_since(self.last_cut) > Duration::from_millis(700);
-        if settled && (excess > LOSS_WITH_QUEUE || view.arrived < 0.8 * view.sent) {
-            self.last_cut = now;
-            if self.rate <= least * 1.01 && view.arrived < 0.7 * view.sent {
-                // Even the floor doesn't pass: the line itself has become narrow.
-                self.rate = least.min(self.carried(view) * KEPT);
-                self.enter(Phase::Draining, now);
-                self.at_cut = (view.arrived, view.queue);
-            } else {
-                self.rate = (self.rate * 0.85).max(least);
-            }
+        let loses = excess > LOSS_COMPETING || view.arrived < 0.9 * view.sent;
+        self.heavy_loss_since = if loses { self.heavy_loss_since.or(Some(now)) } else { None };
+        if self.heavy_loss_since.is_some_and(|since| now.saturating_duration_since(since) > COMPETING_PATIENCE) {
+            // A competitor that goes by loss would have made room: the line itself has become narrow.
+            self.competed = None;
+            self.cut(view, now);
             return Finding::Overuse;
         }
-        let fair = (self.before * FAIR).max(least);
+        let fair = (self.before * FAIR).max(view.floor.min(self.before * 0.7));
         if excess < 0.03 && self.rate < fair {
             self.rate = (self.rate * (1.0 + COMPETING_GROWTH * passed)).min(fair);
         }
@@ -309,27 +335,34 @@ impl Estimate {
 
     fn returning(&mut self, view: &View, now: Instant) -> Finding {
         let passed = now.saturating_duration_since(self.since);
-        let short = self.short_for(Duration::from_millis(200), now);
+        let short = self.short_for(Duration::from_millis(200), now) && self.excess(view) < LOSS_WITH_QUEUE;
         if passed > Duration::from_millis(400) && short {
-            self.rate = self.rate.max(self.before * 0.85);
+            self.rate = self.rate.max(self.before);
             self.enter(Phase::Open, now);
         } else if passed > Duration::from_secs(2) {
             self.enter(Phase::Open, now);
         }
-        let _ = view;
         Finding::Nothing
     }
 
     fn cut(&mut self, view: &View, now: Instant) {
         let before = self.best_before();
-        let over = (view.queue - Self::patience(view.spread)).max(0.0);
-        let carried = self.carried(view);
-        self.rate = carried * (KEPT - over * 0.75).max(KEPT_LEAST);
         self.enter(Phase::Draining, now);
         self.before = before;
+        self.cut_to(self.carried(view), view, now);
+    }
+
+    fn cut_to(&mut self, carried: f64, view: &View, now: Instant) {
+        self.rate = carried * Self::kept(view);
         self.at_cut = (carried, view.queue);
+        self.measured = carried;
         self.last_cut = now;
         self.drained = 0.0;
+    }
+
+    /// So much less than the line carries that a long queue is gone within a second or so.
+    fn kept(view: &View) -> f64 {
+        (1.0 - (view.queue - 0.030)).clamp(KEPT_LEAST, KEPT)
     }
 
     fn compete(&mut self, view: &View, now: Instant) {
@@ -370,7 +403,12 @@ impl Estimate {
 
     /// What may be sent so that what arrives, arrives.
     fn carried(&self, view: &View) -> f64 {
-        view.arrived / (1.0 - self.floor.fraction().min(0.5))
+        view.arrived / self.passes()
+    }
+
+    /// The part that isn't lost anyway.
+    fn passes(&self) -> f64 {
+        1.0 - self.floor.fraction().min(0.5)
     }
 
     /// Loss beyond what the line has anyway and chance explains.
@@ -382,14 +420,14 @@ impl Estimate {
     }
 
     fn note(&mut self, view: &View, now: Instant) {
-        let patience = Self::patience(view.spread);
+        let patience = Self::patience(view.noise);
         let long = view.queue > patience * if view.trial { 0.8 } else { 1.0 };
         self.long_since = if long { self.long_since.or(Some(now)) } else { None };
         let short = view.queue < patience * 0.6;
         self.short_since = if short { self.short_since.or(Some(now)) } else { None };
         let (least, most, _) = self.bounds;
         let (least, most) = (least.min(view.queue), most.max(view.queue));
-        if most - least > STILL + view.spread * 0.5 {
+        if most - least > STILL + view.noise * 0.5 {
             self.bounds = (view.queue, view.queue, now);
         } else {
             (self.bounds.0, self.bounds.1) = (least, most);
@@ -401,14 +439,17 @@ impl Estimate {
     }
 
     fn too_long(&self, view: &View, now: Instant) -> bool {
-        let patience = Self::patience(view.spread);
+        let patience = Self::patience(view.noise);
+        if view.aftermath && view.queue < patience * (AFTERMATH_PATIENCE + AFTERMATH_ROUND_TRIP * view.round_trip) {
+            return false;
+        }
         let stands = self.long_since.is_some_and(|since| now.saturating_duration_since(since).as_millis() >= 40);
         let rushes = view.queue > patience * 0.7 && view.slope > 0.25;
         stands && view.slope > -0.05 || rushes
     }
 
     fn lost_to_a_queue(&self, view: &View, excess: f64) -> bool {
-        excess > LOSS_WITH_QUEUE && view.queue > 0.008 + view.spread
+        excess > LOSS_WITH_QUEUE && view.queue > 0.008 + view.noise
     }
 
     fn lost_heavily(&mut self, excess: f64, now: Instant) -> bool {

@@ -9,17 +9,33 @@ use super::delay::Trend;
 use super::estimate::{Estimate, Finding, Phase, View};
 use super::history::Acknowledged;
 use super::member::Member;
-use super::probe::{Outcome, Probe, Trials};
+use super::probe::{Outcome, Probe, Trials, Wish};
 use super::tiers::LineTier;
 use crate::units::Bitrate;
 
 /// Nothing heard of anybody for this long is silence.
 const SILENCE: Duration = Duration::from_millis(1_000);
 /// What arrived is counted over a span within these.
-const LEAST_SPAN: Duration = Duration::from_millis(150);
+const LEAST_SPAN: Duration = Duration::from_millis(200);
 const MOST_SPAN: Duration = Duration::from_millis(500);
+const PROOF_SPAN: Duration = Duration::from_millis(1_000);
 /// A queue of more than this means that the bottleneck is busy throughout, seconds.
 const BUSY: f64 = 0.010;
+/// A queue of more than this and a packet in a trial means that the line is filled, seconds; and what is then believed of
+/// what arrived.
+const WAITS: f64 = 0.006;
+/// What is believed of a rate that turned out too much, as long as nothing proves more.
+const REFUTED_KEPT: f64 = 0.97;
+/// For how long and a round trip a queue may be what a trial left.
+const AFTERMATH: Duration = Duration::from_millis(200);
+/// How long the line must be without a queue before one member's is its own.
+const CALM: Duration = Duration::from_millis(400);
+const NOISE_MOST: f64 = 0.015;
+const PACKET_BITS: f64 = 9_600.0;
+const FULL_KEPT: f64 = 0.95;
+/// Whose reports are this old speak of the queue, and where there are none, these.
+const HEARD_JUST_NOW: Duration = Duration::from_millis(150);
+const HEARD_OF_LATE: Duration = Duration::from_millis(600);
 /// How long a member must be there before it says alone that nothing waits, where others say that something does.
 const SETTLED: Duration = Duration::from_secs(3);
 /// A member whose receiver reports are older than this has left them.
@@ -32,6 +48,8 @@ pub struct LineDemand {
     pub allocated: Bitrate,
     /// What all would take with the next step up; `None` = nobody wants more.
     pub next: Option<Bitrate>,
+    /// What all would take if everybody got the best there is: nothing beyond it is tried.
+    pub wanted: Bitrate,
 }
 
 /// What is known of a line, to be counted and shown.
@@ -66,7 +84,13 @@ pub struct Line {
     trials: Trials,
     queue: f64,
     trend: Trend,
+    /// What it is in calm times, and how much it wavers then.
+    mean: f64,
+    noise: f64,
+    /// What was allocated at the last tick.
+    spent: f64,
     busy_since: Option<Instant>,
+    idle_since: Option<Instant>,
     heard: Option<Instant>,
 }
 
@@ -82,7 +106,11 @@ impl Line {
             trials: Trials::new(now),
             queue: 0.0,
             trend: Trend::default(),
+            mean: 0.0,
+            noise: 0.0,
+            spent: 0.0,
             busy_since: None,
+            idle_since: None,
             heard: None,
         }
     }
@@ -140,11 +168,7 @@ impl Line {
             self.trials.drop_trial(now);
             self.estimate.silent(self.floor(), now);
         }
-        if let Some(outcome) = self.trials.observe(self.arrived(MOST_SPAN, now), self.round_trip(now), now) {
-            match outcome {
-                Outcome::Carried(rate) | Outcome::Unclear(rate) => self.estimate.proved(rate, now),
-            }
-        }
+        self.spent = demand.allocated.bps() as f64;
         let next = demand.next?;
         if !self.may_try(next, now) {
             return None;
@@ -152,7 +176,8 @@ impl Line {
         let member = self.member_to_try(now)?;
         let most = self.tier.most().map_or(f64::MAX, |most| most.bps() as f64);
         let media = self.media(now);
-        self.trials.begin(member, next.bps() as f64, self.estimate.rate(), most, media, now);
+        let wish = Wish { next: next.bps() as f64, wanted: demand.wanted.max(next).bps() as f64, most };
+        self.trials.begin(member, wish, self.estimate.rate(), media, now);
         self.estimate.rises(now);
         self.trials.probe(media, now)
     }
@@ -203,23 +228,54 @@ impl Line {
     fn look(&mut self, now: Instant) {
         self.queue = self.shared_queue(None, now).unwrap_or(0.0);
         self.trend.point(now, (self.queue * 1e6) as i64);
-        self.busy_since = if self.queue > BUSY { self.busy_since.or(Some(now)) } else { None };
+        self.busy_since = if self.queue > BUSY + self.noise { self.busy_since.or(Some(now)) } else { None };
+        self.idle_since = if self.busy_since.is_some() { None } else { self.idle_since.or(Some(now)) };
+        if self.estimate.phase() == Phase::Open && !self.trials.is_under_way() {
+            self.mean += (self.queue - self.mean) * 0.05;
+            let wavers = (self.queue - self.mean).abs().min(NOISE_MOST);
+            self.noise += (wavers - self.noise) * if wavers > self.noise { 0.01 } else { 0.03 };
+        }
         let view = self.view(now);
+        self.look_at_trial(&view, now);
         let before = self.estimate.phase();
         let finding = self.estimate.observe(&view, now);
         match finding {
-            Finding::Overuse => self.trials.fail(now),
+            Finding::Overuse => {
+                if before == Phase::Open {
+                    self.trials.refute(self.spent, now);
+                }
+                self.trials.fail(now);
+            }
             Finding::LongerWay => self.members.iter_mut().for_each(|member| member.delay.rebase()),
             Finding::Nothing => {}
         }
         let after = self.estimate.phase();
-        if before != after && after == Phase::Open && before != Phase::Draining {
-            self.trials.afresh(now);
+        if before != after && after == Phase::Open {
+            // What was lost while the queue was full says nothing of what is sent now.
+            self.members.iter_mut().for_each(|member| member.loss.forget(now, now));
+            if matches!(before, Phase::Competing | Phase::Returning) {
+                self.trials.afresh(now);
+            }
         }
         if after == Phase::Open {
             self.trials.carried(self.estimate.rate(), now);
         }
+        if let Some(refuted) = self.trials.refuted(now).filter(|rate| self.estimate.rate() > rate * REFUTED_KEPT) {
+            self.estimate.follow(refuted * REFUTED_KEPT);
+        }
         self.judge_members(now);
+    }
+
+    fn look_at_trial(&mut self, view: &View, now: Instant) {
+        let packets = PACKET_BITS / self.estimate.rate().max(PACKET_BITS);
+        let full = view.queue > WAITS + packets + view.noise * 2.0;
+        let arrived = self.arrived(MOST_SPAN, now);
+        let round_trip = self.round_trip(now);
+        match self.trials.observe(arrived, full.then_some(view.arrived.min(arrived)), round_trip, now) {
+            Some(Outcome::Carried(rate) | Outcome::Unclear(rate)) => self.estimate.proved(rate, now),
+            Some(Outcome::Full(rate)) => self.estimate.proved(rate * FULL_KEPT, now),
+            None => {}
+        }
     }
 
     fn judge_members(&mut self, now: Instant) {
@@ -227,10 +283,11 @@ impl Line {
             return;
         }
         let (queue, rate) = (self.queue, self.estimate.rate());
+        let calm = self.idle_since.is_some_and(|since| now.saturating_duration_since(since) > CALM);
         let tried = self.trials.probe(0.0, now).map(|probe| probe.member);
         let mut dropped = false;
         for member in self.members.iter_mut().filter(|member| member.is_fresh(now)) {
-            dropped |= member.judge(queue, rate, now) && Some(member.id) == tried;
+            dropped |= member.judge(queue, rate, calm, now) && Some(member.id) == tried;
         }
         if dropped {
             self.trials.drop_trial(now);
@@ -239,16 +296,19 @@ impl Line {
 
     fn view(&self, now: Instant) -> View {
         let busy = self.busy_since.map_or(MOST_SPAN, |since| now.saturating_duration_since(since));
-        let spreads = self.fresh(now).map(|member| member.delay.spread().as_secs_f64());
         View {
             queue: self.queue,
             slope: self.trend.slope(),
-            spread: spreads.fold(0.0, f64::max),
+            noise: self.noise,
+            idle: self.idle_since.map_or(0.0, |since| now.saturating_duration_since(since).as_secs_f64()),
             arrived: self.arrived(busy.clamp(LEAST_SPAN, MOST_SPAN), now),
+            busy: self.busy_since.map_or(0.0, |since| now.saturating_duration_since(since).as_secs_f64()),
+            arrived_long: self.arrived(PROOF_SPAN, now),
             sent: self.fresh(now).map(|member| member.sent.rate(Duration::from_millis(300))).sum(),
             loss: self.loss(now),
             round_trip: self.round_trip(now).as_secs_f64(),
             trial: self.trials.is_under_way(),
+            aftermath: self.trials.ended_within(self.round_trip(now).min(MOST_SPAN) + AFTERMATH, now),
             floor: self.floor(),
         }
     }
@@ -267,10 +327,18 @@ impl Line {
 
     /// The least of what all wait: the rest, each waits on a way of its own.
     fn shared_queue(&self, but: Option<usize>, now: Instant) -> Option<f64> {
-        let heard = || self.fresh(now).filter(|member| Some(member.id) != but);
-        let least = |members: &mut dyn Iterator<Item = &Member>| members.filter_map(Member::queue).reduce(f64::min);
-        let settled = |member: &&Member| now.saturating_duration_since(member.joined()) >= SETTLED;
-        least(&mut heard().filter(settled)).or_else(|| least(&mut heard()))
+        let heard = |within| {
+            let since = move |at| now.saturating_duration_since(at);
+            self.members
+                .iter()
+                .filter(move |member| Some(member.id) != but && member.heard().is_some_and(|at| since(at) < within))
+                .map(move |member| (since(member.joined()) >= SETTLED, member.queue_by_now(now)))
+        };
+        // Who reported last knows best: a member that waits long is told of late.
+        [HEARD_JUST_NOW, HEARD_OF_LATE].into_iter().find_map(|within| {
+            let settled = heard(within).filter(|(settled, _)| *settled).filter_map(|(_, queue)| queue).reduce(f64::min);
+            settled.or_else(|| heard(within).filter_map(|(_, queue)| queue).reduce(f64::min))
+        })
     }
 
     fn queue_by_others(&self, member: usize, now: Instant) -> Option<Duration> {

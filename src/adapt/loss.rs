@@ -1,5 +1,6 @@
 //! How much is lost, and how much of that is the line's nature rather than congestion.
 
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use super::history::Acknowledged;
@@ -7,6 +8,9 @@ use super::history::Acknowledged;
 /// A window of loss is over after this long, if it has seen `PACKETS`.
 const WINDOW: Duration = Duration::from_millis(500);
 const PACKETS: f64 = 30.0;
+/// What is missing for this long is lost: jitter brings packets a report or two late.
+const LATE: Duration = Duration::from_millis(150);
+const MISSING_CAPACITY: usize = 32;
 /// Windows that the present loss is taken from.
 const WINDOWS: usize = 2;
 
@@ -14,6 +18,8 @@ const WINDOWS: usize = 2;
 #[derive(Debug, Clone)]
 pub struct Loss {
     since: Instant,
+    /// What reports missed of late: some of it may only be late.
+    missing: VecDeque<(Instant, f64)>,
     lost: f64,
     told: f64,
     windows: [(f64, f64); WINDOWS],
@@ -25,26 +31,40 @@ impl Loss {
     /// Nothing is known at `now`.
     #[must_use]
     pub const fn new(now: Instant) -> Self {
-        Self { since: now, lost: 0.0, told: 0.0, windows: [(0.0, 0.0); WINDOWS], from: None }
+        Self { since: now, missing: VecDeque::new(), lost: 0.0, told: 0.0, windows: [(0.0, 0.0); WINDOWS], from: None }
     }
 
     /// Takes in one report.
     pub fn feedback(&mut self, acknowledged: &[Acknowledged], now: Instant) {
-        for packet in acknowledged.iter().filter(|packet| self.from.is_none_or(|from| packet.sent >= from)) {
+        let mut missing = 0.0;
+        let from = self.from;
+        for packet in acknowledged.iter().filter(|packet| from.is_none_or(|from| packet.sent >= from)) {
             match (packet.received, packet.late) {
                 (None, _) => {
-                    self.lost += 1.0;
+                    missing += 1.0;
                     self.told += 1.0;
                 }
-                // It was counted as lost before.
-                (Some(_), true) => self.lost = (self.lost - 1.0).max(0.0),
+                (Some(_), true) => self.found(),
                 (Some(_), false) => self.told += 1.0,
             }
+        }
+        self.missing.push_back((now, missing));
+        let is_lost = |at: Instant| now.saturating_duration_since(at) >= LATE;
+        while self.missing.len() > MISSING_CAPACITY || self.missing.front().is_some_and(|(at, _)| is_lost(*at)) {
+            self.lost += self.missing.pop_front().map_or(0.0, |(_, missing)| missing);
         }
         if now.saturating_duration_since(self.since) >= WINDOW && self.told >= PACKETS {
             self.windows.rotate_right(1);
             self.windows[0] = (self.lost, self.told);
             (self.lost, self.told, self.since) = (0.0, 0.0, now);
+        }
+    }
+
+    /// What was missing was only late.
+    fn found(&mut self) {
+        match self.missing.iter_mut().rev().find(|(_, missing)| *missing > 0.0) {
+            Some((_, missing)) => *missing -= 1.0,
+            None => self.lost = (self.lost - 1.0).max(0.0),
         }
     }
 
@@ -124,7 +144,7 @@ mod tests {
                 assert_eq!(loss.fraction(), Some(0.0));
             }
         }
-        assert!(loss.fraction().is_some_and(|fraction| (fraction - 0.1).abs() < 0.001));
+        assert!(loss.fraction().is_some_and(|fraction| (fraction - 0.1).abs() < 0.02));
         loss.forget(now, now);
         assert_eq!(loss.fraction(), None);
         loss.feedback(&[packet(now - MS, false)], now);
@@ -136,9 +156,12 @@ mod tests {
         let now = start();
         let mut loss = Loss::new(now);
         loss.feedback(&vec![packet(now, true); 50], now);
-        loss.feedback(&[packet(now, false)], now);
-        assert!(loss.fraction().is_some_and(|fraction| fraction > 0.0));
-        loss.feedback(&[Acknowledged { late: true, ..packet(now, true) }], now);
+        loss.feedback(&[packet(now, false), packet(now, false)], now);
+        loss.feedback(&[Acknowledged { late: true, ..packet(now, true) }], now + MS * 80);
+        assert_eq!(loss.fraction(), Some(0.0));
+        loss.feedback(&[], now + MS * 160);
+        assert_eq!(loss.fraction(), Some(1.0 / 52.0));
+        loss.feedback(&[Acknowledged { late: true, ..packet(now, true) }], now + MS * 240);
         assert_eq!(loss.fraction(), Some(0.0));
     }
 }

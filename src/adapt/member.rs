@@ -13,7 +13,7 @@ use crate::units::Bitrate;
 const FRESH: Duration = Duration::from_millis(600);
 /// How much longer than the line's queue its own is when it has a bottleneck of its own, seconds.
 const OWN_QUEUE: f64 = 0.025;
-const OWN_QUEUE_FOR: Duration = Duration::from_millis(250);
+const OWN_QUEUE_FOR: Duration = Duration::from_millis(300);
 /// What is kept of what arrives when it is cut, and how long the cap then stands at first and at most.
 const KEPT: f64 = 0.90;
 const CAP_LEAST: Duration = Duration::from_secs(5);
@@ -111,6 +111,12 @@ impl Member {
         self.heard
     }
 
+    /// Its queue in seconds as it is by now, if it went on growing since the last report.
+    pub(super) fn queue_by_now(&self, now: Instant) -> Option<f64> {
+        let age = now.saturating_duration_since(self.heard?).as_secs_f64();
+        Some(self.queue()? + self.delay.slope().clamp(0.0, 1.0) * age.min(0.15))
+    }
+
     /// Its queue in seconds.
     pub(super) fn queue(&self) -> Option<f64> {
         self.delay.queue().map(|queue| queue.as_secs_f64())
@@ -143,10 +149,11 @@ impl Member {
 
     /// Compares its own queue with the line's: what it waits longer, it waits on a way of its own. Says whether it was
     /// cut just now.
-    pub(super) fn judge(&mut self, line_queue: f64, line_rate: f64, now: Instant) -> bool {
+    pub(super) fn judge(&mut self, line_queue: f64, line_rate: f64, calm: bool, now: Instant) -> bool {
         let own = self.queue().unwrap_or(0.0) - line_queue;
         let spread = self.delay.spread().as_secs_f64();
-        if own <= OWN_QUEUE + Estimate::patience(spread) {
+        // While all wait, reports of different age differ by more than that.
+        if !calm || own <= OWN_QUEUE + Estimate::patience(spread * 0.25) {
             self.own_queue_since = None;
             self.raise(own, line_rate, now);
             return false;

@@ -3,6 +3,7 @@
 use crate::id::LessonId;
 
 use super::forwarding::instant;
+use super::input::SlotSpec;
 use super::router::Router;
 use super::routing::{Viewer, publication_for};
 
@@ -25,9 +26,12 @@ impl Router {
         let wanted: Vec<Option<usize>> = subscriber
             .slots
             .iter()
-            .map(|&slot| self.slots[slot].spec())
-            .map(|slot| publication_for(slot.kind, slot.index, viewer, &specs, &lesson.stage))
-            .map(|found| found.map(|at| lesson.publications[at]))
+            .map(|&slot| {
+                let slot = &self.slots[slot];
+                let plays = |at: usize| slot.plays(self.publications[lesson.publications[at]].codec());
+                let SlotSpec { kind, index, .. } = *slot.spec();
+                publication_for(kind, index, viewer, &specs, &lesson.stage, plays).map(|at| lesson.publications[at])
+            })
             .collect();
         for (slot, publication) in subscriber.slots.clone().into_iter().zip(wanted) {
             if self.slots[slot].publication() == publication {

@@ -7,7 +7,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
-use crate::adapt::{Acknowledged, Line, LineDemand, LineState, LineTier, Probe};
+use crate::adapt::{Acknowledged, Line, LineDemand, LineState, Probe, Tier};
 use crate::units::Bitrate;
 
 use super::input::LineKey;
@@ -36,6 +36,7 @@ struct Member {
 #[derive(Debug)]
 struct Group {
     line: Line,
+    redundancy: u8,
     members: Vec<Member>,
     /// Since when there are none.
     deserted: Option<Instant>,
@@ -102,23 +103,31 @@ impl LinkGroups {
         self.orders.pop_front()
     }
 
-    /// A subscriber that the router knows shares `line` from now on. `tier` is what is known of the line beforehand.
-    pub fn join(
-        &mut self,
-        line: LineKey,
-        tier: LineTier,
-        (connection, subscriber): (usize, usize),
-        router: &mut Router,
-        now: Instant,
-    ) {
+    /// A subscriber is about to be added at the router whose line is this, of which `tier` is known beforehand: the router
+    /// has to know what may be spent before it decides.
+    pub fn open(&mut self, line: LineKey, tier: &Tier, router: &mut Router, now: Instant) {
         let group = self.groups.entry(line).or_insert_with(|| Group {
-            line: Line::new(tier, now),
+            line: Line::new(tier.line, now),
+            redundancy: tier.redundancy,
             members: Vec::new(),
             deserted: None,
             probe: None,
             looked_at: now,
             told: None,
         });
+        group.deserted = Some(now).filter(|_| group.members.is_empty());
+        router.allot(line, group.allotment(now), now);
+    }
+
+    /// A subscriber that the router has been given shares `line` from now on, which is open.
+    pub fn join(
+        &mut self,
+        line: LineKey,
+        (connection, subscriber): (usize, usize),
+        router: &mut Router,
+        now: Instant,
+    ) {
+        let Some(group) = self.groups.get_mut(&line) else { return };
         group.deserted = None;
         group.members.push(Member { connection, subscriber });
         group.line.join(connection, now);
@@ -218,7 +227,7 @@ impl LinkGroups {
             return;
         }
         let allotment = group.allotment(now);
-        router.allot(key, &allotment, now);
+        router.allot(key, allotment.clone(), now);
         group.told = Some(allotment);
         self.pace(key, router);
     }
@@ -261,7 +270,13 @@ impl Group {
             .members
             .iter()
             .filter_map(|member| Some((member.subscriber, self.line.member_cap(member.connection, now)?)));
-        Allotment { budget: self.line.budget(), estimate: self.line.capacity(), caps: caps.collect() }
+        Allotment {
+            budget: self.line.budget(),
+            estimate: self.line.capacity(),
+            loss: self.line.state(now).loss_floor,
+            redundancy: self.redundancy,
+            caps: caps.collect(),
+        }
     }
 }
 

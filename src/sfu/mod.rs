@@ -18,6 +18,6 @@ pub mod subscription;
 pub use input::{Inbound, LineKey, PublicationSpec, SlotSpec, SubscriberSpec};
 pub use lines::Allotment;
 pub use link_groups::{LinkGroups, Order};
-pub use output::{Decision, Forward, Output, Padding, SlotReport};
+pub use output::{Decision, Forward, Output, Padding, Redundancy, SlotReport};
 pub use publication::Source;
 pub use router::Router;

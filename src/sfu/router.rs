@@ -178,15 +178,20 @@ impl Router {
     /// [`Rejected`] for what can't or must not be forwarded.
     pub fn ingest(&mut self, key: usize, layer: u8, packet: &Inbound<'_>, now: Instant) -> Result<(), Rejected> {
         let Some(publication) = self.publications.get_mut(key) else { return Ok(()) };
+        let before = publication.codec();
         let changed = publication.ingest(layer, packet, now)?;
         if !self.with_pending.contains(&key) {
             self.with_pending.push(key);
         }
         if changed {
             publication.measure(now);
+            let (lesson, other_codec) = (publication.spec.lesson, publication.codec() != before);
             self.tell_publication(key, now);
             self.latest = Some(now);
             self.touch_receivers(key);
+            if other_codec {
+                self.assign(lesson);
+            }
             self.settle();
         }
         Ok(())
@@ -231,7 +236,7 @@ impl Router {
     pub fn add_subscriber(&mut self, spec: SubscriberSpec) -> usize {
         let lesson = spec.lesson;
         let key = self.subscribers.vacant_key();
-        let slots = spec.slots.iter().map(|slot| self.slots.insert(Slot::new(slot.clone(), key, spec.connection)));
+        let slots = spec.slots.iter().map(|slot| self.slots.insert(Slot::new(slot.clone(), key, &spec)));
         let slots = slots.collect();
         self.subscribers.insert(Subscriber { spec, slots, told: Vec::new() });
         self.lessons.entry(lesson).or_default().subscribers.push(key);
@@ -478,48 +483,4 @@ impl Router {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use super::*;
-    use crate::id::{ConnectionId, SourceName};
-    use crate::rtp::codec::Codec;
-    use crate::sfu::input::{End, MediaKind};
-
-    #[test]
-    #[expect(clippy::disallowed_methods, reason = "a test needs some instant to begin with")]
-    fn a_steady_publication_tells_its_rate() {
-        let start = Instant::now();
-        let mut router = Router::new(ServerClock::new(start, 0));
-        let spec = PublicationSpec {
-            id: PublicationId::random(),
-            lesson: LessonId::random(),
-            participant: ParticipantId::random(),
-            connection: ConnectionId::random_on(0),
-            end: End::Studio,
-            source: SourceName::camera(),
-            kind: MediaKind::Voice,
-            rids: Vec::new(),
-            since: start,
-        };
-        let key = router.add_publication(spec, start);
-        let mut told = 0;
-        for step in 0..400u32 {
-            let now = start + Duration::from_millis(20) * step;
-            let payload = &[0; 100];
-            let (sequence, timestamp) = (70_000 + u64::from(step), step * 960);
-            let packet = Inbound { codec: Codec::Opus, sequence, timestamp, marker: false, payload };
-            router.ingest(key, 0, &packet, now).expect("every packet is new");
-            while router.flush() {
-                router.sent();
-            }
-            router.measure(now);
-            while let Some(output) = router.poll_output() {
-                if let Output::Publication { report, .. } = output {
-                    told = report.layers[0].bitrate;
-                }
-            }
-        }
-        assert!((38_000..42_000).contains(&told), "100 octets every 20 ms are 40 kbit/s: {told}");
-    }
-}
+mod tests;

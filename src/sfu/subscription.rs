@@ -6,10 +6,11 @@ use std::time::{Duration, Instant};
 use crate::adapt::{Allocation, Reason, Urgency};
 use crate::rtp::codec::Codec;
 use crate::rtp::packet_cache::Entry;
+use crate::rtp::red::MAX_GENERATIONS;
 use crate::rtp::rewrite::{Mapped, Rewriter, Start};
 
-use super::input::{SlotCodec, SlotKind, SlotSpec};
-use super::output::{Forward, Padding, Paused, SlotReport, SlotState};
+use super::input::{SlotCodec, SlotKind, SlotSpec, SubscriberSpec};
+use super::output::{Forward, Padding, Paused, Redundancy, SlotReport, SlotState};
 use super::publication::{Publication, Source};
 
 /// A replay sends so many packets at once, and with each tick so many more than came since: a burst never fills a school's
@@ -64,8 +65,8 @@ pub struct Slot {
     /// What the payload type was chosen for.
     sent: Option<Codec>,
     payload_type: u8,
-    /// Whether the receiver can't read the publisher's redundancy.
-    strips: bool,
+    /// Whether packets that went before go again with each.
+    redundant: bool,
     urgency: Urgency,
     /// Whether the rewriter's source flows.
     flows: bool,
@@ -82,6 +83,10 @@ struct Rest {
     subscriber: usize,
     publication: Option<usize>,
     cap: Option<u8>,
+    /// So many packets of a voice go again with each, where the receiver reads redundancy.
+    generations: u8,
+    /// How, if they do.
+    redundancy: Option<Redundancy>,
     /// With how many pixels the page shows it, where known.
     shown: Option<u32>,
     /// About what is mapped to it now.
@@ -98,7 +103,7 @@ struct Rest {
 }
 
 impl Slot {
-    pub(super) fn new(spec: SlotSpec, subscriber: usize, connection: usize) -> Self {
+    pub(super) fn new(spec: SlotSpec, subscriber: usize, of: &SubscriberSpec) -> Self {
         let rewriter = Rewriter::new(spec.kind.media().clock_rate(), spec.first_sequence.0, spec.first_timestamp);
         let ssrc = spec.ssrc;
         let urgency = match spec.kind {
@@ -112,6 +117,8 @@ impl Slot {
             subscriber,
             publication: None,
             cap: None,
+            generations: of.redundancy.min(MAX_GENERATIONS as u8),
+            redundancy: None,
             shown: None,
             decided: None,
             touched: false,
@@ -123,13 +130,13 @@ impl Slot {
         Self {
             rewriter,
             rest: Box::new(rest),
-            connection: connection as u32,
+            connection: of.connection as u32,
             ssrc,
             packets: 0,
             octets: 0,
             sent: None,
             payload_type: 0,
-            strips: false,
+            redundant: false,
             urgency,
             flows: false,
             replays: false,
@@ -244,23 +251,31 @@ impl Slot {
         self.rest.paused = Some(Paused::NoSource);
     }
 
-    /// How a codec is written here, if it can be, and whether it is RED that has to be stripped to Opus.
-    fn way(&self, sent: Codec) -> Option<(SlotCodec, bool)> {
-        let able = |wanted: Codec| self.rest.spec.codecs.iter().copied().filter(move |able| able.codec.decodes(wanted));
+    /// Whether what is coded like this can be decoded here; what isn't known yet may be.
+    pub(super) fn plays(&self, codec: Option<Codec>) -> bool {
+        codec.is_none_or(|codec| self.way(codec).is_some())
+    }
+
+    /// How a codec is written here, if it can be.
+    fn way(&self, sent: Codec) -> Option<SlotCodec> {
         // The nearest profile: the lowest that is enough.
-        let best = able(sent).min_by_key(|able| match able.codec {
+        let able = self.rest.spec.codecs.iter().copied().filter(|able| able.codec.decodes(sent));
+        able.min_by_key(|able| match able.codec {
             Codec::H264(profile) => Some(profile),
             _ => None,
-        });
-        let stripped = || able(Codec::Opus).next().filter(|_| sent == Codec::Red);
-        best.map(|able| (able, false)).or_else(|| stripped().map(|able| (able, true)))
+        })
     }
 
     /// From now on what is coded like this flows.
     fn choose(&mut self, sent: Codec) {
         let way = self.way(sent);
         self.sent = Some(sent).filter(|_| way.is_some());
-        (self.payload_type, self.strips) = way.map_or((0, false), |(able, strips)| (able.payload_type, strips));
+        let payload_type = way.map_or(0, |able| able.payload_type);
+        let generations = self.rest.generations;
+        let wrapped = self.way(Codec::Red).filter(|_| sent == Codec::Opus && way.is_some() && generations > 0);
+        self.rest.redundancy = wrapped.map(|_| Redundancy { payload_type, generations, within: 0 });
+        self.redundant = wrapped.is_some();
+        self.payload_type = wrapped.map_or(payload_type, |red| red.payload_type);
     }
 
     /// Brings target and pause in line with what the publication offers and what was allocated.
@@ -295,15 +310,10 @@ impl Slot {
         self.rest.paused = if self.flows { None } else { Some(Paused::WaitingForKeyframe) };
     }
 
-    /// What flows may have gone over to another codec: a picture then begins anew with a keyframe, a voice goes on.
+    /// What flows may have gone over to another codec: a picture then begins anew with a keyframe.
     fn follow_codec(&mut self, publication: &Publication) {
-        let Some(flowing) = self.current().and_then(|source| publication.codec_of(source.layer)) else { return };
-        if Some(flowing) == self.sent {
-            return;
-        }
-        if flowing.is_voice() {
-            self.choose(flowing);
-        } else {
+        let flowing = self.current().and_then(|source| publication.codec_of(source.layer));
+        if flowing.is_some() && flowing != self.sent {
             self.stop();
         }
     }
@@ -385,7 +395,7 @@ impl Slot {
         let (source, sequence_in, mapped) = self.rewriter.resolve(sequence, timestamp_of)?;
         let entry = entry_of(source, sequence_in)?;
         // It may have been sent before the publisher changed its codec.
-        let payload_type = self.way(entry.codec?)?.0.rtx?;
+        let payload_type = self.way(entry.codec?)?.rtx?;
         let recent = &mut self.rest.recent;
         recent.retain(|(_, at)| now.saturating_duration_since(*at) < RETRANSMISSION_GRACE);
         if recent.len() == RECENT || recent.iter().any(|&(recent, _)| recent == mapped.sequence) {
@@ -419,10 +429,20 @@ impl Slot {
             sequence: 0,
             timestamp: mapped.timestamp,
             pictures: mapped.pictures,
-            skip: if self.strips { entry.primary } else { 0 },
+            skip: entry.primary,
+            redundancy: if self.redundant { self.redundancy_of(entry) } else { None },
             original: None,
             urgency: self.urgency,
         }
+    }
+
+    /// What goes again with a packet: nothing from before its source began to flow here.
+    fn redundancy_of(&self, entry: &Entry) -> Option<Redundancy> {
+        let redundancy = self.rest.redundancy?;
+        let (packets, ticks) = self.rewriter.unbroken(entry.sequence, entry.timestamp);
+        let generations = u64::from(redundancy.generations).min(packets) as u8;
+        let within = ticks.min(u16::MAX.into()) as u16;
+        Some(Redundancy { generations, within, ..redundancy })
     }
 
     /// What a sender report of this slot says now.

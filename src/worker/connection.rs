@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use crate::adapt::LineTier;
+use crate::adapt::Tier;
 use crate::id::{ConnectionId, LessonId, ParticipantId};
 use crate::rtp::rtcp::Reception;
 use crate::sfu::input::{End, SlotKind};
@@ -11,8 +11,10 @@ use crate::sfu::{LineKey, SubscriberSpec};
 use crate::transport::{Endpoint, Peer};
 use crate::units::{Bitrate, NtpTime};
 
+use super::egress::PlayoutDelay;
 use super::ingress::Ingress;
 use super::mailbox::LineReport;
+use super::repeat::Repeats;
 use super::sending::Downlink;
 use super::socket::Path;
 
@@ -64,6 +66,10 @@ pub(super) struct Connection {
     pub(super) transport_cc: Option<u8>,
     /// The next of them.
     pub(super) transport_sequence: u16,
+    /// What is said with pictures of how they are to be shown.
+    pub(super) playout_delay: PlayoutDelay,
+    /// Voices that are sent again, of a subscriber that reads no redundancy.
+    pub(super) repeats: Option<Repeats>,
     /// Our stream for what is said without media.
     pub(super) feedback_ssrc: u32,
     /// Where the demultiplexer knows the peer to be.
@@ -75,7 +81,7 @@ pub(super) struct Connection {
     /// Of a subscriber that is up: what is under way to it.
     pub(super) downlink: Option<Box<Downlink>>,
     /// What is known of its line before anything is measured.
-    pub(super) tier: LineTier,
+    pub(super) tier: Tier,
     /// How its line does.
     pub(super) line: Line,
 }
@@ -202,6 +208,7 @@ impl Line {
             asked_again: self.asked_again,
             retransmitted: self.retransmitted,
             keyframe_requests: self.keyframe_requests,
+            ..LineReport::default()
         };
         *self = Self { round_trip: self.round_trip, ..Self::new(now) };
         Some(report)

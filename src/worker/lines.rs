@@ -21,13 +21,19 @@ pub(super) struct Lines {
 }
 
 impl Worker {
+    /// A subscriber is about to be given to the router.
+    pub(super) fn open_line(&mut self, key: usize, line: LineKey) {
+        let Some(connection) = self.connections.get(key) else { return };
+        self.lines.groups.open(line, &connection.tier, &mut self.router, self.now);
+    }
+
     /// A subscriber's connection is up: it shares its line from now on.
     pub(super) fn join_line(&mut self, key: usize) {
         let now = self.now;
         let Some(connection) = self.connections.get_mut(key) else { return };
         let (Some(line), Some(subscriber)) = (connection.line_key(), connection.subscriber()) else { return };
         connection.downlink = Some(Box::new(Downlink::new(now)));
-        self.lines.groups.join(line, connection.tier, (key, subscriber), &mut self.router, now);
+        self.lines.groups.join(line, (key, subscriber), &mut self.router, now);
         self.obey_lines();
     }
 

@@ -14,6 +14,7 @@ mod meters;
 mod placement;
 pub mod pool;
 mod publishing;
+mod repeat;
 mod reporting;
 mod sending;
 mod serving;

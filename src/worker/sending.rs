@@ -3,12 +3,12 @@
 use std::io;
 use std::time::{Duration, Instant};
 
-use crate::adapt::{Kind, Offered, Pacer, Probe, SentHistory};
+use crate::adapt::{Kind, Offered, Pacer, Probe, SentHistory, Urgency};
 use crate::rtp::packet_cache::{Entry, PacketCache};
 use crate::sfu::Forward;
 
 use super::connection::Connection;
-use super::egress::{Egress, Receiver};
+use super::egress::{Egress, PlayoutDelay, Receiver};
 use super::meters::Meters;
 use super::socket::Path;
 use super::worker::Worker;
@@ -42,8 +42,9 @@ impl Connection {
     /// What this connection needs to be written to, and its way down. `None` for a publisher, and where nothing can leave.
     fn outlet(&mut self) -> Option<(Receiver<'_>, &mut Downlink)> {
         let path = self.path()?;
-        let Self { peer, transport_cc, transport_sequence, downlink, .. } = self;
-        let receiver = Receiver { sealer: peer.sealer()?, path, transport_cc: *transport_cc, transport_sequence };
+        let Self { peer, transport_cc, transport_sequence, playout_delay, downlink, .. } = self;
+        let (sealer, transport_cc, playout_delay) = (peer.sealer()?, *transport_cc, *playout_delay);
+        let receiver = Receiver { sealer, path, transport_cc, transport_sequence, playout_delay };
         Some((receiver, downlink.as_deref_mut()?))
     }
 }
@@ -165,17 +166,32 @@ fn write(
     connection: &mut Connection,
     meters: &mut Meters,
     now: Instant,
-    send: impl FnMut(&Path, &[u8], usize) -> io::Result<()>,
+    mut send: impl FnMut(&Path, &[u8], usize) -> io::Result<()>,
 ) {
-    let again = forward.original.is_some();
-    let Some((mut receiver, downlink)) = connection.outlet() else { return };
-    let number = *receiver.transport_sequence;
-    let numbered = receiver.transport_cc.is_some();
-    let written = egress.write(forward, cache, entry, &mut receiver, send).unwrap_or(0);
-    if numbered && written > 0 {
-        downlink.history.sent(number, now, (written + IP_AND_UDP) as u16, Kind::Media);
+    let Some(path) = connection.path() else { return };
+    let Connection { peer, transport_cc, transport_sequence, playout_delay, downlink, repeats, line, .. } = connection;
+    let (Some(sealer), Some(downlink)) = (peer.sealer(), downlink.as_deref_mut()) else { return };
+    let mut voice = repeats.as_mut().and_then(|repeats| repeats.voice(forward.ssrc));
+    // What may leave again as it is carries no number that counts once.
+    let transport_cc = transport_cc.filter(|_| voice.is_none());
+    let playout_delay = if forward.urgency == Urgency::Voice { PlayoutDelay::default() } else { *playout_delay };
+    let number = *transport_sequence;
+    let mut receiver = Receiver { sealer, path, transport_cc, transport_sequence, playout_delay };
+    let Some(octets) = egress.write(forward, cache, entry, &mut receiver, &mut send) else { return };
+    if transport_cc.is_some() {
+        downlink.history.sent(number, now, (octets + IP_AND_UDP) as u16, Kind::Media);
     }
+    let again = forward.original.is_some();
     meters.retransmitted += u64::from(again);
-    connection.line.retransmitted(u32::from(again));
-    connection.line.carried(written as u64, 1);
+    line.retransmitted(u32::from(again));
+    line.carried(octets as u64, 1);
+    if let Some(voice) = &mut voice {
+        voice.keep(forward.sequence, egress.written(octets), now);
+        // A stream (RFC 6544) loses nothing.
+        let lossy = repeats.as_ref().filter(|_| path.remote.stream.is_none());
+        if let Some(datagram) = lossy.and_then(|all| all.behind(forward.ssrc, forward.sequence)) {
+            egress.repeat(datagram, path, &mut send);
+            line.carried(datagram.len() as u64, 1);
+        }
+    }
 }

@@ -149,6 +149,7 @@ impl Worker {
         if let Some(spec) = spec {
             self.busy.remove(&key);
             let first = !self.router.has_subscribers(lesson);
+            self.open_line(key, spec.line);
             let subscriber = self.router.add_subscriber(spec);
             if let Some(Side::Subscriber { key, .. }) =
                 self.connections.get_mut(key).map(|connection| &mut connection.side)

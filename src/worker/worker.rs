@@ -10,6 +10,7 @@ use crossbeam_channel::Receiver as Channel;
 use mio::{Events, Interest, Poll, Token, Waker};
 use slab::Slab;
 
+use crate::adapt::Urgency;
 use crate::id::{ConnectionId, LessonId, PublicationId};
 use crate::rtp::rtcp::Sent;
 use crate::sfu::Router;

@@ -17,7 +17,7 @@ use super::arrivals::Arrivals;
 use super::chance::Chance;
 use super::encoder::H264;
 use super::line::{Line, Quality};
-use super::school::Downlink;
+use super::shared_line::Downlink;
 use super::stream::{Played, Stream};
 
 const SLOTS: [(SlotKind, u8); 6] = [
@@ -48,6 +48,8 @@ pub struct Classroom {
     pub line: LineKey,
     /// Its key at the router, once it is connected.
     pub key: Option<usize>,
+    /// So many packets of a voice go again with the next.
+    pub redundancy: u8,
     pub joined: Instant,
     pub left: bool,
     pub sealer: Sealer,
@@ -84,6 +86,7 @@ impl Classroom {
             participant,
             line: LineKey(participant.as_u64()),
             key: None,
+            redundancy: 2,
             joined: now,
             left: false,
             sealer: Sealer::new(profile, &key, &salt).expect("the lengths fit"),

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
-use mingshi::adapt::{Kind, LineTier, Offered, Probe};
+use mingshi::adapt::{Kind, Tier, Offered, Probe};
 use mingshi::id::{LessonId, ParticipantId};
 use mingshi::rtp::codec::Codec;
 use mingshi::sfu::input::{End, SlotKind};
@@ -11,7 +11,7 @@ use mingshi::sfu::output::SlotState;
 use mingshi::sfu::{Forward, LinkGroups, Order, Output, Router, SubscriberSpec};
 use mingshi::transport::Identity;
 use mingshi::units::ServerClock;
-use mingshi::worker::egress::{Egress, Receiver};
+use mingshi::worker::egress::{Egress, PlayoutDelay, Receiver};
 use mingshi::worker::socket::Path;
 
 use super::bottleneck::Shape;
@@ -20,7 +20,7 @@ use super::classroom::{BROWSER, Classroom, Feedback, TRANSPORT_CC};
 use super::encoder::Track;
 use super::line::Quality;
 use super::publisher::Publisher;
-use super::school::{Downlink, IP_AND_UDP, School};
+use super::shared_line::{Downlink, IP_AND_UDP, School};
 use super::stream::Stream;
 
 pub const fn secs(secs: u64) -> Duration {
@@ -48,7 +48,7 @@ pub struct Lesson {
     tracks: u16,
     pub publishers: Vec<Publisher>,
     pub rooms: Vec<Classroom>,
-    pub schools: Vec<(School, LineTier)>,
+    pub schools: Vec<(School, Tier)>,
     pub groups: LinkGroups,
     /// Every index that was sealed: to whom, in which stream.
     sealed: HashSet<(u32, u32, u64)>,
@@ -121,7 +121,7 @@ impl Lesson {
     }
 
     /// A school with such a line, of which this is known.
-    pub fn school(&mut self, shape: Shape, tier: LineTier) -> usize {
+    pub fn school(&mut self, shape: Shape, tier: Tier) -> usize {
         let number = self.schools.len();
         self.schools.push((School::new(number, shape, self.chance.fork(), self.now), tier));
         number
@@ -248,14 +248,24 @@ impl Lesson {
             if room.key.is_none() && !room.left {
                 let slots = room.streams.iter().map(|stream| stream.spec.clone()).collect();
                 let (lesson, participant, line) = (self.id, room.participant, room.line);
-                let spec = SubscriberSpec { lesson, participant, connection, line, source: None, slots };
+                let spec = SubscriberSpec {
+                    lesson,
+                    participant,
+                    connection,
+                    line,
+                    source: None,
+                    redundancy: room.redundancy,
+                    slots,
+                };
                 room.joined = self.now;
+                if let Some(school) = room.school {
+                    self.groups.open(line, &self.schools[school].1, &mut self.router, self.now);
+                }
                 let key = self.router.add_subscriber(spec);
                 room.key = Some(key);
-                if let Some(school) = room.school {
+                if room.school.is_some() {
                     room.downlink = Some(Downlink::new(self.now));
-                    let tier = self.schools[school].1;
-                    self.groups.join(line, tier, (connection, key), &mut self.router, self.now);
+                    self.groups.join(line, (connection, key), &mut self.router, self.now);
                 }
             }
         }
@@ -441,7 +451,7 @@ fn write(
     let path = Path { remote: ([192, 0, 2, 1], room as u16).into(), local: None };
     let Classroom { sealer, transport_sequence, downlink, .. } = to;
     let number = *transport_sequence;
-    let mut receiver = Receiver { sealer, path, transport_cc: Some(TRANSPORT_CC), transport_sequence };
+    let mut receiver = Receiver { sealer, path, transport_cc: Some(TRANSPORT_CC), transport_sequence, playout_delay: PlayoutDelay::default() };
     let length = write(&mut receiver).expect("it can be sealed");
     if let Some(downlink) = downlink {
         let octets = (length + IP_AND_UDP) as u16;

@@ -10,7 +10,7 @@ pub mod encoder;
 pub mod lesson;
 pub mod line;
 pub mod publisher;
-pub mod school;
+pub mod shared_line;
 pub mod stamp;
 pub mod stream;
 
