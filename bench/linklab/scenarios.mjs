@@ -11,7 +11,7 @@ const ENTRIES = 10;
 
 /** One line in all the weathers. */
 function tier(name, rate, rooms, expects) {
-  const common = { rooms, rate, expects };
+  const common = { rooms, tier: name, rate, expects };
   const id = (what) => `${name}-${rooms}-${what}`;
   return [
     { id: id('steady'), what: 'steady', ...common, course: [{ seconds: STEADY }], entries: rooms === 1 ? ENTRIES : 0 },
@@ -27,6 +27,7 @@ const steps = (rooms, cameraAtWorst, expects) => ({
   id: `steps-${rooms}`,
   what: '10M → 4M → 1M → 4M',
   rooms,
+  tier: '10M',
   rate: 10 * M,
   expects,
   course: [{ seconds: 12 }, { seconds: 20, rate: 4 * M }, { seconds: 25, rate: M, camera: cameraAtWorst }, { seconds: 35, rate: 4 * M }],

@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
 import { RECORDER } from './break.mjs';
 import { executable, launch, openDevice } from './browser.mjs';
 import { sleep, until } from './figures.mjs';
-import { SERVER } from './machines.mjs';
+import { SERVER, run } from './machines.mjs';
 import { Server } from './server.mjs';
 
 /** What every line has, both ways together 80 ms. */
@@ -33,16 +33,32 @@ function watchProcessor() {
   return { seconds, end: () => clearInterval(timer) };
 }
 
-/** The demonstration lesson of this server, on the server's machine. Others that hold lessons give the same to {@link hold}. */
-export async function demonstration(line, environment = {}) {
+/** What the server's certificate is known by. A browser that is told of it keeps the pages in its memory, as it does for a certificate it trusts. */
+function keyOf(line) {
+  const script = `openssl s_client -connect 127.0.0.1:8443 </dev/null 2>/dev/null | openssl x509 -pubkey -noout |
+    openssl pkey -pubin -outform der | openssl dgst -sha256 -binary | base64`;
+  return run(...line.within(line.server), 'sh', '-c', script).trim();
+}
+
+/** Writes the school into the roster, with its line's tier; gives the part of a link by which its classrooms say where they are. */
+async function inRoster(server, tier) {
+  const token = await server.operator();
+  const school = await server.call('POST', '/api/v1/schools', { token, body: { name: '河口小学', tier } });
+  return `?school=${school.id}`;
+}
+
+/** The demonstration lesson of this server, on the server's machine; where the scenario names a tier, the school is in the roster, else
+ *  its classrooms have nothing in common but their address. Others that hold lessons give the same to {@link hold}. */
+export async function demonstration(line, { tier }) {
   const server = await Server.demoWithin(line.within(line.server), {
     MINGSHI_SERVER_HTTP: '127.0.0.1:8080',
     MINGSHI_SERVER_HTTPS: '0.0.0.0:8443',
     MINGSHI_MEDIA_UDP_PORT: '20000',
-    ...environment,
   });
+  const whose = tier ? await inRoster(server, tier) : '';
   const site = `https://${SERVER.ipv4}:8443`;
-  return { site, entry: `${site}/#/c/${server.code}`, enter: null, log: server.log, stop: () => server.stop() };
+  // Yesterday's page is that of a lesson that isn't there any more.
+  return { site: `${site}/#/c/000000`, entry: `${site}/#/c/${server.code}${whose}`, enter: null, trust: keyOf(line), log: server.log, stop: () => server.stop() };
 }
 
 class Room {
@@ -50,8 +66,9 @@ class Room {
     Object.assign(this, { line, index });
   }
 
-  async open({ site }) {
-    this.browser = await launch({ program: this.line.browser(executable(), this.line.rooms[this.index]) });
+  async open({ site, trust }) {
+    const flags = trust ? [`--ignore-certificate-errors-spki-list=${trust}`] : [];
+    this.browser = await launch({ program: this.line.browser(executable(), this.line.rooms[this.index]), flags });
     const page = await openDevice(this.browser, { ...SCREEN, init: [RECORDER] });
     // The pages then lie in the browser's memory, as in a classroom that was here yesterday.
     await page.goto(site);
@@ -118,7 +135,7 @@ export function phasesOf({ course, rooms, id, ...common }) {
 }
 
 /**
- * Holds a lesson on `line` and gives what came of it. A scenario is `{rooms, rate, loss, delay, settle, course, entries}`: the course's phases
+ * Holds a lesson on `line` and gives what came of it. A scenario is `{rooms, tier, rate, loss, delay, settle, course, entries}`: the course's phases
  * (`{seconds}` and what differs in them) begin once all rooms have joined on the line of the first phase and `settle` seconds are over. In
  * the end the first room enters anew as many times as `entries` says.
  */
@@ -130,7 +147,7 @@ export async function hold(line, scenario, { lesson: begin = demonstration, say 
   try {
     await line.open();
     line.delay(DELAY);
-    lesson = await begin(line);
+    lesson = await begin(line, scenario);
     for (const room of rooms) await room.open(lesson);
     await apply(line, { ...phases[0], cut: false, download: false }, QUIET);
     const looks = line.watch();
