@@ -75,7 +75,7 @@ else if (peers.length > 0) {
   const compared = [];
   for (const { scenario, bitrate } of peers) {
     const name = `janus-${scenario.id}-${bitrate / 1000}k`;
-    const figures = await measured(name, async () => peerFiguresOf(await holdOn(scenario, name, { lesson: janus(bitrate) })));
+    const figures = await measured(name, async () => peerFiguresOf(scenario, await holdOn(scenario, name, { lesson: janus(bitrate) })));
     const ours = rows.find((row) => row.scenario === scenario);
     if (ours && !compared.some((row) => row.scenario === scenario)) compared.push({ ...ours, who: 'mingshi, with slides' });
     compared.push({ scenario, who: `Janus, ${bitrate / 1e6} Mbit/s`, figures });

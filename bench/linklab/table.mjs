@@ -1,9 +1,15 @@
 // What came of a scenario, held against the goals, as a row of one table.
+import { readFileSync } from 'node:fs';
 import { quantile } from '../../tests/e2e/support/figures.mjs';
 import * as judge from '../../tests/e2e/support/judge.mjs';
 
-/** Of the line's rate, what lessons may use: others want some of it, and what isn't used keeps the queue short. */
-const SHARE = 0.85;
+/** Of a line's rate, what lessons may use, by the name of its tier. */
+const SHARES = new Map(
+  readFileSync(new URL('../../config/tiers.toml', import.meta.url), 'utf8')
+    .split('[[tier]]')
+    .slice(1)
+    .map((text) => [/^name = "(.*)"/m.exec(text)[1], Number(/^share = ([\d.]+)/m.exec(text)[1])]),
+);
 /** A machine that is busier than this, in the median second, measures itself and not the line. */
 const BUSIEST = 0.9;
 /** After the line's rate fell or the line came back, the queue and the pictures may take this long (ms) before they are judged. */
@@ -68,11 +74,11 @@ function layers({ rooms, windows }, expects) {
   return { shown: figure(`${height ? `${height}p` : '–'} + ${rate.toFixed(0)}/s`, holds), holds };
 }
 
-function line({ looks, windows }, calm, expected) {
+function line({ looks, windows }, calm, { tier }, expected) {
   const shares = windows.filter(({ phase }) => !phase.cut).map((window) => judge.use(looks, { ...window, from: window.from + SETTLING }, window.phase.rate));
   const least = Math.min(...shares);
   // Where all get what is planned for the line, the next step of all of them doesn't fit, or nobody wants more.
-  const use = figure(`${shares.map((share) => percent(share, 0)).join(', ')}`, expected || least >= 0.85 * SHARE);
+  const use = figure(`${shares.map((share) => percent(share, 0)).join(', ')}`, expected || least >= 0.85 * SHARES.get(tier));
   const others = calm.filter(({ phase }) => !phase.download);
   const standing = judge.queue(looks, others);
   return { use, queue: figure(`${whole(standing)} ms`, standing < 60) };
@@ -130,7 +136,7 @@ export function figuresOf(scenario, result) {
     ...camera(result, calm),
     ...pictures(result),
     shown: shown.shown,
-    ...line(result, calm, shown.holds),
+    ...line(result, calm, scenario, shown.holds),
     ...settling(result),
     join: figure(`${whole(joined)} ms`, joined <= 1000),
     ...fairness(result),
@@ -159,9 +165,9 @@ export const COLUMNS = {
 };
 
 /** Of a lesson of pictures without slides, what can be said. */
-export function peerFiguresOf(result) {
+export function peerFiguresOf(scenario, result) {
   const calm = settled(result.windows);
-  const { use, queue } = line(result, calm, true);
+  const { use, queue } = line(result, calm, scenario, true);
   return {
     ...voice(result, calm),
     ...camera(result, calm),

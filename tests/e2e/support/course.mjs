@@ -58,7 +58,15 @@ export async function demonstration(line, { tier }) {
   const whose = tier ? await inRoster(server, tier) : '';
   const site = `https://${SERVER.ipv4}:8443`;
   // Yesterday's page is that of a lesson that isn't there any more.
-  return { site: `${site}/#/c/000000`, entry: `${site}/#/c/${server.code}${whose}`, enter: null, trust: keyOf(line), log: server.log, stop: () => server.stop() };
+  return {
+    site: `${site}/#/c/000000`,
+    entry: `${site}/#/c/${server.code}${whose}`,
+    enter: null,
+    trust: keyOf(line),
+    log: server.log,
+    explain: () => server.explain(),
+    stop: () => server.stop(),
+  };
 }
 
 class Room {
@@ -166,8 +174,9 @@ export async function hold(line, scenario, { lesson: begin = demonstration, say 
     }
     const records = await Promise.all(rooms.map((room) => room.record()));
     const larger = line.larger();
+    const decisions = (await lesson.explain?.()) ?? [];
     for (let entry = 0; entry < (scenario.entries ?? 0); entry += 1) joins.push(await rooms[0].joinAgain(lesson));
-    return { joins, windows, looks, rooms: records, busy: watched.seconds, larger, log: lesson.log };
+    return { joins, windows, looks, rooms: records, busy: watched.seconds, larger, decisions, log: lesson.log };
   } finally {
     watched.end();
     await Promise.all(rooms.map((room) => room.close()));
