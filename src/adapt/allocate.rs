@@ -241,9 +241,11 @@ impl Climb<'_, '_> {
             rate: climber.rate(limits),
         };
         let next = self.next.map(|cost| (self.total + self.kept + cost).scaled(MARGIN));
+        let best = |climber: &Climber<'_>| climber.rungs.last().map(|rung| climber.cost(rung, limits));
+        let wanted = self.climbers.iter().filter_map(best).sum();
         Shares {
             allocations: self.climbers.iter().map(allocation).collect(),
-            demand: LineDemand { allocated: self.total, next },
+            demand: LineDemand { allocated: self.total, next, wanted },
             from: self.needed,
             until: self.until,
         }
