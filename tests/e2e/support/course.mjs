@@ -10,8 +10,8 @@ import { Server } from './server.mjs';
 /** What every line has, both ways together 80 ms. */
 const DELAY = { down: 40, up: 40 };
 const LONGEST_JOIN = 40;
-/** As large as the camera's best picture: of a small one the server would send less. */
-const SCREEN = { width: 1280, height: 720 };
+/** As classrooms' screens are: of what a page shows small, the server sends less. */
+const SCREEN = { width: 1920, height: 1080 };
 
 /** Processor time of the whole machine so far: `{busy, all}` in ticks. What runs with low priority gives way, and isn't counted. */
 function processor() {
@@ -64,7 +64,8 @@ export async function demonstration(line, { tier }) {
     enter: null,
     trust: keyOf(line),
     log: server.log,
-    explain: () => server.explain(),
+    // Kept with what came of it: the decisions, and what the server counted.
+    explain: async () => ({ decisions: await server.explain(), metrics: (await server.ask('GET', '/metrics')).text }),
     stop: () => server.stop(),
   };
 }
@@ -174,9 +175,9 @@ export async function hold(line, scenario, { lesson: begin = demonstration, say 
     }
     const records = await Promise.all(rooms.map((room) => room.record()));
     const larger = line.larger();
-    const decisions = (await lesson.explain?.()) ?? [];
+    const reasons = await lesson.explain?.();
     for (let entry = 0; entry < (scenario.entries ?? 0); entry += 1) joins.push(await rooms[0].joinAgain(lesson));
-    return { joins, windows, looks, rooms: records, busy: watched.seconds, larger, decisions, log: lesson.log };
+    return { joins, windows, looks, rooms: records, busy: watched.seconds, larger, reasons, log: lesson.log };
   } finally {
     watched.end();
     await Promise.all(rooms.map((room) => room.close()));
