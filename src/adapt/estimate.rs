@@ -174,7 +174,7 @@ impl Estimate {
     /// The queue that is left alone: jitter isn't told from it with certainty.
     #[must_use]
     pub fn patience(noise: f64) -> f64 {
-        PATIENCE + (noise * 2.0).min(0.030)
+        PATIENCE + (noise * 2.0).min(0.040)
     }
 
     /// `rate` has been carried without a queue.

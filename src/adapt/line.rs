@@ -26,6 +26,8 @@ const BUSY: f64 = 0.010;
 const WAITS: f64 = 0.006;
 /// What is believed of a rate that turned out too much, as long as nothing proves more.
 const REFUTED_KEPT: f64 = 0.97;
+/// How far one report moves what the queue is taken to be in calm times.
+const MEDIAN_STEP: f64 = 0.000_15;
 /// For how long and a round trip a queue may be what a trial left.
 const AFTERMATH: Duration = Duration::from_millis(200);
 /// How long the line must be without a queue before one member's is its own.
@@ -85,7 +87,7 @@ pub struct Line {
     queue: f64,
     trend: Trend,
     /// What it is in calm times, and how much it wavers then.
-    mean: f64,
+    usual: f64,
     noise: f64,
     /// What was allocated at the last tick.
     spent: f64,
@@ -106,7 +108,7 @@ impl Line {
             trials: Trials::new(now),
             queue: 0.0,
             trend: Trend::default(),
-            mean: 0.0,
+            usual: 0.0,
             noise: 0.0,
             spent: 0.0,
             busy_since: None,
@@ -231,8 +233,9 @@ impl Line {
         self.busy_since = if self.queue > BUSY + self.noise { self.busy_since.or(Some(now)) } else { None };
         self.idle_since = if self.busy_since.is_some() { None } else { self.idle_since.or(Some(now)) };
         if self.estimate.phase() == Phase::Open && !self.trials.is_under_way() {
-            self.mean += (self.queue - self.mean) * 0.05;
-            let wavers = (self.queue - self.mean).abs().min(NOISE_MOST);
+            // Towards the median, which a queue that comes and goes hardly moves.
+            self.usual = (self.usual + MEDIAN_STEP.copysign(self.queue - self.usual)).clamp(0.0, 2.0 * NOISE_MOST);
+            let wavers = (self.queue - self.usual).abs().min(NOISE_MOST);
             self.noise += (wavers - self.noise) * if wavers > self.noise { 0.01 } else { 0.03 };
         }
         let view = self.view(now);
@@ -268,7 +271,7 @@ impl Line {
 
     fn look_at_trial(&mut self, view: &View, now: Instant) {
         let packets = PACKET_BITS / self.estimate.rate().max(PACKET_BITS);
-        let full = view.queue > WAITS + packets + view.noise * 2.0;
+        let full = view.queue > self.usual + WAITS + packets + self.noise * 3.0;
         let arrived = self.arrived(MOST_SPAN, now);
         let round_trip = self.round_trip(now);
         match self.trials.observe(arrived, full.then_some(view.arrived.min(arrived)), round_trip, now) {
@@ -299,7 +302,7 @@ impl Line {
         View {
             queue: self.queue,
             slope: self.trend.slope(),
-            noise: self.noise,
+            noise: self.noise + self.usual * 0.5,
             idle: self.idle_since.map_or(0.0, |since| now.saturating_duration_since(since).as_secs_f64()),
             arrived: self.arrived(busy.clamp(LEAST_SPAN, MOST_SPAN), now),
             busy: self.busy_since.map_or(0.0, |since| now.saturating_duration_since(since).as_secs_f64()),
