@@ -2,6 +2,7 @@
 
 mod check;
 mod demo;
+mod explain;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -52,8 +53,17 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Look at a lesson, beside a server that runs or not.
+    #[command(subcommand)]
+    Lesson(LessonCommand),
     /// Print the OpenAPI document.
     Openapi,
+}
+
+#[derive(Debug, Subcommand)]
+enum LessonCommand {
+    /// Say why each classroom got what it got: what was cut or given back, when, and for what reason.
+    Explain(explain::Arguments),
 }
 
 #[derive(Debug, clap::Args)]
@@ -70,6 +80,9 @@ struct TokenArguments {
     /// Shown to the studio.
     #[arg(long)]
     name: Option<String>,
+    /// Its school, by id or name.
+    #[arg(long)]
+    school: Option<String>,
     /// How long it lives; by default as configured.
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1440))]
     minutes: Option<u32>,
@@ -115,6 +128,7 @@ impl Cli {
             Command::Token(arguments) => print(&token(&config?, arguments).await?)?,
             Command::OperatorLink => print(&operator_link(&config?).await?)?,
             Command::Check { json } => return check::run(config, json).await,
+            Command::Lesson(LessonCommand::Explain(arguments)) => explain::run(&config?, arguments).await?,
             Command::Openapi => {}
         }
         Ok(ExitCode::SUCCESS)
@@ -173,7 +187,7 @@ async fn token(config: &Config, arguments: TokenArguments) -> anyhow::Result<Str
     let publish = if arguments.sources.is_empty() { usual } else { Publish::parse(&arguments.sources)? };
     let now = server::clock().now();
     let tokens = Tokens::new(&store.secret(TOKEN_SECRET, now).await?, config.auth.lifetimes);
-    let claims = api::member(lesson.id, ParticipantId::random(), role, publish, arguments.name, None);
+    let claims = api::member(lesson.id, ParticipantId::random(), role, publish, arguments.name, arguments.school);
     let issued = match arguments.minutes {
         Some(minutes) => tokens.issue_for(claims, now, Duration::minutes(minutes.into())),
         None => tokens.issue(claims, now),

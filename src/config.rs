@@ -4,12 +4,14 @@
 
 mod file;
 mod keys;
+mod tiers;
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use time::Duration;
 
+use crate::adapt::Tiers;
 use crate::auth::{Lifetimes, Network, Turn};
 use file::File;
 
@@ -130,6 +132,8 @@ pub struct Media {
     pub max_connections_per_worker: usize,
     /// Of them, those of one client address that have not come up.
     pub max_unfinished_per_address: usize,
+    /// How lessons are brought over lines of each kind.
+    pub tiers: Tiers,
 }
 
 /// Certificates.
@@ -368,6 +372,7 @@ fn media_settings(media: file::Media) -> Result<Media, Error> {
             1,
             100_000,
         )? as usize,
+        tiers: tiers::load(&media.tiers)?,
     })
 }
 

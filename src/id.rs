@@ -123,6 +123,14 @@ id!(
     PublicationId
 );
 id!(
+    /// A school of the roster.
+    SchoolId
+);
+id!(
+    /// A classroom of a school of the roster.
+    ClassroomId
+);
+id!(
     /// One WebRTC connection. Its lowest six bits name the worker that owns it.
     ConnectionId
 );
@@ -160,6 +168,12 @@ impl SourceName {
     #[must_use]
     pub fn slides() -> Self {
         Self("slides".into())
+    }
+
+    /// The slides once more, for those who can't decode the other ones.
+    #[must_use]
+    pub fn slides_backup() -> Self {
+        Self("slides-backup".into())
     }
 
     /// Its text.

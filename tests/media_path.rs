@@ -10,6 +10,8 @@ mod client;
 mod participant;
 #[path = "wire/server.rs"]
 mod server;
+#[path = "wire/voice.rs"]
+mod voice;
 
 use std::time::Duration;
 

@@ -11,7 +11,7 @@ use mingshi::rtp::sequence::Extender;
 use mingshi::rtp::vp8::Offsets;
 use mingshi::sfu::{Forward, Source};
 use mingshi::transport::srtp::{Profile, Sealer};
-use mingshi::worker::egress::{Egress, Receiver, Sent};
+use mingshi::worker::egress::{Egress, PlayoutDelay, Receiver, Sent};
 use mingshi::worker::socket::Path;
 use mingshi_bench::trace::{Arrival, read};
 
@@ -51,8 +51,13 @@ fn batched(arrivals: &[Arrival], evened: bool) -> Sent {
         for sequence in batch {
             let entry = cache.get(sequence).expect("it came just now");
             let path = Path { remote: ([192, 0, 2, 1], 9).into(), local: None };
-            let mut receiver =
-                Receiver { sealer: &sealer, path, transport_cc: Some(3), transport_sequence: &mut transport_sequence };
+            let mut receiver = Receiver {
+                sealer: &sealer,
+                path,
+                transport_cc: Some(3),
+                transport_sequence: &mut transport_sequence,
+                playout_delay: PlayoutDelay::default(),
+            };
             egress.write(&forward(sequence, entry.timestamp), &cache, entry, &mut receiver, |_, _, _| Ok(()));
         }
         // A worker turns to the next receiver.
@@ -72,6 +77,7 @@ fn forward(sequence: u64, timestamp: u32) -> Forward {
         timestamp,
         pictures: Offsets::default(),
         skip: 0,
+        redundancy: None,
         original: None,
         urgency: Urgency::Camera,
     }

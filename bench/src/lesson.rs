@@ -9,7 +9,7 @@ use mingshi::sfu::{Inbound, LineKey, PublicationSpec, Router, SubscriberSpec};
 use mingshi::transport::srtp::{Profile, Sealer};
 use mingshi::units::ServerClock;
 use mingshi::worker::clock;
-use mingshi::worker::egress::{Egress, Receiver};
+use mingshi::worker::egress::{Egress, PlayoutDelay, Receiver};
 use mingshi::worker::socket::Path;
 
 /// Octets of payload of one packet, so that a sealed packet is about as long as browsers make them.
@@ -114,6 +114,7 @@ impl Lesson {
                         path: client.path,
                         transport_cc: Some(3),
                         transport_sequence: &mut client.transport_sequence,
+                        playout_delay: PlayoutDelay::default(),
                     };
                     self.egress.write(forward, cache, entry, &mut receiver, &mut send);
                 }
@@ -164,6 +165,7 @@ fn subscriber(lesson: LessonId, number: usize) -> SubscriberSpec {
         connection: number,
         line: LineKey(number as u64),
         source: None,
+        redundancy: 2,
         slots: vec![slot],
     }
 }

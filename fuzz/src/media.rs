@@ -29,6 +29,8 @@ pub(crate) fn red(data: &[u8]) {
     if let Some(offset) = rtp::red::primary_offset(data) {
         assert!(offset <= data.len(), "a primary encoding out of nowhere");
     }
+    let said_again: usize = rtp::red::blocks(data).map(|block| block.payload().len()).sum();
+    assert!(said_again <= data.len(), "redundancy out of nowhere");
 }
 
 /// Numbers that were read can be written over, and are read again as written.

@@ -9,8 +9,11 @@ pub struct Rung {
     pub layer: u8,
     /// Pixels of a picture, 0 while unknown.
     pub pixels: u32,
-    /// Measured rate.
+    /// Measured rate of its payloads.
     pub bitrate: Bitrate,
+    /// What it takes of a line, packets' headers included, steadied: see [`Steady`](super::steady::Steady). Zero until
+    /// it was measured.
+    pub wire: Bitrate,
     /// Whether it flows at present; a publisher on a thin uplink stops its upper encodings.
     pub flows: bool,
 }
@@ -51,7 +54,7 @@ mod tests {
     use super::*;
 
     fn rung(layer: u8, pixels: u32) -> Rung {
-        Rung { layer, pixels, bitrate: Bitrate::ZERO, flows: true }
+        Rung { layer, pixels, bitrate: Bitrate::ZERO, wire: Bitrate::ZERO, flows: true }
     }
 
     #[test]

@@ -6,6 +6,8 @@
 
 pub mod allocate;
 pub mod delay;
+pub mod demand;
+pub mod dwell;
 pub mod estimate;
 pub mod history;
 pub mod ladder;
@@ -15,12 +17,18 @@ mod member;
 pub mod pacer;
 pub mod probe;
 pub mod rate;
+pub mod reason;
+pub mod steady;
 pub mod tiers;
 
-pub use allocate::{Allocation, Demand, Reason, allocate};
+pub use allocate::{Allocation, Limits, Means, Shares, allocate};
+pub use demand::{Content, Demand, Step};
+pub use dwell::Dwell;
 pub use history::{Acknowledged, Kind, SentHistory};
 pub use ladder::{Ladder, Rung};
 pub use line::{Line, LineDemand, LineState};
 pub use pacer::{Offered, Pacer, Urgency};
 pub use probe::Probe;
-pub use tiers::LineTier;
+pub use reason::Reason;
+pub use steady::Steady;
+pub use tiers::{LineTier, Tier, Tiers};

@@ -13,7 +13,7 @@ use super::problem::{Kind, Problem};
 use super::state::{ApiState, not_ended};
 use crate::auth::Claims;
 use crate::id::{ConnectionId, LessonId, SourceName};
-use crate::lesson::{Lesson, Role, State};
+use crate::lesson::{Lesson, Role, School, State};
 use crate::worker::mailbox::{Connect, Connected, End, Patch, Patched, Purpose};
 
 pub(super) const SDP: &str = "application/sdp";
@@ -94,13 +94,17 @@ pub(super) async fn open(
     let offer = text_body(request, state, SDP, ACCEPT_POST).await?;
     let Session { way, lesson, purpose, sources } = session;
     let end = if claims.role == Role::Studio { End::Studio } else { End::Classroom };
-    let school = claims.school.clone();
-    let request = Connect { lesson, participant: claims.sub, end, school, address: client.address, purpose, offer };
+    let (identity, known) = state.identity(&claims).await;
+    // By its id, whatever the token calls it: one school is one link group.
+    let school = known.as_ref().map(|school| school.id.to_string()).or_else(|| claims.school.clone());
+    let nominal = known.as_ref().map(School::nominal_line).unwrap_or_default();
+    let request =
+        Connect { lesson, participant: claims.sub, end, school, nominal, address: client.address, purpose, offer };
     let answered = state.media.connect(request).await;
     let outcome = if answered.is_ok() { "accepted" } else { "refused" };
     metrics::counter!("mingshi_connections_asked_total", "way" => way.word(), "outcome" => outcome).increment(1);
     let Connected { connection, answer, etag } = answered?;
-    state.directory.connecting(lesson, claims.identity(), connection, sources);
+    state.directory.connecting(lesson, identity, connection, sources);
     tracing::info!(%lesson, %connection, participant = %claims.sub, way = way.word(), "connection accepted");
     let headers = [
         (header::CONTENT_TYPE, SDP.to_owned()),

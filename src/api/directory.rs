@@ -11,10 +11,11 @@ use tokio::sync::mpsc;
 use utoipa::ToSchema;
 
 use super::clock::Clock;
+use super::decisions::Decisions;
 use super::story::Story;
 use crate::id::{ConnectionId, LessonId, ParticipantId, SourceName};
 use crate::lesson::{
-    Identity, Line, Live, Notice, Participant, Publication, Replaced, Role, Slot, StageError, Stats, Viewer,
+    Decided, Identity, Line, Live, Notice, Participant, Publication, Replaced, Role, Slot, StageError, Stats, Viewer,
 };
 use crate::telemetry::Exposition;
 use crate::worker::mailbox::Report;
@@ -99,6 +100,7 @@ pub struct Directory {
     running: DashMap<LessonId, Running>,
     next_page: AtomicU64,
     restarting: AtomicBool,
+    decisions: Decisions,
     clock: Clock,
 }
 
@@ -110,6 +112,7 @@ impl Directory {
             running: DashMap::new(),
             next_page: AtomicU64::new(0),
             restarting: AtomicBool::new(false),
+            decisions: Decisions::default(),
             clock,
         })
     }
@@ -136,9 +139,18 @@ impl Directory {
             let now = self.clock.instant();
             let Running { live, story, .. } = &mut *running;
             story.report(lesson, &report, live, now);
+            if let Report::Decision { participant, decision, .. } = &report {
+                let called = live.called(*participant);
+                self.decisions.keep(lesson, Decided::new(decision, *participant, called, self.clock.now()));
+            }
             let of = participant_of(&report);
             running.change(lesson, of, now, |live| live.apply(report));
         }
+    }
+
+    /// What was decided in lessons, on its way to be saved.
+    pub(super) fn decisions(&self) -> &Decisions {
+        &self.decisions
     }
 
     /// Tell of the lines that were measured, and forget lessons in which nobody is.
@@ -191,6 +203,11 @@ impl Directory {
         if self.restarting.load(Ordering::Acquire) {
             // The queue is new and empty: it can take one.
             let _ = queue.try_send(Outgoing::Close(Closing::Restarting));
+        }
+        let standing = running.live.backup_standing().filter(|notice| notice.to.includes(viewer));
+        if let Some(told) = standing.and_then(|notice| text(&notice.message)) {
+            // And so can it take this.
+            let _ = queue.try_send(Outgoing::Text(told));
         }
         running.pages.insert(page, Page { viewer, queue });
         Seat {

@@ -23,6 +23,9 @@ pub(crate) struct Join {
     pub code: String,
     /// Shown to the studio.
     pub name: Option<String>,
+    /// Its school, by id or name of the roster. One that the roster doesn't know is ignored: who comes by code is taken at
+    /// its word for a school that is there, and for no other.
+    pub school: Option<String>,
     /// The participant this device was before, to be it again. One that is on stage, and so known to the
     /// others, is given only to who sends a token of it along, however old (`Authorization: Bearer`).
     #[schema(value_type = Option<String>)]
@@ -65,7 +68,11 @@ pub(super) async fn join(
     let participant = participant.unwrap_or_else(ParticipantId::random);
     state.lets_in(lesson.id, participant)?;
     let publish = Publish::These([SourceName::camera()].into());
-    let claims = member(lesson.id, participant, Role::Classroom, publish, name, None);
+    let school = match shown("school", join.school)? {
+        Some(text) => state.school_named(&text).await.map(|school| school.id.to_string()),
+        None => None,
+    };
+    let claims = member(lesson.id, participant, Role::Classroom, publish, name, school);
     let Issued { token, expires_at, .. } = state.tokens.issue(claims, state.clock.latest());
     let lesson = LessonView::new(&lesson, Role::Classroom);
     Ok(axum::Json(Joined { lesson, token, expires_at, participant }))

@@ -39,6 +39,15 @@ pub trait Media: Send + Sync {
         index: u8,
         cap: Option<u8>,
     ) -> BoxFuture<'_, ()>;
+    /// Say how large a page of `participant`'s shows a slot, in pixels of its screen; `Some(0)` = not at all.
+    fn show(
+        &self,
+        lesson: LessonId,
+        participant: ParticipantId,
+        slot: SlotKind,
+        index: u8,
+        pixels: Option<u32>,
+    ) -> BoxFuture<'_, ()>;
     /// Hand over a TCP stream whose first datagram is a STUN request.
     ///
     /// # Errors
@@ -90,6 +99,17 @@ impl Media for Workers {
         cap: Option<u8>,
     ) -> BoxFuture<'_, ()> {
         Workers::cap_layer(self, lesson, participant, slot, index, cap).boxed()
+    }
+
+    fn show(
+        &self,
+        lesson: LessonId,
+        participant: ParticipantId,
+        slot: SlotKind,
+        index: u8,
+        pixels: Option<u32>,
+    ) -> BoxFuture<'_, ()> {
+        Workers::show(self, lesson, participant, slot, index, pixels).boxed()
     }
 
     fn adopt(&self, stream: TcpStream, remote: SocketAddr, first: Vec<u8>) -> Result<(), Refused> {

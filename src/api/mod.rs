@@ -5,6 +5,7 @@ mod clock;
 mod connection;
 mod cors;
 mod custody;
+mod decisions;
 mod directory;
 mod events;
 mod extract;
@@ -16,6 +17,7 @@ mod media;
 mod openapi;
 mod participants;
 mod problem;
+mod schools;
 mod series;
 mod sources;
 mod stage;
@@ -107,6 +109,10 @@ fn documented() -> OpenApiRouter<ApiState> {
         .routes(routes!(lessons::read))
         .routes(routes!(lessons::start))
         .routes(routes!(lessons::end))
+        .routes(routes!(schools::create, schools::list))
+        .routes(routes!(schools::read, schools::change, schools::delete))
+        .routes(routes!(schools::create_classroom, schools::list_classrooms))
+        .routes(routes!(schools::change_classroom, schools::delete_classroom))
         .routes(routes!(tokens::hand_out))
         .routes(routes!(tokens::renew))
         .routes(routes!(stage::set))

@@ -17,6 +17,7 @@ use super::problem::Document;
     modifiers(&Bearer),
     tags(
         (name = "lessons", description = "Lessons and what goes on in them"),
+        (name = "schools", description = "The roster: schools, their lines and classrooms"),
         (name = "tokens", description = "Ways in"),
         (name = "media", description = "WHIP (RFC 9725) and WHEP"),
         (name = "operation", description = "For those who watch over the server"),

@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
 use crate::auth::{Limited, TokenError};
-use crate::lesson::{DraftError, StageError, StateError};
+use crate::lesson::{DraftError, SchoolError, StageError, StateError};
 use crate::store;
 use crate::worker::mailbox::Refused;
 
@@ -30,12 +30,15 @@ pub enum Kind {
     MayNotReceive,
     NotFound,
     LessonNotFound,
+    SchoolNotFound,
+    ClassroomNotFound,
     CodeNotFound,
     ConnectionNotFound,
     MethodNotAllowed,
     Timeout,
     LessonEnded,
     LessonNotLive,
+    NameTaken,
     EtagStale,
     TooLarge,
     WrongContentType,
@@ -79,6 +82,10 @@ impl Kind {
             Self::MayNotReceive => (S::FORBIDDEN, "may_not_receive", "The token may not receive", "该凭证不能收看"),
             Self::NotFound => (S::NOT_FOUND, "not_found", "There is nothing here", "地址不存在"),
             Self::LessonNotFound => (S::NOT_FOUND, "lesson_not_found", "There is no such lesson", "没有这节课"),
+            Self::SchoolNotFound => (S::NOT_FOUND, "school_not_found", "There is no such school", "没有这所学校"),
+            Self::ClassroomNotFound => {
+                (S::NOT_FOUND, "classroom_not_found", "There is no such classroom", "没有这个课堂")
+            }
             Self::CodeNotFound => (S::NOT_FOUND, "code_not_found", "No lesson has this code", "没有使用该课堂码的课程"),
             Self::ConnectionNotFound => {
                 (S::NOT_FOUND, "connection_not_found", "There is no such connection", "连接不存在或已结束")
@@ -89,6 +96,7 @@ impl Kind {
             Self::Timeout => (S::REQUEST_TIMEOUT, "timeout", "The request took too long", "请求超时"),
             Self::LessonEnded => (S::CONFLICT, "lesson_ended", "The lesson has ended", "已下课"),
             Self::LessonNotLive => (S::CONFLICT, "lesson_not_live", "The lesson has not begun", "尚未开始上课"),
+            Self::NameTaken => (S::CONFLICT, "name_taken", "Another one has this name", "这个名称已被使用"),
             Self::EtagStale => (S::PRECONDITION_FAILED, "etag_stale", "The ICE session has changed", "ICE 会话已更新"),
             Self::TooLarge => (S::PAYLOAD_TOO_LARGE, "too_large", "The body is too large", "请求内容过大"),
             Self::WrongContentType => {
@@ -303,6 +311,18 @@ impl From<DraftError> for Problem {
         let zh = match &error {
             DraftError::NoTitle => "课程名称不能为空".to_owned(),
             DraftError::TooLong { field, length, limit } => format!("{field} 有 {length} 个字符，最多 {limit} 个"),
+        };
+        Self::new(Kind::Unprocessable, error.to_string(), zh)
+    }
+}
+
+impl From<SchoolError> for Problem {
+    fn from(error: SchoolError) -> Self {
+        let zh = match &error {
+            SchoolError::NoName => "名称不能为空".to_owned(),
+            SchoolError::TooLong { field, length } => format!("{field} 有 {length} 个字符，超出上限"),
+            SchoolError::Share(share) => format!("share 应大于 0、不超过 1，不能是 {share}"),
+            SchoolError::Rate { field, rate } => format!("{field} 超出范围：{rate} 比特每秒"),
         };
         Self::new(Kind::Unprocessable, error.to_string(), zh)
     }

@@ -13,7 +13,7 @@ use super::media::Media;
 use super::problem::{Kind, Problem};
 use crate::auth::{Claims, Limited, Network, RateLimit, Tokens, Turn};
 use crate::id::{LessonId, ParticipantId, client_network};
-use crate::lesson::{Lesson, Role, State};
+use crate::lesson::{Identity, Lesson, Role, School, State};
 use crate::store::Store;
 
 /// What the API is put together from.
@@ -103,12 +103,12 @@ impl ApiState {
 
     /// Save what comes and look after the database, for as long as this is polled.
     pub async fn look_after_database(self) {
-        self.custody().run(&self.store, &self.clock).await;
+        tokio::join!(self.custody().run(&self.store, &self.clock), self.directory.decisions().run(&self.store));
     }
 
     /// Save what still waits to be saved.
     pub async fn save_all(&self) {
-        self.custody().finish(&self.store).await;
+        tokio::join!(self.custody().finish(&self.store), self.directory.decisions().finish(&self.store));
     }
 
     /// From now on let nobody new in.
@@ -156,6 +156,29 @@ impl ApiState {
             }
         }
         Ok(claims)
+    }
+
+    /// The school that this text names, by id or name. A roster that can't be read is one that is silent: nobody is kept
+    /// out of a lesson for it.
+    pub(super) async fn school_named(&self, text: &str) -> Option<School> {
+        self.store.school_named(text).await.unwrap_or_else(|error| {
+            tracing::warn!(%error, "the roster can't be read; a school's line is taken for one like any other");
+            None
+        })
+    }
+
+    /// Who the holder is, for the others in the lesson, and the holder's school where the roster knows it: it is shown by
+    /// the name that it has now.
+    pub(super) async fn identity(&self, claims: &Claims) -> (Identity, Option<School>) {
+        let mut identity = claims.identity();
+        let known = match &claims.school {
+            Some(text) => self.school_named(text).await,
+            None => None,
+        };
+        if let Some(school) = &known {
+            identity.school = Some(school.name.clone());
+        }
+        (identity, known)
     }
 
     /// Begin one of an address's tries at a code or key. Only [wrong](Guess::wrong) ones count.

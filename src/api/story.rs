@@ -180,7 +180,7 @@ impl Story {
             return;
         }
         let seconds = told.map_or(0.0, |told| now.saturating_duration_since(told.since).as_secs_f64());
-        let line = live.line_of(connection).map(|(line, _)| line).unwrap_or_default();
+        let line = live.line_of(connection).map(|(line, _)| line.clone()).unwrap_or_default();
         let (loss, bitrate, jitter_ms) = (line.loss, line.bitrate, line.jitter.as_millis() as u64);
         let round_trip_ms = line.round_trip.map(|round_trip| round_trip.as_millis() as u64);
         let why = closed(why);

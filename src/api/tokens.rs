@@ -21,7 +21,7 @@ pub(crate) struct NewToken {
     pub role: Role,
     /// Shown to the studio.
     pub name: Option<String>,
-    /// Chooses the worker and the link group.
+    /// Its school, by id or name of the roster, or as it is to be shown: the link group.
     pub school: Option<String>,
     /// Sources it may publish, or `["*"]`; by default a studio any, a classroom `camera`.
     pub publish: Option<Vec<String>>,

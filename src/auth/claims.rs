@@ -91,7 +91,7 @@ pub struct Claims {
     /// Shown to the studio.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// Chooses the worker and the link group.
+    /// Its school, by id or name of the roster, or as it is to be shown: the link group.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub school: Option<String>,
     /// Of an operator: the key it came with; a token of a retired key is worth nothing.

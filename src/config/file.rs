@@ -52,6 +52,7 @@ pub(super) struct Media {
     pub(super) public_addresses: Vec<String>,
     pub(super) max_connections_per_worker: u32,
     pub(super) max_unfinished_per_address: u32,
+    pub(super) tiers: String,
 }
 
 impl Default for Media {
@@ -64,6 +65,7 @@ impl Default for Media {
             public_addresses: Vec::new(),
             max_connections_per_worker: 2000,
             max_unfinished_per_address: 400,
+            tiers: String::new(),
         }
     }
 }

@@ -2,6 +2,10 @@
 //! who is on stage. Fed with the workers' reports and the pages' requests, it says what changed and
 //! who is to be told; a page that comes later reads the same state whole.
 
+#[path = "live_backup.rs"]
+mod backup;
+#[path = "live_decided.rs"]
+mod decided;
 #[path = "live_measured.rs"]
 mod measured;
 
@@ -10,10 +14,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use time::OffsetDateTime;
 
 use super::EndReason;
-use super::media::Codec;
-use super::message::{
-    Audience, Direction, Layer, Line, Message, Notice, Participant, Publication, Replaced, Role, Slot,
-};
+use super::media::{Codec, SlotName};
+use super::message::{Audience, Held, Layer, Message, Notice, Participant, Publication, Replaced, Role, Slot};
 use super::stats::Measured;
 use crate::id::{ConnectionId, ParticipantId, PublicationId, SourceName};
 use crate::worker::mailbox::{Closed, End, LayerReport, LineReport, MediaKind, PublicationReport, Report, SlotState};
@@ -111,6 +113,8 @@ struct Connection {
     sources: Vec<SourceName>,
     up: bool,
     slots: Vec<SlotState>,
+    /// Why slots that could be better aren't, where it is the line.
+    held: BTreeMap<(SlotName, u8), Held>,
     line: Option<LineReport>,
     line_untold: bool,
     flow: Flow,
@@ -123,6 +127,7 @@ impl Connection {
             sources: Vec::new(),
             up: false,
             slots: Vec::new(),
+            held: BTreeMap::new(),
             line: None,
             line_untold: false,
             flow: Flow::default(),
@@ -137,6 +142,7 @@ pub struct Live {
     connections: HashMap<ConnectionId, Connection>,
     publications: BTreeMap<PublicationId, PublicationReport>,
     stage: Vec<ParticipantId>,
+    backup_wanted: bool,
     up: Flow,
     down: Flow,
     frozen_seconds: f64,
@@ -186,7 +192,7 @@ impl Live {
 
     /// Take in what a worker reported.
     pub fn apply(&mut self, report: Report) -> Vec<Notice> {
-        match report {
+        let mut notices = match report {
             Report::Up { participant, connection, .. } => self.up(participant, connection),
             Report::Down { participant, connection, why, .. } => self.down(participant, connection, why),
             Report::Publication { publication, .. } => self.published(publication),
@@ -194,11 +200,14 @@ impl Live {
             Report::Slots { participant, connection, slots, .. } => self.slots_changed(participant, connection, slots),
             Report::Line { participant, connection, line, .. } => {
                 self.line_measured(participant, connection, line);
-                Vec::new()
+                return Vec::new();
             }
-            // Pages hear what came of it.
-            Report::Decision { .. } => Vec::new(),
-        }
+            Report::Decision { participant, connection, decision, .. } => {
+                return self.decided(participant, connection, &decision);
+            }
+        };
+        notices.extend(self.backup_notice());
+        notices
     }
 
     /// Raise or lower a classroom's hand.
@@ -253,31 +262,6 @@ impl Live {
         }
     }
 
-    /// What was measured since this was last asked: all for the staff, its own for each classroom.
-    pub fn line_notices(&mut self) -> Vec<Notice> {
-        let mut all = Vec::new();
-        let mut own: BTreeMap<ParticipantId, Vec<Line>> = BTreeMap::new();
-        for (&id, connection) in &mut self.connections {
-            let untold = std::mem::take(&mut connection.line_untold);
-            if let Some(line) =
-                connection.line.filter(|_| untold).map(|report| line(connection.participant, id, &report))
-            {
-                let staff =
-                    self.people.get(&connection.participant).is_some_and(|p| p.identity.role != Role::Classroom);
-                if !staff {
-                    own.entry(connection.participant).or_default().push(line.clone());
-                }
-                all.push(line);
-            }
-        }
-        if all.is_empty() {
-            return Vec::new();
-        }
-        let notice = |to, lines| Notice { to, message: Message::Line { lines } };
-        let own = own.into_iter().map(|(participant, lines)| notice(Audience::Only(participant), lines));
-        std::iter::once(notice(Audience::Staff, all)).chain(own).collect()
-    }
-
     /// Who is there, as far as `viewer` may see.
     #[must_use]
     pub fn participants(&self, viewer: Viewer) -> Vec<Participant> {
@@ -296,7 +280,7 @@ impl Live {
     #[must_use]
     pub fn slots(&self, participant: ParticipantId) -> Vec<Slot> {
         let own = self.connections.iter().filter(|(_, connection)| connection.participant == participant);
-        own.flat_map(|(&id, connection)| self.slots_of(id, &connection.slots)).collect()
+        own.flat_map(|(&id, connection)| self.slots_of(id, connection)).collect()
     }
 
     /// Who is on stage.
@@ -422,9 +406,7 @@ impl Live {
     }
 
     fn publication_ended(&mut self, id: PublicationId, reason: EndReason) -> Vec<Notice> {
-        let Some(report) = self.publications.remove(&id) else {
-            return Vec::new();
-        };
+        let Some(report) = self.publications.remove(&id) else { return Vec::new() };
         let message = Message::PublicationEnded { id, reason };
         let mut notices = vec![Notice { to: self.seers_of_publication(&report), message }];
         if !self.sources(report.participant).contains(&report.source) {
@@ -509,26 +491,8 @@ impl Live {
     }
 
     fn slots_notice(&self, id: ConnectionId, connection: &Connection) -> Notice {
-        let slots = self.slots_of(id, &connection.slots);
+        let slots = self.slots_of(id, connection);
         Notice { to: Audience::Only(connection.participant), message: Message::Slots { connection: id, slots } }
-    }
-
-    fn slots_of(&self, connection: ConnectionId, slots: &[SlotState]) -> Vec<Slot> {
-        let view = |state: &SlotState| {
-            let publication = state.publication.and_then(|id| self.publications.get(&id));
-            Slot {
-                connection,
-                slot: state.slot.into(),
-                index: state.index,
-                mid: state.mid.clone(),
-                publication: state.publication,
-                source: publication.map(|p| p.source.clone()),
-                participant: publication.map(|p| p.participant),
-                layer: state.layer,
-                paused: state.paused.map(Into::into),
-            }
-        };
-        slots.iter().map(view).collect()
     }
 
     /// Somebody has left the stage: classrooms lose sight of it and of what it sends.
@@ -577,18 +541,6 @@ fn differ_only_in_bitrate(before: &Publication, after: &Publication) -> bool {
         still
     };
     still(before) == still(after)
-}
-
-fn line(participant: ParticipantId, connection: ConnectionId, report: &LineReport) -> Line {
-    Line {
-        participant,
-        connection,
-        direction: if report.up { Direction::Up } else { Direction::Down },
-        loss: report.loss,
-        round_trip_ms: report.round_trip.map(|round_trip| round_trip.as_millis() as u32),
-        jitter_ms: report.jitter.as_millis() as u32,
-        bitrate: report.bitrate,
-    }
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use super::{Connection, Live, Role};
 use crate::id::{ConnectionId, ParticipantId, PublicationId};
 use crate::lesson::media::SlotName;
-use crate::lesson::message::{Line, Notice, Participant, Slot};
+use crate::lesson::message::{Notice, Participant};
 use crate::lesson::stats::{Change, Expected, LineState, Stats, mean_and_most};
 use crate::worker::mailbox::{LineReport, PublicationReport, SlotState};
 
@@ -40,7 +40,7 @@ pub struct Seen<'a> {
     /// Whose.
     pub participant: ParticipantId,
     /// The last report of its line.
-    pub line: LineReport,
+    pub line: &'a LineReport,
     /// What went over it so far.
     pub flow: Flow,
     /// What is in its slots.
@@ -109,17 +109,10 @@ impl Live {
         present.map(|person| (self.view(person), person.measured.stats()))
     }
 
-    /// The last report of each line of a participant, and what is in its slots.
-    #[must_use]
-    pub fn lines_of(&self, id: ParticipantId) -> (Vec<Line>, Vec<Slot>) {
-        let lines = self.seen().filter(|seen| seen.participant == id);
-        (lines.map(|seen| super::line(id, seen.connection, &seen.line)).collect(), self.slots(id))
-    }
-
     /// The last report of a connection's line, and what went over it so far.
     #[must_use]
-    pub fn line_of(&self, id: ConnectionId) -> Option<(LineReport, Flow)> {
-        self.connections.get(&id).and_then(|connection| Some((connection.line?, connection.flow)))
+    pub fn line_of(&self, id: ConnectionId) -> Option<(&LineReport, Flow)> {
+        self.connections.get(&id).and_then(|connection| Some((connection.line.as_ref()?, connection.flow)))
     }
 
     /// What is in the slots of a connection.
@@ -138,7 +131,7 @@ impl Live {
     pub fn seen(&self) -> impl Iterator<Item = Seen<'_>> {
         self.connections.iter().filter_map(|(&id, connection)| {
             let Connection { participant, flow, slots, line, .. } = connection;
-            Some(Seen { connection: id, participant: *participant, line: (*line)?, flow: *flow, slots })
+            Some(Seen { connection: id, participant: *participant, line: line.as_ref()?, flow: *flow, slots })
         })
     }
 

@@ -6,7 +6,7 @@ use time::macros::datetime;
 
 use super::*;
 use crate::id::LessonId;
-use crate::lesson::{PausedReason, SlotName};
+use crate::lesson::{Direction, Line, PausedReason, SlotName};
 use crate::worker::mailbox::{Paused, SlotKind};
 
 const NOW: OffsetDateTime = datetime!(2026-11-24 08:00 UTC);
@@ -256,4 +256,44 @@ fn a_flood_of_strangers_takes_bounded_memory() {
     }
     assert!(live.people.len() <= MAX_REMEMBERED);
     assert_eq!(live.present(), 3, "those who are there stay");
+}
+
+#[test]
+fn the_studio_hears_whether_anybody_needs_the_slides_in_another_codec() {
+    let mut live = lesson();
+    let (studio, classroom) = (viewer(STUDIO, Role::Studio), viewer(SHUCHENG, Role::Classroom));
+    let wanted = |notices: &[Notice]| {
+        let heard = notices.iter().filter(|notice| notice.to.includes(studio) && !notice.to.includes(classroom));
+        let told = heard.filter_map(|notice| match &notice.message {
+            Message::Wanted { source, wanted } => Some((source.clone(), *wanted)),
+            _ => None,
+        });
+        told.collect::<Vec<_>>()
+    };
+    let (yes, no) = ([(SourceName::slides_backup(), true)], [(SourceName::slides_backup(), false)]);
+    publish(&mut live, video(7, STUDIO, End::Studio, SourceName::slides()));
+    let slot = |publication: u64, paused: Option<Paused>| SlotState {
+        slot: SlotKind::Slides,
+        index: 0,
+        mid: "3".into(),
+        publication: Some(PublicationId::from_u64(publication)),
+        layer: None,
+        paused,
+    };
+    let slots = |participant, number: u64, slot| Report::Slots {
+        lesson: LESSON,
+        participant,
+        connection: connection(number),
+        slots: vec![slot],
+    };
+    assert_eq!(wanted(&live.apply(slots(HUOSHAN, 3, slot(7, None)))), []);
+    assert_eq!(wanted(&live.apply(slots(SHUCHENG, 2, slot(7, Some(Paused::WaitingForKeyframe))))), []);
+    assert_eq!(wanted(&live.apply(slots(SHUCHENG, 2, slot(7, Some(Paused::UnsupportedCodec))))), yes);
+    assert_eq!(live.backup_standing().map(|told| wanted(&[told])), Some(yes.to_vec()), "a page that comes later");
+    // It comes, and is what the classroom gets from then on.
+    publish(&mut live, video(8, STUDIO, End::Studio, SourceName::slides_backup()));
+    assert_eq!(wanted(&live.apply(slots(SHUCHENG, 2, slot(8, None)))), []);
+    let down = Report::Down { lesson: LESSON, participant: SHUCHENG, connection: connection(2), why: Closed::Deleted };
+    assert_eq!(wanted(&live.apply(down)), no);
+    assert_eq!(live.backup_standing(), None);
 }

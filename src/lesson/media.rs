@@ -51,7 +51,7 @@ impl Codec {
 }
 
 /// Which kind of slot.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum SlotName {
     /// Voices: 0 is the teacher's.
@@ -74,6 +74,12 @@ impl SlotName {
             Self::Camera => "camera",
             Self::Stage => "stage",
         }
+    }
+
+    /// The one that is written so.
+    #[must_use]
+    pub fn of(word: &str) -> Option<Self> {
+        [Self::Voice, Self::Slides, Self::Camera, Self::Stage].into_iter().find(|name| name.word() == word)
     }
 }
 

@@ -1,5 +1,7 @@
 //! What is told about a running lesson, and to whom: the bodies of the lesson websocket.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use utoipa::ToSchema;
@@ -8,7 +10,7 @@ use super::Viewer;
 use super::media::{Codec, PublicationKind, SlotName};
 use super::stats::LineState;
 use crate::id::{ConnectionId, ParticipantId, PublicationId, SourceName};
-use crate::worker::mailbox::{Closed, Paused};
+use crate::worker::mailbox::{Closed, Paused, Reason};
 
 /// What a participant is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
@@ -145,6 +147,47 @@ pub struct Slot {
     pub layer: Option<u8>,
     /// Why nothing flows.
     pub paused: Option<PausedReason>,
+    /// Why nothing better flows, where it is the line; `null` where it is anything else, or all is well.
+    pub held: Option<Held>,
+}
+
+/// Why a line lets nothing better through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Held {
+    /// It carries no more.
+    NoRoom,
+    /// It may carry more, but lessons may use no more of it.
+    Tier,
+    /// The school's line would do; the classroom's own part of it won't.
+    Own,
+    /// There is room for more, which has yet to prove that it lasts.
+    Waiting,
+}
+
+impl Held {
+    /// What a decision's reason says of the line.
+    #[must_use]
+    pub const fn of(reason: Reason) -> Option<Self> {
+        match reason {
+            Reason::NoRoom => Some(Self::NoRoom),
+            Reason::Tier => Some(Self::Tier),
+            Reason::Own => Some(Self::Own),
+            Reason::Waiting => Some(Self::Waiting),
+            Reason::Best | Reason::Capped | Reason::NotSent | Reason::Silent | Reason::Small => None,
+        }
+    }
+}
+
+/// What a line takes from a slot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Cut {
+    /// Which kind of slot.
+    pub slot: SlotName,
+    /// Its number among its kind.
+    pub index: u8,
+    /// All of it; otherwise a lower layer flows than there is.
+    pub paused: bool,
 }
 
 /// Which way a line was measured.
@@ -176,6 +219,15 @@ pub struct Line {
     pub jitter_ms: u32,
     /// Bits per second.
     pub bitrate: u64,
+    /// What the line of its school carries, as estimated, in bits per second; `null` while that isn't known.
+    pub estimate: Option<u64>,
+    /// What lessons may spend of it at present, in bits per second; the classrooms of a school share it.
+    pub budget: Option<u64>,
+    /// The name of that line's tier.
+    #[schema(value_type = Option<String>)]
+    pub tier: Option<Arc<str>>,
+    /// What the line takes from the slots of this connection.
+    pub cut: Vec<Cut>,
 }
 
 /// Why a publication is no longer to be had.
@@ -252,6 +304,15 @@ pub enum Message {
     },
     /// Another publisher took over a source that this participant sent on `connection`.
     Replaced(Replaced),
+    /// Whether somebody present needs a source that stands in for another one, which it can't decode. Told to studio and
+    /// operators when that changes, and after `welcome` where it is so.
+    Wanted {
+        /// `slides-backup`.
+        #[schema(value_type = String)]
+        source: SourceName,
+        /// Whether it is to be sent.
+        wanted: bool,
+    },
 }
 
 /// A source that another publisher took over.

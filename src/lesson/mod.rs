@@ -1,19 +1,23 @@
 //! What a lesson is and what goes on in it, without clock, socket, task or database.
 
+mod decision;
 mod join_code;
 mod live;
 mod media;
 mod message;
+mod school;
 mod state;
 mod stats;
 
+pub use decision::{Decided, DecidedView};
 pub use join_code::{JoinCode, NotACode};
 pub use live::{Flow, Identity, Live, MAX_ON_STAGE, Seen, StageError, Viewer};
 pub use media::{Codec, PublicationKind, SlotName};
 pub use message::{
-    Audience, Direction, EndReason, Layer, Line, Message, Notice, Participant, PausedReason, Publication, Replaced,
-    Role, Slot,
+    Audience, Cut, Direction, EndReason, Held, Layer, Line, Message, Notice, Participant, PausedReason, Publication,
+    Replaced, Role, Slot,
 };
+pub use school::{Classroom, MAX_CLASSROOMS, School, SchoolDraft, SchoolError, classroom_name};
 pub use state::{Draft, DraftError, Lesson, Moved, State, StateError};
 pub use stats::{
     Change, Expected, LineState, Measured, PathStats, SentStats, SlotStats, Stats, StatsError, Transport, mean_and_most,

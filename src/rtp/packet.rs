@@ -15,6 +15,9 @@ pub enum Malformed {
     /// The padding count is zero or longer than the payload.
     #[error("an RTP packet has more padding than payload")]
     Padding,
+    /// The headers of redundant audio (RFC 2198) don't add up.
+    #[error("the blocks of a redundant audio packet are longer than it is")]
+    Redundancy,
     /// Too long to be forwarded with our header and seal in one datagram.
     #[error("an RTP packet is too long to be forwarded")]
     Long,

@@ -36,7 +36,7 @@ pub struct Entry {
     pub marker: bool,
     /// Whether decoding can begin here.
     pub keyframe_start: bool,
-    /// Where in the payload the primary encoding begins for a receiver without redundancy.
+    /// Where in the payload the primary encoding begins: before it is the publisher's own redundancy.
     pub primary: u16,
     /// Picture numbers to rewrite.
     pub numbers: Numbers,

@@ -159,6 +159,17 @@ impl<S: Copy + PartialEq> Rewriter<S> {
         Some(mapped)
     }
 
+    /// How many packets, and how many ticks, before this packet the outgoing stream runs as its source did: not across a
+    /// change of source, and not where media time is squeezed.
+    #[must_use]
+    pub fn unbroken(&self, sequence: u64, timestamp: u32) -> (u64, u32) {
+        self.epoch.as_ref().map_or((0, 0), |epoch| {
+            let since = timestamp.wrapping_sub(epoch.anchor_in) as i32;
+            let ticks = if epoch.squeezed { since.max(0) as u32 } else { u32::MAX };
+            (sequence.saturating_sub(epoch.first_in), ticks)
+        })
+    }
+
     /// Outgoing media time of `timestamp` of the source that goes out now.
     #[must_use]
     pub fn timestamp(&self, source: S, timestamp: u32) -> Option<u32> {
@@ -246,6 +257,20 @@ mod tests {
         rewriter.begin('b', Start { live_timestamp: Some(900_000), ..start(80_000, 0) }, Some(100_000_000));
         assert_eq!(map(&mut rewriter, 'b', 80_000, 0), Some((1, 9_000 - 3_515)));
         assert_eq!(map(&mut rewriter, 'b', 80_009, 900_000), Some((10, 9_000)));
+    }
+
+    #[test]
+    fn packets_are_in_a_row_from_where_their_source_begins_and_time_is_its_own() {
+        let mut rewriter = Rewriter::new(48_000, 0, 0);
+        assert_eq!(rewriter.unbroken(70_000, 0), (0, 0), "nothing went out yet");
+        rewriter.begin('a', start(70_000, 960), None);
+        assert_eq!([70_000, 70_001, 70_005].map(|sequence| rewriter.unbroken(sequence, 960).0), [0, 1, 5]);
+        map(&mut rewriter, 'a', 70_005, 5_760);
+        rewriter.begin('b', start(80_000, 0), Some(-10_000_000));
+        assert_eq!(rewriter.unbroken(80_000, 0), (0, 0));
+        assert_eq!(rewriter.unbroken(80_001, 100), (1, 0), "it is squeezed in beside the one before");
+        let (packets, ticks) = rewriter.unbroken(80_002, 1_920);
+        assert!(packets == 2 && (960..1_920).contains(&ticks), "one is in step, the first isn't: {ticks}");
     }
 
     #[test]

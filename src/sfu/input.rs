@@ -145,6 +145,10 @@ pub struct SubscriberSpec {
     pub line: LineKey,
     /// One source instead of the whole lesson.
     pub source: Option<SourceName>,
+    /// So many packets of each voice go again with the next, where redundancy was negotiated (RFC 2198); at most
+    /// [`MAX_GENERATIONS`](crate::rtp::red::MAX_GENERATIONS) of them. At 5 % random loss one leaves 0.25 % of the voice
+    /// missing, and two 0.01 %, and a loss of two in a row is outlasted.
+    pub redundancy: u8,
     /// Its m-lines.
     pub slots: Vec<SlotSpec>,
 }

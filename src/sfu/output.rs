@@ -8,6 +8,17 @@ use crate::units::Bitrate;
 use super::input::{End, MediaKind, SlotKind};
 use super::publication::Source;
 
+/// How a voice is written for a receiver that reads redundancy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Redundancy {
+    /// The payload type of its blocks.
+    pub payload_type: u8,
+    /// So many packets before this one go with it again, as far as they are held.
+    pub generations: u8,
+    /// And as far as they are no older than it by so many ticks.
+    pub within: u16,
+}
+
 /// One packet to one subscriber. The packet itself stays in its publication's cache until it is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Forward {
@@ -27,8 +38,10 @@ pub struct Forward {
     pub timestamp: u32,
     /// To apply to picture numbers.
     pub pictures: Offsets,
-    /// Leading octets of the payload that this receiver doesn't get.
+    /// Leading octets of the payload that aren't sent: the publisher's own redundancy.
     pub skip: u16,
+    /// For a voice that goes out with redundancy (RFC 2198).
+    pub redundancy: Option<Redundancy>,
     /// For a retransmission: the sequence number that the packet first had (RFC 4588 §4).
     pub original: Option<u16>,
     /// What it may wait for.

@@ -2,9 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use crate::adapt::{Ladder, Rung};
+use crate::adapt::{Ladder, Rung, Steady};
 use crate::rtp::codec::Codec;
+use crate::rtp::packet::Malformed;
 use crate::rtp::packet_cache::{Incoming, PacketCache, Rejected};
+use crate::rtp::sequence::is_later;
 use crate::rtp::timeline::Timeline;
 use crate::rtp::{av1, h264, red, vp8};
 use crate::units::{Bitrate, ServerClock};
@@ -63,8 +65,10 @@ pub struct Layer {
     codec_since: Option<Instant>,
     size: Option<(u16, u16)>,
     last_packet: Option<Instant>,
-    metered: u64,
+    /// Octets and packets since the last look at the rates.
+    metered: (u64, u64),
     bitrate: Bitrate,
+    steady: Steady,
 }
 
 impl Layer {
@@ -85,8 +89,9 @@ impl Layer {
             codec_since: None,
             size: None,
             last_packet: None,
-            metered: 0,
+            metered: (0, 0),
             bitrate: Bitrate::ZERO,
+            steady: Steady::default(),
         }
     }
 
@@ -114,9 +119,9 @@ impl Layer {
         }
     }
 
-    /// The open group of pictures, if a late subscriber should be shown it at once.
-    pub(super) fn replayable(&self) -> Option<Group> {
-        self.group.filter(|group| group.octets <= MAX_REPLAY && self.cache.get(group.sequence).is_some())
+    /// The open group of pictures, if a late subscriber should be shown it at once: one of `most` octets at most.
+    pub(super) fn replayable(&self, most: u64) -> Option<Group> {
+        self.group.filter(|group| group.octets <= MAX_REPLAY.min(most) && self.cache.get(group.sequence).is_some())
     }
 }
 
@@ -168,14 +173,48 @@ impl Publication {
     }
 
     /// Takes one packet. Returns whether what flows has changed, so that receivers must be looked at anew.
+    ///
+    /// Redundant audio is taken for what it says itself, which is Opus; what it says again fills the gap before it.
     pub(super) fn ingest(&mut self, layer: u8, packet: &Inbound<'_>, now: Instant) -> Result<bool, Rejected> {
+        if packet.codec != Codec::Red {
+            return self.take(layer, packet, 0, now);
+        }
+        let primary = red::primary_offset(packet.payload).ok_or(Malformed::Redundancy)?;
+        let filled = self.fill(layer, packet, now);
+        let changed = self.take(layer, &Inbound { codec: Codec::Opus, ..*packet }, primary as u16, now)?;
+        Ok(changed || filled)
+    }
+
+    /// Takes the packets that are missing right before a packet of redundant audio from what it says again.
+    ///
+    /// What then comes late of them is a duplicate, and is rejected: nothing goes out twice under one number.
+    fn fill(&mut self, layer: u8, packet: &Inbound<'_>, now: Instant) -> bool {
+        let cache = self.layers.get(usize::from(layer)).map(|layer| &layer.cache);
+        let Some(last) = cache.and_then(|cache| cache.get(cache.highest())) else { return false };
+        let (highest, spoken) = (last.sequence, last.timestamp);
+        let count = red::blocks(packet.payload).count() as u64;
+        let mut changed = false;
+        for (block, back) in red::blocks(packet.payload).zip((1..=count).rev()) {
+            let sequence = packet.sequence.saturating_sub(back);
+            let timestamp = packet.timestamp.wrapping_sub(block.offset());
+            if sequence > highest && is_later(timestamp, spoken) {
+                let payload = block.payload();
+                let said = Inbound { codec: Codec::Opus, sequence, timestamp, marker: false, payload };
+                // It isn't there and it is shorter than the packet that it came in: only that one may yet be too long.
+                changed |= self.take(layer, &said, 0, now).unwrap_or(false);
+            }
+        }
+        changed
+    }
+
+    /// Takes one packet, of whose payload the first `primary` octets are redundancy.
+    fn take(&mut self, layer: u8, packet: &Inbound<'_>, primary: u16, now: Instant) -> Result<bool, Rejected> {
         let facts = Facts::of(packet);
         let Some(layer) = self.layers.get_mut(usize::from(layer)) else { return Ok(false) };
-        // What comes late of the codec before is of use to who asks for it, and changes nothing. Voice has no order to keep:
-        // redundancy comes and goes with every packet.
-        let late = packet.sequence <= layer.cache.highest() && !packet.codec.is_voice();
+        // What comes late of the codec before is of use to who asks for it, and changes nothing.
+        let late = packet.sequence <= layer.cache.highest();
         let kept = layer.codec_since.is_some_and(|since| now.saturating_duration_since(since) < CODEC_KEPT);
-        let other_codec = layer.codec != Some(packet.codec) && !late && (!kept || packet.codec.is_voice());
+        let other_codec = layer.codec != Some(packet.codec) && !late && !kept;
         let begins = facts.keyframe_start && (!facts.bare_slice || layer.begins_picture(packet));
         layer.cache.insert(&Incoming {
             sequence: packet.sequence,
@@ -183,14 +222,15 @@ impl Publication {
             codec: Some(packet.codec),
             marker: packet.marker,
             keyframe_start: begins,
-            primary: facts.primary,
+            primary,
             numbers: facts.numbers,
             payload: packet.payload,
         })?;
         if layer.pending.len() < MAX_PENDING {
             layer.pending.push(packet.sequence);
         }
-        layer.metered += packet.payload.len() as u64;
+        layer.metered.0 += (packet.payload.len() - usize::from(primary)) as u64;
+        layer.metered.1 += 1;
         if packet.sequence == layer.cache.highest() {
             layer.latest_timestamp = packet.timestamp;
         }
@@ -251,7 +291,12 @@ impl Publication {
         if metered {
             self.metered_since = now;
             for layer in &mut self.layers {
-                layer.bitrate = Bitrate::of(std::mem::take(&mut layer.metered), span);
+                let (octets, packets) = std::mem::take(&mut layer.metered);
+                layer.bitrate = Bitrate::of(octets, span);
+                // What doesn't flow takes what it took when it flows again.
+                if layer.flows(now) {
+                    layer.steady.measured(octets, packets, span);
+                }
             }
         }
         let flowed: Vec<bool> = self.ladder.rungs().iter().map(|rung| rung.flows).collect();
@@ -290,6 +335,7 @@ impl Publication {
             layer: number,
             pixels: layer.size.map_or(0, |(width, height)| u32::from(width) * u32::from(height)),
             bitrate: layer.bitrate,
+            wire: layer.steady.rate(),
             flows: layer.flows(now),
         });
         self.ladder = Ladder::new(rungs.collect());
@@ -324,18 +370,12 @@ struct Facts {
     bare_slice: bool,
     size: Option<(u16, u16)>,
     numbers: vp8::Numbers,
-    primary: u16,
 }
 
 impl Facts {
     fn of(packet: &Inbound<'_>) -> Self {
         match packet.codec {
-            Codec::Opus => Self { keyframe_start: true, ..Self::default() },
-            Codec::Red => Self {
-                keyframe_start: true,
-                primary: red::primary_offset(packet.payload).unwrap_or(0) as u16,
-                ..Self::default()
-            },
+            Codec::Opus | Codec::Red => Self { keyframe_start: true, ..Self::default() },
             Codec::Vp8 => {
                 let seen = vp8::glance(packet.payload);
                 Self { keyframe_start: seen.keyframe_start, size: seen.size, numbers: seen.numbers, ..Self::default() }

@@ -5,17 +5,17 @@ use std::time::Instant;
 
 use slab::Slab;
 
-use crate::adapt::{Allocation, Demand, Reason, allocate};
+use crate::adapt::Ladder;
 use crate::id::{LessonId, ParticipantId, PublicationId};
 use crate::rtp::packet_cache::{Entry, PacketCache, Rejected};
 use crate::rtp::timeline::Timeline;
 use crate::units::ServerClock;
 
-use super::forwarding::{forward_pending, gap_nanos, held, instant};
-use super::input::{Inbound, PublicationSpec, SlotKind, SlotSpec, SubscriberSpec};
+use super::forwarding::{forward_pending, held, instant};
+use super::input::{Inbound, LineKey, PublicationSpec, SubscriberSpec};
+use super::lines::Line;
 use super::output::{Forward, Output, Padding, SlotReport, SlotState};
 use super::publication::Publication;
-use super::routing::{Viewer, publication_for};
 use super::subscription::{Replay, Slot};
 
 /// Forwards decided before they are written: a few kilobytes of them.
@@ -23,19 +23,19 @@ const FORWARDS_AT_ONCE: usize = 128;
 
 /// One receiving connection.
 #[derive(Debug)]
-struct Subscriber {
-    spec: SubscriberSpec,
+pub(super) struct Subscriber {
+    pub(super) spec: SubscriberSpec,
     /// Keys of its slots.
-    slots: Vec<usize>,
-    told: Vec<SlotState>,
+    pub(super) slots: Vec<usize>,
+    pub(super) told: Vec<SlotState>,
 }
 
 /// What one lesson has on this worker.
 #[derive(Debug, Default)]
-struct Lesson {
+pub(super) struct Lesson {
     publications: Vec<usize>,
-    subscribers: Vec<usize>,
-    stage: Vec<ParticipantId>,
+    pub(super) subscribers: Vec<usize>,
+    pub(super) stage: Vec<ParticipantId>,
 }
 
 /// The forwarding unit of one worker.
@@ -43,22 +43,31 @@ struct Lesson {
 /// **Invariant**: a packet's cost grows with the number of its receivers only by [`Forward`]s; nothing is allocated for one.
 #[derive(Debug)]
 pub struct Router {
-    clock: ServerClock,
+    pub(super) clock: ServerClock,
     publications: Slab<Publication>,
-    by_id: HashMap<PublicationId, usize>,
-    subscribers: Slab<Subscriber>,
-    slots: Slab<Slot>,
-    lessons: HashMap<LessonId, Lesson>,
-    next_serial: u32,
-    with_pending: Vec<usize>,
+    pub(super) by_id: HashMap<PublicationId, usize>,
+    pub(super) subscribers: Slab<Subscriber>,
+    pub(super) slots: Slab<Slot>,
+    pub(super) lessons: HashMap<LessonId, Lesson>,
+    pub(super) next_serial: u32,
+    pub(super) with_pending: Vec<usize>,
     /// How many receivers of the last of them have been served.
-    flushed_receivers: usize,
-    forwards: Vec<Forward>,
-    outputs: VecDeque<Output>,
-    changed: Vec<usize>,
+    pub(super) flushed_receivers: usize,
+    pub(super) forwards: Vec<Forward>,
+    pub(super) outputs: VecDeque<Output>,
+    pub(super) changed: Vec<usize>,
     /// Slots whose replay goes on with the next flush, and those where it goes on with the next tick.
-    replays_due: Vec<usize>,
-    replays: Vec<usize>,
+    pub(super) replays_due: Vec<usize>,
+    pub(super) replays: Vec<usize>,
+    pub(super) lines: HashMap<LineKey, Line>,
+    /// Those that have to be shared anew.
+    pub(super) stale_lines: Vec<LineKey>,
+    /// Slots in which what flows has to end soon, and when.
+    pub(super) yielding: Vec<(usize, Instant)>,
+    /// The latest instant that was told.
+    pub(super) latest: Option<Instant>,
+    /// What there is to choose from for those who can't read any of it.
+    pub(super) nothing: Ladder,
 }
 
 /// How much a router keeps.
@@ -93,6 +102,11 @@ impl Router {
             changed: Vec::new(),
             replays_due: Vec::new(),
             replays: Vec::new(),
+            lines: HashMap::new(),
+            stale_lines: Vec::new(),
+            yielding: Vec::new(),
+            latest: None,
+            nothing: Ladder::default(),
         }
     }
 
@@ -115,7 +129,9 @@ impl Router {
         self.by_id.insert(id, key);
         self.lessons.entry(lesson).or_default().publications.push(key);
         self.tell_publication(key, now);
+        self.latest = Some(now);
         self.assign(lesson);
+        self.settle();
         key
     }
 
@@ -135,6 +151,7 @@ impl Router {
             entry.publications.retain(|&other| other != key);
         }
         self.assign(lesson);
+        self.settle();
         self.forget_if_empty(lesson);
     }
 
@@ -161,14 +178,21 @@ impl Router {
     /// [`Rejected`] for what can't or must not be forwarded.
     pub fn ingest(&mut self, key: usize, layer: u8, packet: &Inbound<'_>, now: Instant) -> Result<(), Rejected> {
         let Some(publication) = self.publications.get_mut(key) else { return Ok(()) };
+        let before = publication.codec();
         let changed = publication.ingest(layer, packet, now)?;
         if !self.with_pending.contains(&key) {
             self.with_pending.push(key);
         }
         if changed {
             publication.measure(now);
+            let (lesson, other_codec) = (publication.spec.lesson, publication.codec() != before);
             self.tell_publication(key, now);
-            self.retarget_all(key);
+            self.latest = Some(now);
+            self.touch_receivers(key);
+            if other_codec {
+                self.assign(lesson);
+            }
+            self.settle();
         }
         Ok(())
     }
@@ -204,19 +228,22 @@ impl Router {
         }
         self.publications[key].restart(layer);
         self.forwards.retain(|forward| (forward.source.publication as usize, forward.source.layer) != (key, layer));
-        self.retarget_all(key);
+        self.touch_receivers(key);
+        self.settle();
     }
 
     /// A new subscriber; returns its key. What there is begins to flow at once.
     pub fn add_subscriber(&mut self, spec: SubscriberSpec) -> usize {
         let lesson = spec.lesson;
         let key = self.subscribers.vacant_key();
-        let slots = spec.slots.iter().map(|slot| self.slots.insert(Slot::new(slot.clone(), key, spec.connection)));
+        let slots = spec.slots.iter().map(|slot| self.slots.insert(Slot::new(slot.clone(), key, &spec)));
         let slots = slots.collect();
         self.subscribers.insert(Subscriber { spec, slots, told: Vec::new() });
         self.lessons.entry(lesson).or_default().subscribers.push(key);
         self.changed.push(key);
+        self.join_line(key);
         self.assign_one(key);
+        self.settle();
         key
     }
 
@@ -238,6 +265,9 @@ impl Router {
         if let Some(lesson) = self.lessons.get_mut(&subscriber.spec.lesson) {
             lesson.subscribers.retain(|&other| other != key);
         }
+        self.yielding.retain(|(slot, _)| !subscriber.slots.contains(slot));
+        self.leave_line(key, subscriber.spec.line);
+        self.settle();
         self.forget_if_empty(subscriber.spec.lesson);
     }
 
@@ -251,33 +281,8 @@ impl Router {
     pub fn set_stage(&mut self, lesson: LessonId, stage: Vec<ParticipantId>) {
         self.lessons.entry(lesson).or_default().stage = stage;
         self.assign(lesson);
+        self.settle();
         self.forget_if_empty(lesson);
-    }
-
-    /// Caps a slot of every connection of `participant` to so many places up the ladder.
-    pub fn cap_layer(&mut self, lesson: LessonId, participant: ParticipantId, slot: (SlotKind, u8), cap: Option<u8>) {
-        for slot in self.slots_of(lesson, participant, slot) {
-            self.slots[slot].set_cap(cap);
-            self.retarget(slot);
-        }
-    }
-
-    /// A page shows a slot of every connection of `participant` with so many pixels: `Some(0)` = not at all, `None` =
-    /// nobody knows.
-    pub fn show(&mut self, lesson: LessonId, participant: ParticipantId, slot: (SlotKind, u8), pixels: Option<u32>) {
-        for slot in self.slots_of(lesson, participant, slot) {
-            self.slots[slot].set_shown(pixels);
-            self.retarget(slot);
-        }
-    }
-
-    /// The keys of a slot on all connections of `participant`.
-    fn slots_of(&self, lesson: LessonId, participant: ParticipantId, (kind, index): (SlotKind, u8)) -> Vec<usize> {
-        let subscribers = self.lessons.get(&lesson).map(|lesson| &lesson.subscribers[..]).unwrap_or_default();
-        let subscribers = subscribers.iter().filter_map(|&key| self.subscribers.get(key));
-        let its = subscribers.filter(|one| one.spec.participant == participant).flat_map(|one| &one.slots).copied();
-        let is_it = |spec: &SlotSpec| (spec.kind, spec.index) == (kind, index);
-        its.filter(|&slot| is_it(self.slots[slot].spec())).collect()
     }
 
     /// A receiver misses packets of this stream: they are sent again as far as they are held.
@@ -362,6 +367,8 @@ impl Router {
 
     /// Sends replays on and asks for keyframes. To be called every ten milliseconds or so.
     pub fn tick(&mut self, now: Instant) {
+        self.latest = Some(now);
+        self.end_yields(now);
         self.replays_due.append(&mut self.replays);
         for (key, publication) in &mut self.publications {
             let Publication { layers, receivers, .. } = publication;
@@ -384,11 +391,14 @@ impl Router {
         for (key, (new_rates, changed)) in metered {
             if new_rates || changed {
                 self.tell_publication(key, now);
+                self.rates_changed(key);
             }
             if changed {
-                self.retarget_all(key);
+                self.touch_receivers(key);
             }
         }
+        self.latest = Some(now);
+        self.settle();
     }
 
     /// What was decided to send, in the order of sending; the list is emptied by [`sent`](Self::sent).
@@ -455,83 +465,6 @@ impl Router {
         }
     }
 
-    /// Maps publications to slots anew for everybody in the lesson.
-    fn assign(&mut self, lesson: LessonId) {
-        let subscribers = self.lessons.get(&lesson).map(|lesson| lesson.subscribers.clone()).unwrap_or_default();
-        for subscriber in subscribers {
-            self.assign_one(subscriber);
-        }
-    }
-
-    fn assign_one(&mut self, key: usize) {
-        let Some(subscriber) = self.subscribers.get(key) else { return };
-        let Some(lesson) = self.lessons.get(&subscriber.spec.lesson) else { return };
-        let specs: Vec<_> =
-            lesson.publications.iter().map(|&publication| &self.publications[publication].spec).collect();
-        let viewer = Viewer { participant: subscriber.spec.participant, source: subscriber.spec.source.as_ref() };
-        let wanted: Vec<Option<usize>> = subscriber
-            .slots
-            .iter()
-            .map(|&slot| self.slots[slot].spec())
-            .map(|slot| publication_for(slot.kind, slot.index, viewer, &specs, &lesson.stage))
-            .map(|found| found.map(|at| lesson.publications[at]))
-            .collect();
-        for (slot, publication) in subscriber.slots.clone().into_iter().zip(wanted) {
-            if self.slots[slot].publication() == publication {
-                continue;
-            }
-            self.detach(slot);
-            if let Some(publication) = publication {
-                self.slots[slot].attach(publication);
-                self.publications[publication].receivers.push(slot);
-                self.retarget(slot);
-            }
-        }
-    }
-
-    fn detach(&mut self, key: usize) {
-        let slot = &mut self.slots[key];
-        let last = slot.last_in();
-        let last_nanos = last.and_then(|(source, timestamp)| instant(&self.publications, source, timestamp));
-        if let Some(publication) = slot.publication().and_then(|key| self.publications.get_mut(key)) {
-            publication.receivers.retain(|&receiver| receiver != key);
-        }
-        slot.detach(last_nanos);
-        self.changed.push(slot.subscriber());
-    }
-
-    fn retarget_all(&mut self, publication: usize) {
-        let receivers = self.publications[publication].receivers.clone();
-        for slot in receivers {
-            self.retarget(slot);
-        }
-    }
-
-    /// Decides anew which encoding a slot gets.
-    fn retarget(&mut self, slot: usize) {
-        let receiver = &mut self.slots[slot];
-        let Some(key) = receiver.publication() else { return };
-        let publication = &self.publications[key];
-        let demand = Demand { ladder: &publication.ladder, cap: receiver.cap() };
-        let hidden = receiver.shown() == Some(0) && matches!(receiver.spec().kind, SlotKind::Camera | SlotKind::Stage);
-        let unseen = Allocation { layer: None, reason: Reason::Small };
-        let Some(allocation) = allocate([demand]).next().map(|one| if hidden { unseen } else { one }) else { return };
-        receiver.retarget(publication, allocation);
-        self.changed.push(receiver.subscriber());
-        let Some(target) = receiver.awaited() else { return };
-        let group = publication.layers[usize::from(target)].replayable().filter(|_| receiver.current().is_none());
-        let first = group.and_then(|group| publication.layers[usize::from(target)].cache.get(group.sequence));
-        if let Some(entry) = first {
-            let source = publication.source(key, target);
-            let live = publication.layers[usize::from(target)].latest_timestamp;
-            let gap = gap_nanos(receiver, &self.publications, source, live);
-            receiver.begin(source, entry, publication, gap, true);
-            self.replays_due.push(slot);
-        } else {
-            self.want_keyframe(key, target);
-        }
-    }
-
     /// Sends a slot's replay on by one burst. Nothing may be pending: it would be sent twice.
     fn replay(&mut self, slot: usize) {
         let Some(sending) = self.slots.get_mut(slot) else { return };
@@ -550,48 +483,4 @@ impl Router {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use super::*;
-    use crate::id::{ConnectionId, SourceName};
-    use crate::rtp::codec::Codec;
-    use crate::sfu::input::{End, MediaKind};
-
-    #[test]
-    #[expect(clippy::disallowed_methods, reason = "a test needs some instant to begin with")]
-    fn a_steady_publication_tells_its_rate() {
-        let start = Instant::now();
-        let mut router = Router::new(ServerClock::new(start, 0));
-        let spec = PublicationSpec {
-            id: PublicationId::random(),
-            lesson: LessonId::random(),
-            participant: ParticipantId::random(),
-            connection: ConnectionId::random_on(0),
-            end: End::Studio,
-            source: SourceName::camera(),
-            kind: MediaKind::Voice,
-            rids: Vec::new(),
-            since: start,
-        };
-        let key = router.add_publication(spec, start);
-        let mut told = 0;
-        for step in 0..400u32 {
-            let now = start + Duration::from_millis(20) * step;
-            let payload = &[0; 100];
-            let (sequence, timestamp) = (70_000 + u64::from(step), step * 960);
-            let packet = Inbound { codec: Codec::Opus, sequence, timestamp, marker: false, payload };
-            router.ingest(key, 0, &packet, now).expect("every packet is new");
-            while router.flush() {
-                router.sent();
-            }
-            router.measure(now);
-            while let Some(output) = router.poll_output() {
-                if let Output::Publication { report, .. } = output {
-                    told = report.layers[0].bitrate;
-                }
-            }
-        }
-        assert!((38_000..42_000).contains(&told), "100 octets every 20 ms are 40 kbit/s: {told}");
-    }
-}
+mod tests;

@@ -23,8 +23,30 @@ pub fn may_receive(viewer: Viewer<'_>, publication: &PublicationSpec, stage: &[P
 /// The publication, by its place in `publications`, that belongs in slot `kind`/`index` of `viewer`.
 ///
 /// `publications` are those of the lesson, oldest first; `stage` are the participants on stage, in the order of the stage slots.
+/// `plays` tells of a publication whether the slot can decode what it carries, as far as that is known: where it can't play the
+/// slides it gets their backup.
 #[must_use]
 pub fn publication_for(
+    kind: SlotKind,
+    index: u8,
+    viewer: Viewer<'_>,
+    publications: &[&PublicationSpec],
+    stage: &[ParticipantId],
+    plays: impl Fn(usize) -> bool,
+) -> Option<usize> {
+    let found = first_choice(kind, index, viewer, publications, stage)?;
+    if publications[found].source != SourceName::slides() || plays(found) {
+        return Some(found);
+    }
+    let backup = publications.iter().position(|publication| {
+        let of_studio = publication.source == SourceName::slides_backup() && publication.end == End::Studio;
+        of_studio && publication.kind == kind.media() && may_receive(viewer, publication, stage)
+    });
+    backup.filter(|&backup| plays(backup)).or(Some(found))
+}
+
+/// What belongs in a slot that plays everything.
+fn first_choice(
     kind: SlotKind,
     index: u8,
     viewer: Viewer<'_>,
@@ -43,6 +65,8 @@ pub fn publication_for(
     }
     let (mut studio, mut staged): (Vec<_>, Vec<_>) =
         candidates.partition(|(_, publication)| publication.end == End::Studio);
+    // It only ever stands in for the slides.
+    studio.retain(|(_, publication)| publication.source != SourceName::slides_backup());
     staged.sort_by_key(|(_, publication)| stage.iter().position(|&on| on == publication.participant));
     let named = |studio: &[(usize, &&PublicationSpec)], name: &SourceName| {
         studio.iter().position(|(_, publication)| publication.source == *name)
@@ -98,7 +122,7 @@ mod tests {
             (SlotKind::Stage, 1),
         ]
         .into_iter()
-        .map(|(kind, index)| publication_for(kind, index, viewer, &publications, &stage))
+        .map(|(kind, index)| publication_for(kind, index, viewer, &publications, &stage, |_| true))
         .collect()
     }
 
@@ -142,7 +166,24 @@ mod tests {
         let all: Vec<_> = lesson.iter().collect();
         let source = SourceName::slides();
         let viewer = Viewer { participant: ParticipantId::from_u64(9), source: Some(&source) };
-        assert_eq!(publication_for(SlotKind::Slides, 0, viewer, &all, &[]), Some(3));
-        assert_eq!(publication_for(SlotKind::Voice, 0, viewer, &all, &[]), None);
+        assert_eq!(publication_for(SlotKind::Slides, 0, viewer, &all, &[], |_| true), Some(3));
+        assert_eq!(publication_for(SlotKind::Voice, 0, viewer, &all, &[], |_| true), None);
+    }
+
+    #[test]
+    fn who_cannot_play_the_slides_gets_their_backup_and_nobody_else_does() {
+        let mut lesson = lesson();
+        lesson.push(publication(1, End::Studio, "slides-backup", MediaKind::Video));
+        lesson.push(publication(5, End::Classroom, "slides-backup", MediaKind::Video));
+        assert_eq!(slots(9, &lesson, &[]), [Some(1), None, Some(3), Some(2), Some(0), None]);
+        let all: Vec<_> = lesson.iter().collect();
+        let (source, stage) = (SourceName::slides(), [ParticipantId::from_u64(5)]);
+        for (kind, source) in [(SlotKind::Slides, None), (SlotKind::Camera, Some(&source))] {
+            let viewer = Viewer { participant: ParticipantId::from_u64(9), source };
+            let found = |plays: &[usize]| publication_for(kind, 0, viewer, &all, &stage, |at| plays.contains(&at));
+            assert_eq!(found(&[3, 6]), Some(3));
+            assert_eq!(found(&[6]), Some(6));
+            assert_eq!(found(&[7]), Some(3), "neither can be played: it is told so of the slides");
+        }
     }
 }

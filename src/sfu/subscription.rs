@@ -6,10 +6,11 @@ use std::time::{Duration, Instant};
 use crate::adapt::{Allocation, Reason, Urgency};
 use crate::rtp::codec::Codec;
 use crate::rtp::packet_cache::Entry;
+use crate::rtp::red::MAX_GENERATIONS;
 use crate::rtp::rewrite::{Mapped, Rewriter, Start};
 
-use super::input::{SlotCodec, SlotKind, SlotSpec};
-use super::output::{Forward, Padding, Paused, SlotReport, SlotState};
+use super::input::{SlotCodec, SlotKind, SlotSpec, SubscriberSpec};
+use super::output::{Forward, Padding, Paused, Redundancy, SlotReport, SlotState};
 use super::publication::{Publication, Source};
 
 /// A replay sends so many packets at once, and with each tick so many more than came since: a burst never fills a school's
@@ -41,6 +42,13 @@ impl Replay {
     }
 }
 
+/// What was decided for a slot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Decided {
+    pub(super) layer: Option<u8>,
+    pub(super) reason: Reason,
+}
+
 /// One m-line of a subscriber.
 ///
 /// What a packet in order touches fits two lines of the processor's cache: thousands of slots are walked over for every
@@ -57,8 +65,8 @@ pub struct Slot {
     /// What the payload type was chosen for.
     sent: Option<Codec>,
     payload_type: u8,
-    /// Whether the receiver can't read the publisher's redundancy.
-    strips: bool,
+    /// Whether packets that went before go again with each.
+    redundant: bool,
     urgency: Urgency,
     /// Whether the rewriter's source flows.
     flows: bool,
@@ -75,8 +83,16 @@ struct Rest {
     subscriber: usize,
     publication: Option<usize>,
     cap: Option<u8>,
+    /// So many packets of a voice go again with each, where the receiver reads redundancy.
+    generations: u8,
+    /// How, if they do.
+    redundancy: Option<Redundancy>,
     /// With how many pixels the page shows it, where known.
     shown: Option<u32>,
+    /// About what is mapped to it now.
+    decided: Option<Decided>,
+    /// Whether something has changed that has to be looked at whatever is decided.
+    touched: bool,
     /// How far the replay is, while there is one.
     replay: Option<Replay>,
     paused: Option<Paused>,
@@ -87,7 +103,7 @@ struct Rest {
 }
 
 impl Slot {
-    pub(super) fn new(spec: SlotSpec, subscriber: usize, connection: usize) -> Self {
+    pub(super) fn new(spec: SlotSpec, subscriber: usize, of: &SubscriberSpec) -> Self {
         let rewriter = Rewriter::new(spec.kind.media().clock_rate(), spec.first_sequence.0, spec.first_timestamp);
         let ssrc = spec.ssrc;
         let urgency = match spec.kind {
@@ -101,7 +117,11 @@ impl Slot {
             subscriber,
             publication: None,
             cap: None,
+            generations: of.redundancy.min(MAX_GENERATIONS as u8),
+            redundancy: None,
             shown: None,
+            decided: None,
+            touched: false,
             replay: None,
             paused: Some(Paused::NoSource),
             recent: VecDeque::new(),
@@ -110,13 +130,13 @@ impl Slot {
         Self {
             rewriter,
             rest: Box::new(rest),
-            connection: connection as u32,
+            connection: of.connection as u32,
             ssrc,
             packets: 0,
             octets: 0,
             sent: None,
             payload_type: 0,
-            strips: false,
+            redundant: false,
             urgency,
             flows: false,
             replays: false,
@@ -156,6 +176,29 @@ impl Slot {
 
     pub(super) fn set_shown(&mut self, pixels: Option<u32>) {
         self.rest.shown = pixels;
+    }
+
+    pub(super) fn decided(&self) -> Option<Decided> {
+        self.rest.decided
+    }
+
+    pub(super) fn touch(&mut self) {
+        self.rest.touched = true;
+    }
+
+    pub(super) fn is_touched(&self) -> bool {
+        self.rest.touched
+    }
+
+    /// Whether the receiver can read what is offered, or nothing is yet.
+    pub(super) fn can_show(&self, publication: &Publication) -> bool {
+        publication.codec().is_none_or(|offered| self.way(offered).is_some())
+    }
+
+    /// What flows ends, though what is to follow hasn't begun.
+    pub(super) fn interrupt(&mut self) {
+        self.stop();
+        self.rest.paused = Some(Paused::WaitingForKeyframe);
     }
 
     /// What flows.
@@ -203,31 +246,42 @@ impl Slot {
         self.freeze(last_nanos);
         self.stop();
         self.rest.publication = None;
+        self.rest.decided = None;
         self.target = None;
         self.rest.paused = Some(Paused::NoSource);
     }
 
-    /// How a codec is written here, if it can be, and whether it is RED that has to be stripped to Opus.
-    fn way(&self, sent: Codec) -> Option<(SlotCodec, bool)> {
-        let able = |wanted: Codec| self.rest.spec.codecs.iter().copied().filter(move |able| able.codec.decodes(wanted));
+    /// Whether what is coded like this can be decoded here; what isn't known yet may be.
+    pub(super) fn plays(&self, codec: Option<Codec>) -> bool {
+        codec.is_none_or(|codec| self.way(codec).is_some())
+    }
+
+    /// How a codec is written here, if it can be.
+    fn way(&self, sent: Codec) -> Option<SlotCodec> {
         // The nearest profile: the lowest that is enough.
-        let best = able(sent).min_by_key(|able| match able.codec {
+        let able = self.rest.spec.codecs.iter().copied().filter(|able| able.codec.decodes(sent));
+        able.min_by_key(|able| match able.codec {
             Codec::H264(profile) => Some(profile),
             _ => None,
-        });
-        let stripped = || able(Codec::Opus).next().filter(|_| sent == Codec::Red);
-        best.map(|able| (able, false)).or_else(|| stripped().map(|able| (able, true)))
+        })
     }
 
     /// From now on what is coded like this flows.
     fn choose(&mut self, sent: Codec) {
         let way = self.way(sent);
         self.sent = Some(sent).filter(|_| way.is_some());
-        (self.payload_type, self.strips) = way.map_or((0, false), |(able, strips)| (able.payload_type, strips));
+        let payload_type = way.map_or(0, |able| able.payload_type);
+        let generations = self.rest.generations;
+        let wrapped = self.way(Codec::Red).filter(|_| sent == Codec::Opus && way.is_some() && generations > 0);
+        self.rest.redundancy = wrapped.map(|_| Redundancy { payload_type, generations, within: 0 });
+        self.redundant = wrapped.is_some();
+        self.payload_type = wrapped.map_or(payload_type, |red| red.payload_type);
     }
 
     /// Brings target and pause in line with what the publication offers and what was allocated.
     pub(super) fn retarget(&mut self, publication: &Publication, allocation: Allocation) {
+        let Allocation { layer, reason, .. } = allocation;
+        (self.rest.decided, self.rest.touched) = (Some(Decided { layer, reason }), false);
         if !self.current().is_some_and(|source| publication.has(source)) {
             self.stop();
         }
@@ -256,15 +310,10 @@ impl Slot {
         self.rest.paused = if self.flows { None } else { Some(Paused::WaitingForKeyframe) };
     }
 
-    /// What flows may have gone over to another codec: a picture then begins anew with a keyframe, a voice goes on.
+    /// What flows may have gone over to another codec: a picture then begins anew with a keyframe.
     fn follow_codec(&mut self, publication: &Publication) {
-        let Some(flowing) = self.current().and_then(|source| publication.codec_of(source.layer)) else { return };
-        if Some(flowing) == self.sent {
-            return;
-        }
-        if flowing.is_voice() {
-            self.choose(flowing);
-        } else {
+        let flowing = self.current().and_then(|source| publication.codec_of(source.layer));
+        if flowing.is_some() && flowing != self.sent {
             self.stop();
         }
     }
@@ -346,7 +395,7 @@ impl Slot {
         let (source, sequence_in, mapped) = self.rewriter.resolve(sequence, timestamp_of)?;
         let entry = entry_of(source, sequence_in)?;
         // It may have been sent before the publisher changed its codec.
-        let payload_type = self.way(entry.codec?)?.0.rtx?;
+        let payload_type = self.way(entry.codec?)?.rtx?;
         let recent = &mut self.rest.recent;
         recent.retain(|(_, at)| now.saturating_duration_since(*at) < RETRANSMISSION_GRACE);
         if recent.len() == RECENT || recent.iter().any(|&(recent, _)| recent == mapped.sequence) {
@@ -380,10 +429,20 @@ impl Slot {
             sequence: 0,
             timestamp: mapped.timestamp,
             pictures: mapped.pictures,
-            skip: if self.strips { entry.primary } else { 0 },
+            skip: entry.primary,
+            redundancy: if self.redundant { self.redundancy_of(entry) } else { None },
             original: None,
             urgency: self.urgency,
         }
+    }
+
+    /// What goes again with a packet: nothing from before its source began to flow here.
+    fn redundancy_of(&self, entry: &Entry) -> Option<Redundancy> {
+        let redundancy = self.rest.redundancy?;
+        let (packets, ticks) = self.rewriter.unbroken(entry.sequence, entry.timestamp);
+        let generations = u64::from(redundancy.generations).min(packets) as u8;
+        let within = ticks.min(u16::MAX.into()) as u16;
+        Some(Redundancy { generations, within, ..redundancy })
     }
 
     /// What a sender report of this slot says now.

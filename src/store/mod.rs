@@ -4,8 +4,10 @@
 //! Reading and writing have connections of their own: while the disk is full or somebody else holds the database for
 //! writing, writers wait and fail, and readers, which a lesson on air lives by, don't notice.
 
+mod decision;
 mod lesson;
 mod operator_key;
+mod school;
 mod secret;
 mod stage;
 
@@ -16,8 +18,10 @@ use sqlx::SqlitePool;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use time::OffsetDateTime;
 
+pub use decision::DECISIONS_PER_LESSON;
 pub use lesson::LessonFilter;
 pub use operator_key::OperatorKeyId;
+pub use school::Kept;
 
 /// What went wrong with the database.
 #[derive(Debug, thiserror::Error)]
@@ -137,6 +141,20 @@ impl Store {
         sqlx::migrate!().run(&writer).await?;
         let readers = pool(READERS).connect_with(options).await.map_err(failed)?;
         Ok(Self { readers, writer })
+    }
+
+    /// Open the database of a data folder for reading, beside a server that runs or not. Its schema stays as it is, and
+    /// whatever would be written fails.
+    ///
+    /// # Errors
+    /// [`Error::Open`].
+    pub async fn read_only(data: &Path) -> Result<Self, Error> {
+        let path = data.join(FILE);
+        let options = SqliteConnectOptions::new().filename(&path).read_only(true).busy_timeout(BUSY_TIMEOUT);
+        let opened =
+            SqlitePoolOptions::new().max_connections(1).acquire_timeout(TURN_TIMEOUT).connect_with(options).await;
+        let readers = opened.map_err(|source| Error::Open { path, source })?;
+        Ok(Self { writer: readers.clone(), readers })
     }
 
     /// Whether something can be written.

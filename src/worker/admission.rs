@@ -1,7 +1,8 @@
 //! From an offer to a connection: what is asked for, what is agreed, and in which slot or under which source each m-line stands.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use crate::adapt::LineTier;
 use crate::id::{ConnectionId, SourceName, client_network};
 use crate::sfu::SubscriberSpec;
 use crate::sfu::input::{SlotCodec, SlotKind, SlotSpec};
@@ -9,10 +10,17 @@ use crate::transport::sdp::{self, Agreed, Candidate, Local, Media, Offer, Offere
 use crate::transport::{Identity, Peer};
 
 use super::connection::{Connection, Line, Side};
+use super::egress::PlayoutDelay;
 use super::ingress::{Ingress, Section};
 use super::mailbox::{Connect, Connected, Purpose, Refused};
 use super::placement::credentials;
+use super::repeat::Repeats;
 
+/// So many packets of a voice go again with the next.
+const REDUNDANCY: u8 = 2;
+/// A picture waits so long in its receiver that a retransmission comes in time over a line of a province's length, and no
+/// longer than the receiver itself takes for the most.
+const PLAYOUT: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
 /// M-lines of one subscriber: a voice and a picture for the teacher, slides, and six on stage.
 const MAX_SLOTS: usize = 16;
 
@@ -70,11 +78,15 @@ pub(super) fn admit(
         reduced_size: agreed.reduced_size,
         transport_cc: agreed.media.iter().find_map(|media| media.extensions.transport_cc),
         transport_sequence: 0,
+        playout_delay: playout_delay(&agreed.media),
+        repeats: Repeats::of(&agreed.media, REDUNDANCY > 0),
         feedback_ssrc: rand::random(),
         endpoints: Vec::new(),
         local: None,
         side,
         line: Line::new(now),
+        downlink: None,
+        tier: LineTier::default(),
         peer: Peer::new(now, &host.identity, local, offer.remote),
     };
     Ok((connection, answered))
@@ -90,8 +102,9 @@ fn publisher(request: &Connect, offer: &Offer, local: &Local<'_>, now: Instant) 
             (Purpose::PublishSource(source), 0) => source.clone(),
             (Purpose::PublishStudio, 0) => SourceName::camera(),
             (Purpose::PublishStudio, 1) if !media.voice => SourceName::slides(),
+            (Purpose::PublishStudio, 2) if !media.voice => SourceName::slides_backup(),
             (Purpose::PublishStudio, _) => {
-                let why = "a studio sends one audio and at most two video m-lines (camera, slides)";
+                let why = "a studio sends one audio and at most three video m-lines (camera, slides, their backup)";
                 return Err(Refused::Unsatisfiable(why.into()));
             }
             _ => {
@@ -154,8 +167,14 @@ fn subscriber(request: &Connect, offer: &Offer, local: &Local<'_>, key: usize) -
     let slots =
         agreed.media.iter().zip(slots).filter_map(|(media, (kind, index))| slot_spec(media, kind, index)).collect();
     let (lesson, participant, line) = (request.lesson, request.participant, request.line());
-    let spec = SubscriberSpec { lesson, participant, connection: key, line, source, slots };
+    let spec = SubscriberSpec { lesson, participant, connection: key, line, source, redundancy: REDUNDANCY, slots };
     Ok((agreed, Side::Subscriber { spec: Box::new(spec), key: None }))
+}
+
+/// In a bundle an id means the same in all m-lines (RFC 9143 §10).
+fn playout_delay(media: &[Media]) -> PlayoutDelay {
+    let id = media.iter().find_map(|media| media.extensions.playout_delay);
+    id.map(|id| PlayoutDelay::new(id, PLAYOUT.0, PLAYOUT.1)).unwrap_or_default()
 }
 
 fn slot_spec(media: &Media, kind: SlotKind, index: u8) -> Option<SlotSpec> {

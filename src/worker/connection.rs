@@ -3,15 +3,19 @@
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
+use crate::adapt::Tier;
 use crate::id::{ConnectionId, LessonId, ParticipantId};
 use crate::rtp::rtcp::Reception;
-use crate::sfu::SubscriberSpec;
 use crate::sfu::input::{End, SlotKind};
+use crate::sfu::{LineKey, SubscriberSpec};
 use crate::transport::{Endpoint, Peer};
 use crate::units::{Bitrate, NtpTime};
 
+use super::egress::PlayoutDelay;
 use super::ingress::Ingress;
 use super::mailbox::LineReport;
+use super::repeat::Repeats;
+use super::sending::Downlink;
 use super::socket::Path;
 
 /// Lines are reported this often.
@@ -62,6 +66,10 @@ pub(super) struct Connection {
     pub(super) transport_cc: Option<u8>,
     /// The next of them.
     pub(super) transport_sequence: u16,
+    /// What is said with pictures of how they are to be shown.
+    pub(super) playout_delay: PlayoutDelay,
+    /// Voices that are sent again, of a subscriber that reads no redundancy.
+    pub(super) repeats: Option<Repeats>,
     /// Our stream for what is said without media.
     pub(super) feedback_ssrc: u32,
     /// Where the demultiplexer knows the peer to be.
@@ -70,6 +78,10 @@ pub(super) struct Connection {
     pub(super) local: Option<IpAddr>,
     /// What it does.
     pub(super) side: Side,
+    /// Of a subscriber that is up: what is under way to it.
+    pub(super) downlink: Option<Box<Downlink>>,
+    /// What is known of its line before anything is measured.
+    pub(super) tier: Tier,
     /// How its line does.
     pub(super) line: Line,
 }
@@ -89,6 +101,22 @@ impl Connection {
                 let videos = spec.slots.iter().filter(|slot| slot.kind != SlotKind::Voice);
                 videos.flat_map(|slot| [Some(slot.ssrc), slot.rtx_ssrc]).flatten().collect()
             }
+        }
+    }
+
+    /// Its key at the router, of a subscriber that is up.
+    pub(super) fn subscriber(&self) -> Option<usize> {
+        match &self.side {
+            Side::Subscriber { key, .. } => *key,
+            Side::Publisher(_) => None,
+        }
+    }
+
+    /// The line that a subscriber shares with others.
+    pub(super) fn line_key(&self) -> Option<LineKey> {
+        match &self.side {
+            Side::Subscriber { spec, .. } => Some(spec.line),
+            Side::Publisher(_) => None,
         }
     }
 
@@ -180,6 +208,7 @@ impl Line {
             asked_again: self.asked_again,
             retransmitted: self.retransmitted,
             keyframe_requests: self.keyframe_requests,
+            ..LineReport::default()
         };
         *self = Self { round_trip: self.round_trip, ..Self::new(now) };
         Some(report)

@@ -1,11 +1,13 @@
 //! The last step of the path: a cached packet becomes a receiver's, is sealed in the send buffer, and leaves with others like it.
 
 use std::io;
+use std::time::Duration;
 
 use crate::rtp::packet::FIXED_HEADER;
 use crate::rtp::packet_cache::{BLANK_HEADER, Entry, MAX_PADDING, MAX_PAYLOAD, PacketCache, TEMPLATE_HEADER};
+use crate::rtp::red::{self, Block, MAX_GENERATIONS};
 use crate::rtp::vp8;
-use crate::sfu::{Forward, Padding};
+use crate::sfu::{Forward, Padding, Redundancy};
 use crate::transport::srtp::{MAX_OVERHEAD, Sealer};
 
 use super::socket::Path;
@@ -28,6 +30,22 @@ pub struct Receiver<'a> {
     pub transport_cc: Option<u8>,
     /// The next transport-wide sequence number; packets get it as they leave.
     pub transport_sequence: &'a mut u16,
+    /// What pictures say of how they are to be shown.
+    pub playout_delay: PlayoutDelay,
+}
+
+/// The header extension that bounds how long a picture waits in its receiver (`playout-delay` of webrtc.org), as it stands
+/// in the last word of a header, behind the transport-wide number: the room is there in every header anyway.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct PlayoutDelay(u64);
+
+impl PlayoutDelay {
+    /// Under the negotiated id; both bounds are told in steps of 10 ms, up to 40.95 s.
+    #[must_use]
+    pub fn new(id: u8, least: Duration, most: Duration) -> Self {
+        let steps = |bound: Duration| (bound.as_millis() / 10).min(0xfff) as u64;
+        Self(u64::from(id & 0xf) << 36 | 2 << 32 | steps(least) << 20 | steps(most) << 8)
+    }
 }
 
 /// Counts of what left.
@@ -92,6 +110,9 @@ impl Egress {
         receiver: &mut Receiver<'_>,
         send: impl FnMut(&Path, &[u8], usize) -> io::Result<()>,
     ) -> Option<usize> {
+        if let Some(redundancy) = forward.redundancy {
+            return self.write_redundant(forward, redundancy, cache, entry, receiver, send);
+        }
         let template = cache.template(entry);
         // What is kept of a payload is known before it is copied, so room and segment length can be judged first.
         let length = if forward.original.is_some() {
@@ -121,6 +142,59 @@ impl Egress {
         let sealed = receiver.sealer.seal_rtp(out, TEMPLATE_HEADER, length, forward.sequence)?;
         self.counts.padding += (template.len() - TEMPLATE_HEADER - entry.payload_len()) as u64;
         Some(self.gather(sealed, receiver.path))
+    }
+
+    /// A voice with what was said before it (RFC 2198), as far as that is held and fits.
+    fn write_redundant(
+        &mut self,
+        forward: &Forward,
+        redundancy: Redundancy,
+        cache: &PacketCache,
+        entry: &Entry,
+        receiver: &mut Receiver<'_>,
+        send: impl FnMut(&Path, &[u8], usize) -> io::Result<()>,
+    ) -> Option<usize> {
+        let primary = &cache.payload(entry)[usize::from(forward.skip)..];
+        let (mut blocks, mut count) = ([Block::default(); MAX_GENERATIONS], 0);
+        for back in (1..=u64::from(redundancy.generations)).rev() {
+            let earlier = entry.sequence.checked_sub(back).and_then(|sequence| cache.get(sequence));
+            let block = earlier.and_then(|earlier| {
+                let said = &cache.payload(earlier)[usize::from(earlier.primary)..];
+                let offset = entry.timestamp.wrapping_sub(earlier.timestamp);
+                Block::new(offset, said).filter(|_| offset <= redundancy.within.into())
+            });
+            if let (Some(block), Some(place)) = (block, blocks.get_mut(count)) {
+                *place = block;
+                count += 1;
+            }
+        }
+        let blocks = &blocks[..count];
+        let fits = red::written_len(blocks, primary.len()) <= MAX_PAYLOAD;
+        let blocks = if fits { blocks } else { &[] };
+        let length = TEMPLATE_HEADER + red::written_len(blocks, primary.len());
+        self.make_room(receiver.path, length + receiver.sealer.overhead(), send);
+        let out = &mut self.buffer[self.used..];
+        let numbers = (forward.payload_type, forward.sequence, forward.timestamp, forward.ssrc);
+        write_header(out, cache.template(entry), numbers, receiver);
+        // Padding was for the sake of a batch, whose packets are no longer of one length.
+        out[0] &= !0x20;
+        red::write(redundancy.payload_type, blocks, primary, &mut out[TEMPLATE_HEADER..length]);
+        let sealed = receiver.sealer.seal_rtp(out, TEMPLATE_HEADER, length, forward.sequence)?;
+        Some(self.gather(sealed, receiver.path))
+    }
+
+    /// The last `length` octets that were written, at most one datagram of them.
+    #[must_use]
+    pub fn written(&self, length: usize) -> &[u8] {
+        &self.buffer[self.used.saturating_sub(length)..self.used]
+    }
+
+    /// Writes a datagram that was sealed before.
+    pub fn repeat(&mut self, datagram: &[u8], path: Path, send: impl FnMut(&Path, &[u8], usize) -> io::Result<()>) {
+        self.make_room(path, datagram.len(), send);
+        let Some(out) = self.buffer.get_mut(self.used..self.used + datagram.len()) else { return };
+        out.copy_from_slice(datagram);
+        self.gather(datagram.len(), path);
     }
 
     /// Writes a packet of nothing but `octets` octets of padding (RFC 3550 §5.1). Returns the datagram's length.
@@ -197,6 +271,7 @@ fn write_header(
         elements |= u64::from(id << 4 | 1) << 56 | u64::from(*receiver.transport_sequence) << 40;
         *receiver.transport_sequence = receiver.transport_sequence.wrapping_add(1);
     }
+    elements |= receiver.playout_delay.0;
     let numbers = u64::from(payload_type) << 48 | u64::from(sequence as u16) << 32 | u64::from(timestamp);
     let (out, _) = out.as_chunks_mut::<8>();
     out[0] = (first | numbers).to_be_bytes();
@@ -229,6 +304,7 @@ mod tests {
             timestamp: 9,
             pictures: vp8::Offsets::default(),
             skip,
+            redundancy: None,
             original,
             urgency: Urgency::Camera,
         }
@@ -263,6 +339,7 @@ mod tests {
                     path: path(to),
                     transport_cc: Some(3),
                     transport_sequence: &mut transport_sequence,
+                    playout_delay: PlayoutDelay::new(14, Duration::from_millis(100), Duration::from_secs(10)),
                 };
                 let forward = forward(packet + u64::from(to) * 100, 0, None);
                 egress.write(&forward, &cache, entry, &mut receiver, |path, contents, segment| {
@@ -285,9 +362,91 @@ mod tests {
                 assert_eq!(packet.payload[0], number);
                 assert_eq!(packet.marker, number == 6);
                 assert!(packet.extension(3).is_some());
+                // 10 and 1,000 steps of 10 ms.
+                assert_eq!(packet.extension(14), Some(&[0x00, 0xa3, 0xe8][..]));
             }
         }
         assert_eq!(transport_sequence, 65_535u16.wrapping_add(12));
+    }
+
+    /// What a receiver of redundancy reads of packet 3, of which so many before go again.
+    fn redundant(held: &[(u64, &[u8], u16)], generations: u8, within: u16) -> Vec<u8> {
+        let mut cache = PacketCache::new(64, 65_536);
+        for &(sequence, payload, primary) in held {
+            let timestamp = 100u32.wrapping_sub((3 - sequence as u32) * 960);
+            cache.insert(&Incoming { sequence, timestamp, payload, primary, ..Incoming::default() }).expect("new");
+        }
+        let sequences: Vec<u64> = held.iter().map(|&(sequence, ..)| sequence).collect();
+        cache.even_out(&sequences);
+        let key = [[1; 16]; 2];
+        let identity = Identity::generate().expect("the machine has randomness");
+        let sealer = Sealer::new(Profile::AeadAes128Gcm, &key[0], &key[1][..12]).expect("fits");
+        let mut opener = Opener::new(Profile::AeadAes128Gcm, &key[0], &key[1][..12], &identity).expect("fits");
+        let mut receiver = Receiver {
+            sealer: &sealer,
+            path: path(5),
+            transport_cc: Some(3),
+            transport_sequence: &mut 0,
+            playout_delay: PlayoutDelay::default(),
+        };
+        let (mut egress, mut datagram) = (Egress::new(1), Vec::new());
+        let entry = cache.get(3).expect("held");
+        let redundancy = Some(Redundancy { payload_type: 111, generations, within });
+        let forward = Forward { redundancy, ..forward(3, entry.primary, None) };
+        egress.write(&forward, &cache, entry, &mut receiver, |_, _, _| Ok(()));
+        egress.flush(|_, contents, _| {
+            datagram = contents.to_vec();
+            Ok(())
+        });
+        let plain = opener.open_rtp(&datagram).expect("opens");
+        let packet = Packet::parse(&plain).expect("well formed");
+        assert_eq!((packet.payload_type, packet.timestamp, packet.extension(3).is_some()), (96, 9, true));
+        packet.payload.to_vec()
+    }
+
+    #[test]
+    fn a_voice_goes_again_with_the_next_as_far_as_it_is_held_and_fits() {
+        let held: [(u64, &[u8], u16); 3] = [(1, &[1], 0), (2, &[9, 9, 2, 2], 2), (3, &[9, 3], 1)];
+        let one = [0x80 | 111, 0x0f, 0, 2, 111, 2, 2, 3];
+        assert_eq!(redundant(&held, 1, u16::MAX), one);
+        assert_eq!(redundant(&held, 2, u16::MAX), [&[0x80 | 111, 0x1e, 0, 1][..], &one[..5], &[1], &one[5..]].concat());
+        assert_eq!(redundant(&held, 2, 960), one, "the oldest is not in step");
+        assert_eq!(redundant(&held, 0, u16::MAX), [111, 3], "nothing before it is of this source");
+        assert_eq!(redundant(&held[1..], 2, u16::MAX), one, "the oldest is gone");
+        assert_eq!(redundant(&[held[0], held[2]], 2, u16::MAX), [0x80 | 111, 0x1e, 0, 1, 111, 1, 3], "one never came");
+        let (long, longer) = (vec![7; 1_000], vec![7; 1_023]);
+        let full = redundant(&[(2, &long, 0), (3, &long, 0)], 1, u16::MAX);
+        assert_eq!(full, [&[111][..], &long].concat(), "both don't fit one datagram");
+        assert_eq!(redundant(&[(2, &longer, 0), (3, &[3], 0)], 1, u16::MAX).len(), 4 + 1 + 1_023 + 1);
+        assert_eq!(redundant(&[(2, &[7; 1_024], 0), (3, &[3], 0)], 1, u16::MAX), [111, 3], "too long for its header");
+        assert_eq!(redundant(&[(3, &[7; MAX_PAYLOAD], 0)], 2, u16::MAX).len(), MAX_PAYLOAD + 1);
+    }
+
+    #[test]
+    fn what_is_repeated_is_what_left_and_opens_once() {
+        let mut cache = PacketCache::new(64, 65_536);
+        cache.insert(&Incoming { sequence: 1, payload: &[7; 90], ..Incoming::default() }).expect("new");
+        let sealer = Sealer::new(Profile::AeadAes128Gcm, &[1; 16], &[2; 12]).expect("fits");
+        let identity = Identity::generate().expect("the machine has randomness");
+        let mut opener = Opener::new(Profile::AeadAes128Gcm, &[1; 16], &[2; 12], &identity).expect("fits");
+        let mut receiver = Receiver {
+            sealer: &sealer,
+            path: path(5),
+            transport_cc: None,
+            transport_sequence: &mut 0,
+            playout_delay: PlayoutDelay::default(),
+        };
+        let (mut egress, mut sent) = (Egress::new(64), Vec::new());
+        let entry = cache.get(1).expect("held");
+        let length = egress.write(&forward(1, 0, None), &cache, entry, &mut receiver, |_, _, _| Ok(()));
+        let kept = egress.written(length.expect("it is sealed")).to_vec();
+        egress.repeat(&kept, path(5), |_, _, _| Ok(()));
+        egress.flush(|_, contents, segment| {
+            sent.extend(contents.chunks(segment).map(<[u8]>::to_vec));
+            Ok(())
+        });
+        assert_eq!(sent, [kept.clone(), kept]);
+        assert!(opener.open_rtp(&sent[0]).is_ok() && opener.open_rtp(&sent[1]).is_err(), "the second is a replay");
     }
 
     #[test]
@@ -306,8 +465,13 @@ mod tests {
         let mut seen = Vec::new();
         let entry = cache.get(1).expect("held");
         for forward in [forward(1, 0, Some(0x1234)), forward(2, 2, None)] {
-            let mut receiver =
-                Receiver { sealer: &sealer, path: path(5), transport_cc: None, transport_sequence: &mut 0 };
+            let mut receiver = Receiver {
+                sealer: &sealer,
+                path: path(5),
+                transport_cc: None,
+                transport_sequence: &mut 0,
+                playout_delay: PlayoutDelay::default(),
+            };
             egress.write(&forward, &cache, entry, &mut receiver, |_, contents, _| {
                 seen.push(contents.to_vec());
                 Ok(())

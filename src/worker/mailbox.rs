@@ -19,6 +19,7 @@ use crate::sfu::LineKey;
 pub use crate::sfu::input::{End, MediaKind, SlotKind};
 pub use crate::sfu::output::{Decision, LayerReport, Paused, PublicationReport, SlotState};
 use crate::transport::ice::local_ufrag;
+use crate::units::Bitrate;
 
 /// What a new connection is for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,6 +34,19 @@ pub enum Purpose {
     SubscribeLesson,
 }
 
+/// What the operator knows of a school's line; what isn't said is the tier's, and the tier the usual one.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct LineNominal {
+    /// The name of its tier.
+    pub tier: Option<String>,
+    /// What the line is sold as towards the school.
+    pub nominal: Option<Bitrate>,
+    /// The part of that which lessons may use, above 0 and up to 1.
+    pub share: Option<f32>,
+    /// What a check of the line measured.
+    pub measured: Option<Bitrate>,
+}
+
 /// A request for a new connection.
 #[derive(Debug, Clone)]
 pub struct Connect {
@@ -44,6 +58,8 @@ pub struct Connect {
     pub end: End,
     /// The school, which chooses the worker and is the link group; without one the address is.
     pub school: Option<String>,
+    /// What is known of the school's line.
+    pub nominal: LineNominal,
     /// The client's trusted address.
     pub address: IpAddr,
     /// What it is for.
@@ -132,7 +148,7 @@ pub enum Refused {
 }
 
 /// How a connection's line does, from its RTCP; counts are those since the last report.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct LineReport {
     /// Whether the peer publishes (its line's up direction) or receives.
     pub up: bool,
@@ -154,6 +170,12 @@ pub struct LineReport {
     pub retransmitted: u32,
     /// Keyframes that the receiving end asked for.
     pub keyframe_requests: u32,
+    /// What its link group's line carries, as estimated, in bits per second; the group shares it.
+    pub estimate: Option<u64>,
+    /// What its link group may spend at present, in bits per second.
+    pub budget: Option<u64>,
+    /// The name of its link group's tier.
+    pub tier: Option<Arc<str>>,
 }
 
 /// Why a connection ended.

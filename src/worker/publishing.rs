@@ -96,6 +96,10 @@ impl Worker {
         let source = spec.source.clone();
         if end == End::Studio {
             self.take_over(lesson, &source, id, since);
+            if source == SourceName::slides() {
+                // It stands in for the slides before, and would keep its connection up.
+                self.take_over(lesson, &SourceName::slides_backup(), id, since);
+            }
             // It may have turned out that a newer connection has the source: then this one's is not published.
             if self.connections.get_mut(key)?.ingress()?.section_mut(section)?.replaced {
                 return None;
@@ -194,8 +198,11 @@ impl Worker {
                 }
             }
             (Received::Nack { ssrc, sequence_numbers }, Side::Subscriber { key: Some(subscriber), .. }) => {
+                let subscriber = *subscriber;
                 connection.line.asked_again(sequence_numbers.len());
-                self.router.nack(*subscriber, ssrc, &sequence_numbers, now);
+                if !self.repeat(key, ssrc, &sequence_numbers) {
+                    self.router.nack(subscriber, ssrc, &sequence_numbers, now);
+                }
             }
             (Received::KeyframeRequest { ssrc }, Side::Subscriber { key: Some(subscriber), .. }) => {
                 connection.line.keyframe_requested();
@@ -204,9 +211,12 @@ impl Worker {
             (Received::Reception(block), Side::Subscriber { spec, .. }) => {
                 if let Some(slot) = spec.slots.iter().find(|slot| slot.ssrc == block.ssrc) {
                     connection.line.reception(&block, slot.kind.media().clock_rate(), clock.ntp(now));
+                    self.reception_on_line(key, &block);
                 }
             }
-            // Estimates belong to the adaptive layer; goodbyes of streams say nothing that silence doesn't.
+            (Received::TransportFeedback(feedback), Side::Subscriber { .. }) => self.transport_feedback(key, &feedback),
+            (Received::Remb { bps }, Side::Subscriber { .. }) => self.remb_on_line(key, bps),
+            // Goodbyes of streams say nothing that silence doesn't.
             _ => {}
         }
     }
@@ -307,7 +317,10 @@ impl Worker {
                 }
             }
             Crossing::Replaces { lesson, source, connection, since } => {
-                self.take_over(lesson, &source, connection, since)
+                self.take_over(lesson, &source, connection, since);
+                if source == SourceName::slides() {
+                    self.take_over(lesson, &SourceName::slides_backup(), connection, since);
+                }
             }
             Crossing::Media(id, batch) => self.ingest_batch(id, &batch),
             Crossing::Anchor { publication, layer, timestamp, unix_nanos } => {

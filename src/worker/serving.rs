@@ -149,12 +149,14 @@ impl Worker {
         if let Some(spec) = spec {
             self.busy.remove(&key);
             let first = !self.router.has_subscribers(lesson);
+            self.open_line(key, spec.line);
             let subscriber = self.router.add_subscriber(spec);
             if let Some(Side::Subscriber { key, .. }) =
                 self.connections.get_mut(key).map(|connection| &mut connection.side)
             {
                 *key = Some(subscriber);
             }
+            self.join_line(key);
             if first {
                 self.tell_all(&Crossing::Interest { lesson, worker: self.host.index, wanted: true });
             }
@@ -172,6 +174,8 @@ impl Worker {
         let connection = self.connections.remove(key);
         self.by_id.remove(&connection.id);
         self.busy.remove(&key);
+        self.waiting.remove(&key);
+        let line = connection.line_key();
         self.demux.remove(key, &connection.endpoints);
         for stream in connection.endpoints.iter().filter_map(|endpoint| endpoint.stream) {
             self.links.tcp.close(stream);
@@ -186,6 +190,9 @@ impl Worker {
             }
             Side::Subscriber { key: Some(subscriber), .. } => {
                 self.router.remove_subscriber(subscriber);
+                if let Some(line) = line {
+                    self.leave_line(key, line);
+                }
                 if !self.router.has_subscribers(connection.lesson) {
                     self.lose_interest(connection.lesson);
                 }

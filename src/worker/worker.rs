@@ -1,6 +1,6 @@
 //! One media thread: everything that happens to its peers happens here, one thing after the other.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -10,6 +10,7 @@ use crossbeam_channel::Receiver as Channel;
 use mio::{Events, Interest, Poll, Token, Waker};
 use slab::Slab;
 
+use crate::adapt::Urgency;
 use crate::id::{ConnectionId, LessonId, PublicationId};
 use crate::rtp::rtcp::Sent;
 use crate::sfu::Router;
@@ -21,7 +22,8 @@ use super::clock;
 use super::connection::{Connection, Side};
 use super::crossing::{Batch, Crossing, Way};
 use super::demux::Demux;
-use super::egress::{Egress, Receiver};
+use super::egress::Egress;
+use super::lines::Lines;
 use super::links::Links;
 use super::mailbox::{Closed, Report, Request};
 use super::meters::Meters;
@@ -78,7 +80,10 @@ pub(super) struct Worker {
     pub(super) connections: Slab<Connection>,
     pub(super) by_id: HashMap<ConnectionId, usize>,
     pub(super) demux: Demux,
-    egress: Egress,
+    pub(super) egress: Egress,
+    /// Keys of the connections at whose pacers something waits.
+    pub(super) waiting: BTreeSet<usize>,
+    pub(super) lines: Lines,
     /// Which local publication comes over which connection's which m-line.
     pub(super) origins: HashMap<usize, (usize, usize)>,
     /// Other workers that have receivers of a lesson.
@@ -122,6 +127,8 @@ impl Worker {
             by_id: HashMap::new(),
             demux: Demux::default(),
             egress,
+            waiting: BTreeSet::new(),
+            lines: Lines::default(),
             origins: HashMap::new(),
             interested: HashMap::new(),
             leaving: HashMap::new(),
@@ -282,6 +289,7 @@ impl Worker {
             self.look_after(key);
         }
         self.router.tick(self.now);
+        self.look_after_lines();
         self.reporter.catch_up();
         if self.ticks.is_multiple_of(MEASURE_EVERY) {
             self.router.measure(self.now);
@@ -290,12 +298,13 @@ impl Worker {
             self.meters.waiting = [self.requests.len(), self.crossings.len()];
             self.meters.publish_streams(self.links.tcp.len(), self.links.tcp.dropped());
             self.meters.publish_entries(&self.entries());
+            self.publish_lines();
             self.meters.publish(self.connections.len(), self.egress.counts(), self.now);
         }
     }
 
     /// What grows with those who are here, and shrinks when they leave. A slot is what a subscription is of.
-    fn entries(&self) -> [(&'static str, usize); 11] {
+    fn entries(&self) -> [(&'static str, usize); 13] {
         let (kept, (fragments, endpoints)) = (self.router.kept(), self.demux.len());
         [
             ("connections", self.by_id.len()),
@@ -309,6 +318,8 @@ impl Worker {
             ("origins", self.origins.len()),
             ("lessons_of_other_workers", self.interested.len()),
             ("batches", self.leaving.len()),
+            ("lines", self.lines.groups.len()),
+            ("paced_connections", self.waiting.len()),
         ]
     }
 
@@ -375,37 +386,6 @@ impl Worker {
         if sealed.is_some() && self.links.send(self.now, &path, &self.compound, self.compound.len()).is_err() {
             self.meters.drop("kernel_full", 1);
         }
-    }
-
-    /// Decides where pending packets go and sends them.
-    pub(super) fn forward(&mut self) {
-        let Self { router, connections, egress, links, meters, now, .. } = self;
-        let mut send = |path: &Path, contents: &[u8], segment: usize| links.send(*now, path, contents, segment);
-        while router.flush() {
-            for run in router.forwards().chunk_by(|one, next| one.connection == next.connection) {
-                let Some(connection) = run.first().and_then(|first| connections.get_mut(first.connection as usize))
-                else {
-                    continue;
-                };
-                let Some(path) = connection.path() else { continue };
-                let Connection { peer, transport_cc, transport_sequence, line, .. } = connection;
-                let Some(sealer) = peer.sealer() else { continue };
-                for forward in run {
-                    let Some((cache, entry)) = router.packet(forward) else {
-                        meters.drop("gone_from_cache", 1);
-                        continue;
-                    };
-                    let again = forward.original.is_some();
-                    meters.retransmitted += u64::from(again);
-                    line.retransmitted(u32::from(again));
-                    let mut receiver = Receiver { sealer, path, transport_cc: *transport_cc, transport_sequence };
-                    let written = egress.write(forward, cache, entry, &mut receiver, &mut send);
-                    line.carried(written.unwrap_or(0) as u64, 1);
-                }
-            }
-            router.sent();
-        }
-        egress.flush(&mut send);
     }
 
     /// Tells the rest of the server, as soon as it listens.

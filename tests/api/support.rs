@@ -11,7 +11,7 @@ use mingshi::api::{Clock, Media};
 use mingshi::config::Config;
 use mingshi::id::{ConnectionId, LessonId, ParticipantId};
 use mingshi::server::{self, DataFolder, MediaSide, Running};
-use mingshi::worker::mailbox::{Connect, Connected, Patch, Patched, Refused, Report, SlotKind};
+use mingshi::worker::mailbox::{Connect, Connected, LineNominal, Patch, Patched, Refused, Report, SlotKind};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use time::OffsetDateTime;
@@ -22,13 +22,34 @@ pub(crate) const OFFER: &str = "v=0\r\n";
 /// What the media side was asked.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Asked {
-    Connect { purpose: String, participant: ParticipantId, school: Option<String>, address: String },
-    Patch { if_match: Option<String>, fragment: String },
-    Disconnect { participant: Option<ParticipantId>, connection: ConnectionId },
+    Connect {
+        purpose: String,
+        participant: ParticipantId,
+        school: Option<String>,
+        nominal: LineNominal,
+        address: String,
+    },
+    Patch {
+        if_match: Option<String>,
+        fragment: String,
+    },
+    Disconnect {
+        participant: Option<ParticipantId>,
+        connection: ConnectionId,
+    },
     Adopt(SocketAddr, Vec<u8>),
     EndLesson(LessonId),
     Stage(Vec<ParticipantId>),
-    Cap { slot: SlotKind, index: u8, cap: Option<u8> },
+    Show {
+        slot: SlotKind,
+        index: u8,
+        pixels: Option<u32>,
+    },
+    Cap {
+        slot: SlotKind,
+        index: u8,
+        cap: Option<u8>,
+    },
 }
 
 #[derive(Debug, Default)]
@@ -61,9 +82,9 @@ impl FakeMedia {
 
 impl Media for FakeMedia {
     fn connect(&self, request: Connect) -> BoxFuture<'_, Result<Connected, Refused>> {
-        let Connect { participant, school, address, purpose, .. } = request;
+        let Connect { participant, school, nominal, address, purpose, .. } = request;
         let (purpose, address) = (format!("{purpose:?}"), address.to_string());
-        let noted = self.note(Asked::Connect { purpose, participant, school, address });
+        let noted = self.note(Asked::Connect { purpose, participant, school, nominal, address });
         let connection = ConnectionId::random_on(0);
         std::future::ready(noted.map(|()| Connected {
             connection,
@@ -116,6 +137,11 @@ impl Media for FakeMedia {
         cap: Option<u8>,
     ) -> BoxFuture<'_, ()> {
         let _ = self.note(Asked::Cap { slot, index, cap });
+        std::future::ready(()).boxed()
+    }
+
+    fn show(&self, _: LessonId, _: ParticipantId, slot: SlotKind, index: u8, pixels: Option<u32>) -> BoxFuture<'_, ()> {
+        let _ = self.note(Asked::Show { slot, index, pixels });
         std::future::ready(()).boxed()
     }
 

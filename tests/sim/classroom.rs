@@ -5,6 +5,7 @@ use std::time::Instant;
 use mingshi::id::ParticipantId;
 use mingshi::rtp::codec::Codec;
 use mingshi::rtp::packet::Packet;
+use mingshi::rtp::rtcp::TransportFeedback;
 use mingshi::sfu::input::{SlotCodec, SlotKind, SlotSpec};
 use mingshi::sfu::output::SlotState;
 use mingshi::sfu::{Decision, LineKey, SlotReport};
@@ -12,9 +13,11 @@ use mingshi::transport::Identity;
 use mingshi::transport::srtp::{Opener, Profile, Sealer};
 use mingshi::units::ServerClock;
 
+use super::arrivals::Arrivals;
 use super::chance::Chance;
 use super::encoder::H264;
 use super::line::{Line, Quality};
+use super::shared_line::Downlink;
 use super::stream::{Played, Stream};
 
 const SLOTS: [(SlotKind, u8); 6] = [
@@ -31,7 +34,11 @@ const SLOTS: [(SlotKind, u8); 6] = [
 pub enum Feedback {
     Nack(u32, Vec<u16>),
     Pli(u32),
+    Arrivals(TransportFeedback),
 }
+
+/// The negotiated id of transport-wide sequence numbers.
+pub const TRANSPORT_CC: u8 = 3;
 
 /// A receiving end.
 #[derive(Debug)]
@@ -41,11 +48,18 @@ pub struct Classroom {
     pub line: LineKey,
     /// Its key at the router, once it is connected.
     pub key: Option<usize>,
+    /// So many packets of a voice go again with the next.
+    pub redundancy: u8,
     pub joined: Instant,
     pub left: bool,
     pub sealer: Sealer,
     pub opener: Opener,
     pub transport_sequence: u16,
+    /// The school whose line it shares with others.
+    pub school: Option<usize>,
+    /// What is under way to it, in a school.
+    pub downlink: Option<Downlink>,
+    arrivals: Arrivals,
     pub down: Line<Vec<u8>>,
     pub up: Line<Feedback>,
     pub streams: Vec<Stream>,
@@ -72,11 +86,15 @@ impl Classroom {
             participant,
             line: LineKey(participant.as_u64()),
             key: None,
+            redundancy: 2,
             joined: now,
             left: false,
             sealer: Sealer::new(profile, &key, &salt).expect("the lengths fit"),
             opener: Opener::new(profile, &key, &salt, identity).expect("the lengths fit"),
             transport_sequence: chance.number() as u16,
+            school: None,
+            downlink: None,
+            arrivals: Arrivals::new(now),
             down: Line::new(quality, chance.fork()),
             up: Line::new(Quality { loss: 0.0, duplicates: 0.0, ..quality }, chance.fork()),
             streams: SLOTS.map(|slot| Stream::new(slot_spec(slot, able, chance))).into(),
@@ -89,9 +107,10 @@ impl Classroom {
     /// Takes what has arrived, plays it, and asks for what it lacks.
     pub fn live(&mut self, now: Instant) {
         for packet in self.down.arrived(now) {
-            let packet = Packet::parse(&packet).expect("what was sealed was well formed");
-            let of = |stream: &&mut Stream| [Some(stream.spec.ssrc), stream.spec.rtx_ssrc].contains(&Some(packet.ssrc));
-            self.streams.iter_mut().find(of).expect("a stream of the answer").receive(&packet, now);
+            self.receive(&packet, now);
+        }
+        if let Some(feedback) = self.arrivals.feedback(now).filter(|_| self.school.is_some()) {
+            self.up.send(now, Feedback::Arrivals(feedback));
         }
         let round_trip = self.down.quality.delay * 2;
         for stream in &mut self.streams {
@@ -103,6 +122,19 @@ impl Classroom {
             if stream.wants_keyframe(now) {
                 self.up.send(now, Feedback::Pli(ssrc));
             }
+        }
+    }
+
+    /// Takes one packet.
+    pub fn receive(&mut self, packet: &[u8], now: Instant) {
+        let packet = Packet::parse(packet).expect("what was sealed was well formed");
+        if let Some(&[high, low]) = packet.extension(TRANSPORT_CC) {
+            self.arrivals.arrived(u16::from_be_bytes([high, low]), now);
+        }
+        let of = |stream: &&mut Stream| [Some(stream.spec.ssrc), stream.spec.rtx_ssrc].contains(&Some(packet.ssrc));
+        let stream = self.streams.iter_mut().find(of).expect("a stream of the answer");
+        if !packet.payload.is_empty() {
+            stream.receive(&packet, now);
         }
     }
 

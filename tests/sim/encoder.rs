@@ -58,6 +58,20 @@ impl Track {
         Self::new(SourceName::slides(), MediaKind::Video, codec, vec![encoding])
     }
 
+    /// The studio page's camera: about 150, 400 and 1,200 kbit/s, 15 pictures a second.
+    pub fn studio_camera(codec: Codec) -> Self {
+        let packets = [(6, 1), (12, 3), (30, 8)];
+        let encodings = packets.iter().zip(SIZES).map(|(&packets, size)| Encoding::new(millis_of(66.0), packets, size));
+        Self::new(SourceName::camera(), MediaKind::Video, codec, encodings.collect())
+    }
+
+    /// Its slides: one size in 5 and 15 pictures a second, about 300 and 1,500 kbit/s.
+    pub fn studio_slides(codec: Codec) -> Self {
+        let encodings = [(200.0, (30, 6)), (66.0, (60, 10))];
+        let encodings = encodings.map(|(every, packets)| Encoding::new(millis_of(every), packets, (1_920, 1_088)));
+        Self::new(SourceName::slides(), MediaKind::Video, codec, encodings.into())
+    }
+
     /// A voice, a packet each 20 ms.
     pub fn voice(codec: Codec) -> Self {
         let encoding = Encoding::new(millis_of(20.0), (1, 1), (0, 0));

@@ -3,21 +3,24 @@
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
+use mingshi::adapt::{Kind, Tier, Offered, Probe};
 use mingshi::id::{LessonId, ParticipantId};
 use mingshi::rtp::codec::Codec;
 use mingshi::sfu::input::{End, SlotKind};
 use mingshi::sfu::output::SlotState;
-use mingshi::sfu::{Output, Router, SubscriberSpec};
+use mingshi::sfu::{Forward, LinkGroups, Order, Output, Router, SubscriberSpec};
 use mingshi::transport::Identity;
 use mingshi::units::ServerClock;
-use mingshi::worker::egress::{Egress, Receiver};
+use mingshi::worker::egress::{Egress, PlayoutDelay, Receiver};
 use mingshi::worker::socket::Path;
 
+use super::bottleneck::Shape;
 use super::chance::Chance;
-use super::classroom::{BROWSER, Classroom, Feedback};
+use super::classroom::{BROWSER, Classroom, Feedback, TRANSPORT_CC};
 use super::encoder::Track;
 use super::line::Quality;
 use super::publisher::Publisher;
+use super::shared_line::{Downlink, IP_AND_UDP, School};
 use super::stream::Stream;
 
 pub const fn secs(secs: u64) -> Duration {
@@ -39,11 +42,14 @@ pub struct Lesson {
     clock: ServerClock,
     pub router: Router,
     egress: Egress,
+    datagrams: Vec<(Room, Vec<u8>)>,
     identity: Identity,
     chance: Chance,
     tracks: u16,
     pub publishers: Vec<Publisher>,
     pub rooms: Vec<Classroom>,
+    pub schools: Vec<(School, Tier)>,
+    pub groups: LinkGroups,
     /// Every index that was sealed: to whom, in which stream.
     sealed: HashSet<(u32, u32, u64)>,
     steps: u64,
@@ -63,11 +69,14 @@ impl Lesson {
             clock,
             router: Router::new(clock),
             egress: Egress::new(64),
+            datagrams: Vec::new(),
             identity: Identity::generate().expect("the machine has randomness"),
             chance: Chance::new(seed),
             tracks: 0,
             publishers: Vec::new(),
             rooms: Vec::new(),
+            schools: Vec::new(),
+            groups: LinkGroups::default(),
             sealed: HashSet::new(),
             steps: 0,
             told: 0,
@@ -111,12 +120,38 @@ impl Lesson {
         self.rooms.len() - 1
     }
 
+    /// A school with such a line, of which this is known.
+    pub fn school(&mut self, shape: Shape, tier: Tier) -> usize {
+        let number = self.schools.len();
+        self.schools.push((School::new(number, shape, self.chance.fork(), self.now), tier));
+        number
+    }
+
+    /// A classroom of a school connects.
+    pub fn join_at(&mut self, school: usize) -> Room {
+        let (line, _) = &self.schools[school];
+        let delay = Duration::from_millis(line.line.shape.delay);
+        let quality = Quality { delay, jitter: Duration::ZERO, ..Quality::GOOD };
+        let key = line.key;
+        let room = self.join_as(None, BROWSER, quality);
+        (self.rooms[room].line, self.rooms[room].school) = (key, Some(school));
+        room
+    }
+
     pub fn leave(&mut self, room: Room) {
-        let room = &mut self.rooms[room];
-        room.left = true;
-        if let Some(key) = room.key.take() {
+        let left = &mut self.rooms[room];
+        left.left = true;
+        if let Some(key) = left.key.take() {
             self.router.remove_subscriber(key);
+            if left.school.is_some() {
+                self.groups.leave(left.line, room, &mut self.router, self.now);
+            }
         }
+    }
+
+    /// Since the beginning.
+    pub fn elapsed(&self) -> Duration {
+        self.now.saturating_duration_since(self.began)
     }
 
     pub fn set_stage(&mut self, publishers: &[usize]) {
@@ -164,12 +199,19 @@ impl Lesson {
         if self.steps.is_multiple_of(10) {
             self.publishers.iter_mut().filter(|publisher| !publisher.gone).for_each(|publisher| publisher.repair(now));
             self.router.tick(now);
+            self.groups.tick(&mut self.router, now);
         }
         if self.steps.is_multiple_of(100) {
             self.router.measure(now);
         }
+        self.pace();
         self.forward();
         self.obey();
+        for (school, _) in &mut self.schools {
+            for (room, packet) in school.step(now) {
+                self.rooms[room].receive(&packet, now);
+            }
+        }
         if self.steps.is_multiple_of(1_000) {
             self.report();
         }
@@ -178,12 +220,24 @@ impl Lesson {
 
     /// What classrooms ask for.
     fn hear(&mut self) {
-        for room in self.rooms.iter_mut().filter(|room| !room.left) {
+        for (connection, room) in self.rooms.iter_mut().enumerate().filter(|(_, room)| !room.left) {
             let Some(key) = room.key else { continue };
+            let is_cut = |school: usize| self.schools[school].0.line.shape.cut;
+            if room.school.is_some_and(is_cut) {
+                room.up.arrived(self.now);
+                continue;
+            }
             for feedback in room.up.arrived(self.now) {
                 match feedback {
                     Feedback::Nack(ssrc, sequences) => self.router.nack(key, ssrc, &sequences, self.now),
                     Feedback::Pli(ssrc) => self.router.keyframe_request(key, ssrc),
+                    Feedback::Arrivals(told) => {
+                        let Some(downlink) = &mut room.downlink else { continue };
+                        let mut arrived = Vec::new();
+                        let (base, reference) = (told.base, told.reference_time);
+                        downlink.history.feedback(base, reference, &told.deltas, self.now, &mut arrived);
+                        self.groups.feedback(room.line, connection, &arrived, &mut self.router, self.now);
+                    }
                 }
             }
         }
@@ -194,42 +248,117 @@ impl Lesson {
             if room.key.is_none() && !room.left {
                 let slots = room.streams.iter().map(|stream| stream.spec.clone()).collect();
                 let (lesson, participant, line) = (self.id, room.participant, room.line);
-                let spec = SubscriberSpec { lesson, participant, connection, line, source: None, slots };
+                let spec = SubscriberSpec {
+                    lesson,
+                    participant,
+                    connection,
+                    line,
+                    source: None,
+                    redundancy: room.redundancy,
+                    slots,
+                };
                 room.joined = self.now;
-                room.key = Some(self.router.add_subscriber(spec));
+                if let Some(school) = room.school {
+                    self.groups.open(line, &self.schools[school].1, &mut self.router, self.now);
+                }
+                let key = self.router.add_subscriber(spec);
+                room.key = Some(key);
+                if room.school.is_some() {
+                    room.downlink = Some(Downlink::new(self.now));
+                    self.groups.join(line, (connection, key), &mut self.router, self.now);
+                }
             }
+        }
+    }
+
+    /// Does what the lines ask for.
+    fn pace(&mut self) {
+        while let Some(order) = self.groups.poll_order() {
+            match order {
+                Order::Pace { connection, rate } => {
+                    if let Some(downlink) = &mut self.rooms[connection].downlink {
+                        downlink.pacer.set_rate(rate, self.now);
+                    }
+                }
+                Order::Pad { probe, elapsed } => self.pad(&probe, elapsed),
+            }
+        }
+    }
+
+    fn pad(&mut self, probe: &Probe, elapsed: Duration) {
+        let room = probe.member;
+        let Some(downlink) = &mut self.rooms[room].downlink else { return };
+        downlink.padding += probe.padding.bps() as f64 / 8.0 * elapsed.as_secs_f64();
+        while self.rooms[room].downlink.as_ref().is_some_and(|downlink| downlink.padding >= 255.0) {
+            let key = self.rooms[room].key.expect("a member is connected");
+            let padding = self.router.padding(key).expect("every browser has retransmissions");
+            let Self { rooms, egress, datagrams, now, .. } = &mut *self;
+            write(&mut rooms[room], room, *now, Kind::Probe(probe.cluster), |receiver| {
+                egress.write_padding(&padding, 255, receiver, gather(datagrams))
+            });
+            self.deliver();
         }
     }
 
     /// The worker's last step with real sealing; what opens again goes down the classroom's line.
     fn forward(&mut self) {
-        let mut datagrams = Vec::new();
-        let mut send = |path: &Path, contents: &[u8], segment: usize| {
-            let room = usize::from(path.remote.address.port());
-            datagrams.extend(contents.chunks(segment).map(|datagram| (room, datagram.to_vec())));
-            Ok(())
-        };
+        for room in 0..self.rooms.len() {
+            let now = self.now;
+            while let Some(forward) = self.rooms[room].downlink.as_mut().and_then(|down| down.pacer.release(now)) {
+                self.send(&forward);
+            }
+        }
         while self.router.flush() {
-            for forward in self.router.forwards() {
-                assert!(
-                    self.sealed.insert((forward.connection, forward.ssrc, forward.sequence)),
-                    "an index is sealed twice: {forward:?}"
-                );
+            for forward in self.router.forwards().to_vec() {
                 let room = &mut self.rooms[forward.connection as usize];
                 assert!(!room.left, "a packet to a classroom that left");
-                let (cache, entry) = self.router.packet(forward).expect("what was decided on just now is held");
-                let path = Path { remote: ([192, 0, 2, 1], forward.connection as u16).into(), local: None };
-                let Classroom { sealer, transport_sequence, .. } = room;
-                let mut receiver = Receiver { sealer, path, transport_cc: Some(3), transport_sequence };
-                self.egress.write(forward, cache, entry, &mut receiver, &mut send);
+                let (_, entry) = self.router.packet(&forward).expect("what was decided on just now is held");
+                let octets = (entry.template_len() + 44) as u16;
+                let offered = room.downlink.as_mut().map(|downlink| {
+                    let offered = downlink.pacer.offer(forward, octets, forward.urgency, self.now);
+                    if offered == Offered::Dropped {
+                        downlink.pacer.clear().for_each(drop);
+                    }
+                    offered
+                });
+                match offered {
+                    None | Some(Offered::Send) => self.send(&forward),
+                    Some(Offered::Waits) => {}
+                    Some(Offered::Dropped) => {
+                        let key = self.rooms[forward.connection as usize].key.expect("it is connected");
+                        self.router.keyframe_request(key, forward.ssrc);
+                    }
+                }
             }
             self.router.sent();
         }
-        self.egress.flush(&mut send);
-        for (room, datagram) in datagrams {
-            let room = &mut self.rooms[room];
-            let plain = room.opener.open_rtp(&datagram).expect("what is sealed opens at its receiver");
-            room.down.send(self.now, plain.to_vec());
+        self.deliver();
+    }
+
+    fn send(&mut self, forward: &Forward) {
+        assert!(
+            self.sealed.insert((forward.connection, forward.ssrc, forward.sequence)),
+            "an index is sealed twice: {forward:?}"
+        );
+        let Self { router, rooms, egress, datagrams, now, .. } = self;
+        // What waited may be gone from the cache, and is lost then.
+        let Some((cache, entry)) = router.packet(forward) else { return };
+        let room = forward.connection as usize;
+        write(&mut rooms[room], room, *now, Kind::Media, |receiver| {
+            egress.write(forward, cache, entry, receiver, gather(datagrams))
+        });
+    }
+
+    /// What was written goes down the lines.
+    fn deliver(&mut self) {
+        self.egress.flush(gather(&mut self.datagrams));
+        for (room, datagram) in std::mem::take(&mut self.datagrams) {
+            let to = &mut self.rooms[room];
+            let plain = to.opener.open_rtp(&datagram).expect("what is sealed opens at its receiver").to_vec();
+            match to.school {
+                Some(school) => self.schools[school].0.send(room, plain, datagram.len()),
+                None => to.down.send(self.now, plain),
+            }
         }
     }
 
@@ -299,5 +428,37 @@ impl Lesson {
     pub fn slot(&self, room: Room, kind: SlotKind, index: u8) -> &SlotState {
         let slots = &self.rooms[room].slots;
         slots.iter().find(|slot| (slot.slot, slot.index) == (kind, index)).expect("it was told of its slots")
+    }
+}
+
+/// Takes datagrams apart from the sends that they leave in.
+fn gather(datagrams: &mut Vec<(Room, Vec<u8>)>) -> impl FnMut(&Path, &[u8], usize) -> std::io::Result<()> + '_ {
+    |path, contents, segment| {
+        let room = usize::from(path.remote.address.port());
+        datagrams.extend(contents.chunks(segment).map(|datagram| (room, datagram.to_vec())));
+        Ok(())
+    }
+}
+
+/// Seals one packet to a classroom, and takes note of it.
+fn write(
+    to: &mut Classroom,
+    room: Room,
+    now: Instant,
+    kind: Kind,
+    write: impl FnOnce(&mut Receiver<'_>) -> Option<usize>,
+) {
+    let path = Path { remote: ([192, 0, 2, 1], room as u16).into(), local: None };
+    let Classroom { sealer, transport_sequence, downlink, .. } = to;
+    let number = *transport_sequence;
+    let mut receiver = Receiver { sealer, path, transport_cc: Some(TRANSPORT_CC), transport_sequence, playout_delay: PlayoutDelay::default() };
+    let length = write(&mut receiver).expect("it can be sealed");
+    if let Some(downlink) = downlink {
+        let octets = (length + IP_AND_UDP) as u16;
+        downlink.history.sent(number, now, octets, kind);
+        if kind != Kind::Media {
+            downlink.padding -= f64::from(octets);
+            downlink.pacer.spent(octets, now);
+        }
     }
 }

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use mingshi::rtp::codec::Codec;
 use mingshi::rtp::nack::Missing;
 use mingshi::rtp::packet::Packet;
+use mingshi::rtp::red;
 use mingshi::rtp::sequence::{Extender, is_later};
 use mingshi::rtp::vp8;
 use mingshi::sfu::input::{SlotKind, SlotSpec};
@@ -69,6 +70,9 @@ pub struct Stream {
     pub undecodable: usize,
     /// Octets of payload received.
     pub octets: usize,
+    /// Pieces of sound that came again in a later packet, and those of them that hadn't come before.
+    pub said_again: usize,
+    pub regained: usize,
 }
 
 impl Stream {
@@ -93,6 +97,8 @@ impl Stream {
             repaired: 0,
             undecodable: 0,
             octets: 0,
+            said_again: 0,
+            regained: 0,
         }
     }
 
@@ -120,10 +126,40 @@ impl Stream {
         };
         let sequence = self.extender.extend(sequence);
         self.missing.arrived(sequence, now);
-        if sequence >= self.next {
-            let (timestamp, marker, payload) = (packet.timestamp, packet.marker, payload.to_vec());
-            self.waiting.entry(sequence).or_insert(Waiting { codec, timestamp, marker, payload, at: now });
+        let (timestamp, marker) = (packet.timestamp, packet.marker);
+        let payload = if codec == Codec::Red { self.unwrap(sequence, timestamp, payload, now) } else { payload };
+        self.wait(sequence, Waiting { codec, timestamp, marker, payload: payload.to_vec(), at: now });
+    }
+
+    fn wait(&mut self, sequence: u64, packet: Waiting) -> bool {
+        let vacant = sequence >= self.next && !self.waiting.contains_key(&sequence);
+        if vacant {
+            self.waiting.insert(sequence, packet);
         }
+        vacant
+    }
+
+    /// Takes what a packet says again, which is what it said before, and returns what it says itself.
+    fn unwrap<'a>(&mut self, sequence: u64, timestamp: u32, payload: &'a [u8], now: Instant) -> &'a [u8] {
+        let primary = &payload[red::primary_offset(payload).expect("the headers add up")..];
+        let stamp = Stamp::read(primary);
+        let mut least = 0;
+        for block in red::blocks(payload).collect::<Vec<_>>().into_iter().rev() {
+            let said = Stamp::read(block.payload());
+            assert_eq!((said.track, said.life), (stamp.track, stamp.life), "of one source");
+            let back = stamp.frame - said.frame;
+            assert!(back > least, "the newest is last, and none is there twice");
+            least = back;
+            let timestamp = timestamp.wrapping_sub(block.offset());
+            if let Some(came) = self.waiting.get(&(sequence - u64::from(back))) {
+                assert_eq!(came.timestamp, timestamp, "{said:?} came with another media time");
+            }
+            let packet =
+                Waiting { codec: Codec::Red, timestamp, marker: false, payload: block.payload().to_vec(), at: now };
+            self.said_again += 1;
+            self.regained += usize::from(self.wait(sequence - u64::from(back), packet));
+        }
+        primary
     }
 
     /// Plays what can be played.

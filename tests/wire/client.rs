@@ -96,6 +96,8 @@ pub(crate) struct Client {
     pub(crate) state: RTCPeerConnectionState,
     /// Packets that arrived and belong to an m-line.
     pub(crate) received: Vec<Rtp>,
+    /// Media as it came, sealed, what came twice included.
+    pub(crate) datagrams: Vec<Vec<u8>>,
     /// Requests for a keyframe that were met.
     pub(crate) keyframes_asked: usize,
 }
@@ -121,7 +123,16 @@ impl Client {
         let candidate = CandidateHostConfig { base_config: candidate, ..Default::default() };
         let candidate = RTCIceCandidate::from(&candidate.new_candidate_host().expect("an address"));
         pc.add_local_candidate(candidate.to_json().expect("can be written")).expect("is taken");
-        Self { pc, local, tracks, wire, state: RTCPeerConnectionState::New, received: Vec::new(), keyframes_asked: 0 }
+        Self {
+            pc,
+            local,
+            tracks,
+            wire,
+            state: RTCPeerConnectionState::New,
+            received: Vec::new(),
+            datagrams: Vec::new(),
+            keyframes_asked: 0,
+        }
     }
 
     /// An offer, for the first time or with `restart` for a new ICE session.
@@ -141,6 +152,10 @@ impl Client {
 
     /// A datagram came. What is wrong with it is the client's to know.
     pub(crate) fn receive(&mut self, now: Instant, from: SocketAddr, datagram: &[u8]) {
+        // RFC 7983, RFC 5761 §4.
+        if matches!(datagram, [128..=191, kind, ..] if !(192..=223).contains(kind)) {
+            self.datagrams.push(datagram.to_vec());
+        }
         let transport = TransportContext {
             local_addr: self.local,
             peer_addr: from,

@@ -48,14 +48,25 @@ impl Participant {
     /// As [`join`](Self::join), with something else than a socket of its own to carry its datagrams.
     pub(crate) async fn join_over(
         server: &Server,
-        mut request: Connect,
-        (way, tracks): (Way, &[Kind]),
+        request: Connect,
+        media: (Way, &[Kind]),
         tag: u8,
         carrier: Carrier,
     ) -> Result<Self, Refused> {
+        Self::join_offering(server, request, media, tag, (carrier, std::convert::identity)).await
+    }
+
+    /// As [`join_over`](Self::join_over), with another offer than the client would make by itself.
+    pub(crate) async fn join_offering(
+        server: &Server,
+        mut request: Connect,
+        (way, tracks): (Way, &[Kind]),
+        tag: u8,
+        (carrier, altered): (Carrier, fn(String) -> String),
+    ) -> Result<Self, Refused> {
         let local = carrier.local();
         let mut client = Client::new(clock::now(), local, way, tracks, &CHROMIUM);
-        request.offer = client.offer(clock::now(), false);
+        request.offer = altered(client.offer(clock::now(), false));
         let id = request.participant;
         let connected = server.workers.connect(request).await?;
         client.answered(clock::now(), connected.answer.clone());

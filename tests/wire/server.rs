@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use mingshi::id::{ConnectionId, LessonId, ParticipantId, PublicationId, SourceName};
-use mingshi::worker::mailbox::{Closed, Connect, End, Purpose, Report, Workers};
+use mingshi::worker::mailbox::{Closed, Connect, End, LineNominal, Purpose, Report, Workers};
 use mingshi::worker::{clock, pool};
 
 pub(crate) const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -140,6 +140,7 @@ pub(crate) fn request(lesson: LessonId, end: End, worker: usize, purpose: Purpos
         participant: ParticipantId::random(),
         end,
         school: Some(school_on(worker)),
+        nominal: LineNominal::default(),
         address: LOOPBACK,
         purpose,
         offer: String::new(),

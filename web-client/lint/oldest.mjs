@@ -9,6 +9,7 @@ export const FALLBACKS = {
   '.contentHint': 'no Firefox: set only where tracks have it',
   '.createPolicy': 'no trusted types: Vue takes strings as they are',
   '.enumerateDevices': 'Firefox before 116 lists no loudspeakers, which nobody chooses here',
+  '.jitterBufferTarget': 'before Chrome 124 it has another name, in Firefox before 115 none: set only where receivers have it',
   '.startViewTransition': 'Vue Router asks for it first, and only where a route wants it, which none does',
   '.wakeLock': 'the screen may fall asleep, as it does without the page',
   MathMLElement: 'Vue asks for its type first',

@@ -30,11 +30,16 @@ const rooms = NAMES.map((name, index) => ({
 }));
 const lines = rooms.map((room, index) => ({
   participant: room.id, connection: 'x', direction: 'down', loss: [0, 0.02, 0, 0, 0.05, 0.2, 0][index], round_trip_ms: 40 + index * 60, jitter_ms: 5, bitrate: 1e6,
+  tier: ['10M', '4M', '4M', null, '10M', '4M', '30M'][index], estimate: [8.6e6, 2.3e6, 3.1e6, null, 5.2e6, 0.4e6, 24e6][index], budget: [7e6, 2e6, 3e6, null, 5e6, 0.3e6, 2e7][index],
+  cut: [[], [{ slot: 'camera', index: 0, paused: true }], [{ slot: 'camera', index: 0, paused: false }], [], [], [{ slot: 'slides', index: 0, paused: true }, { slot: 'camera', index: 0, paused: true }], []][index],
 }));
 const about = { teacher: '王敏', subject: '英语', grade: '五年级' };
 const live = addLesson({ title: '五年级英语 Unit 3 My weekend plan', ...about, state: 'live', started_at: ago12, starts_at: ago12, join_code: '307216' }, { participants: rooms, lines });
 const planned = addLesson({ title: '三年级美术 水墨游鱼', teacher: '陈静', subject: '美术', grade: '三年级', starts_at: in3, join_code: '482915' }, { participants: rooms.slice(0, 2), lines });
 addLesson({ title: '四年级科学 溶解的快慢', teacher: '李建国', state: 'live', started_at: ago12, join_code: '550123' }, { paused: { voice: 'no_source', slides: 'no_source', camera: 'no_source', stage: 'no_source' } });
+addLesson({ title: '三年级数学 周长', teacher: '王敏', state: 'live', started_at: ago12, join_code: '770001' }, { paused: { camera: 'no_room', stage: 'no_source' } });
+addLesson({ title: '三年级数学 面积', teacher: '王敏', state: 'live', started_at: ago12, join_code: '770002' }, { paused: { slides: 'no_room', camera: 'no_room', stage: 'no_source' } });
+addLesson({ title: '三年级数学 体积', teacher: '王敏', state: 'live', started_at: ago12, join_code: '770003' }, { paused: { stage: 'no_source' }, held: { camera: 'no_room' } });
 addLesson({ title: '二年级音乐', teacher: '周梅', state: 'live', started_at: ago12, join_code: '660123' }, { paused: { slides: 'unsupported_codec', stage: 'no_source' } });
 addLesson({ title: '六年级语文《只有一个地球》第二课时：默读课文，把握主要观点，体会说明语言的准确与严密', teacher: '欧阳明月', subject: '语文', grade: '六年级', starts_at: in3, join_code: '719004' });
 addLesson({ title: '一年级数学 认识图形', teacher: '赵晓', state: 'ended', starts_at: ago12, started_at: ago12, ended_at: ago12, join_code: '811111' });
@@ -56,6 +61,7 @@ const moved = async (page) => {
   await page.mouse.move(200, 200);
   await page.mouse.move(260, 240);
 };
+const english = () => localStorage.setItem('mingshi.language', '"en"');
 const studio = { operator: true };
 const goLive = async (page) => {
   await page.getByTestId('choose-slides').selectOption('screen').catch(() => undefined);
@@ -82,6 +88,11 @@ const SHOTS = {
   'classroom-touch': ['/c/307216', { wait: 2500, silent: true }, null],
   'classroom-teacher-away': ['/c/550123', { wait: 2500 }, moved],
   'classroom-unsupported': ['/c/660123', { wait: 2500 }, moved],
+  'classroom-camera-cut': ['/c/770001', { wait: 3000 }, moved],
+  'classroom-camera-cut-later': ['/c/770001', { wait: 16_000 }, moved],
+  'classroom-camera-cut-english': ['/c/770001', { wait: 3000, before: english }, moved],
+  'classroom-voice-only': ['/c/770002', { wait: 3000 }, moved],
+  'classroom-lowered': ['/c/770003', { wait: 3000 }, moved],
   'classroom-reconnecting': ['/c/307216', { wait: 2500 }, async (page) => {
     cut(live.id);
     await page.waitForTimeout(4300);
@@ -90,6 +101,7 @@ const SHOTS = {
   'studio-denied': [`/studio/${planned.id}`, { ...studio, before: () => { navigator.mediaDevices.getUserMedia = () => Promise.reject(new DOMException('no', 'NotAllowedError')); } }, null],
   'studio-insecure': [`/studio/${planned.id}`, { ...studio, before: () => Object.defineProperty(window, 'isSecureContext', { value: false }) }, null],
   'studio-on-air': [`/studio/${live.id}`, { ...studio, wait: 2000 }, goLive],
+  'studio-on-air-english': [`/studio/${live.id}`, { ...studio, wait: 2000, before: english }, goLive],
   'studio-end': [`/studio/${live.id}`, { ...studio, wait: 2000 }, async (page) => { await goLive(page); await page.getByTestId('end-lesson').click(); }],
   'studio-muted': [`/studio/${live.id}`, { ...studio, wait: 2000 }, async (page) => { await goLive(page); await page.getByTestId('mute').click(); }],
   'studio-replaced': [`/studio/${live.id}`, { ...studio, wait: 2000 }, async (page) => { await goLive(page); await page.waitForTimeout(3500); say(live.id, { type: 'replaced', source: 'camera', connection: await page.evaluate(() => window.__mingshi.connections()[0].id) }); await page.waitForTimeout(300); }],

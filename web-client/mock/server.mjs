@@ -77,7 +77,7 @@ function slotsOf(entry, connection) {
   return ['voice', 'slides', 'camera', 'stage'].map((slot, mid) => ({
     connection, slot, index: 0, mid: String(mid), publication: null, source: null,
     participant: slot === 'stage' ? (entry.participants.find((p) => p.on_stage)?.id ?? null) : null,
-    layer: 0, paused: entry.paused[slot] ?? null,
+    layer: 0, paused: entry.paused[slot] ?? null, held: entry.held?.[slot] ?? null,
   }));
 }
 

@@ -9,7 +9,11 @@ export const router = createRouter({
     {
       path: '/c/:code',
       component: () => import('./views/ClassroomView.vue'),
-      props: (route) => ({ code: String(route.params['code']), token: queryToken(route.query['token']) }),
+      props: (route) => ({
+        code: String(route.params['code']),
+        token: queryToken(route.query['token']),
+        school: typeof route.query['school'] === 'string' ? route.query['school'] : null,
+      }),
     },
     {
       path: '/studio/:lesson',

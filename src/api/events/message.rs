@@ -86,6 +86,17 @@ pub enum ClientMessage {
         /// The highest spatial layer wanted; `null` lifts the cap.
         max_spatial: Option<u8>,
     },
+    /// How large a slot is shown; pages tell when it changes, at most once a second for each.
+    Shown {
+        /// Which kind of slot.
+        slot: SlotName,
+        /// Its number among its kind.
+        index: u8,
+        /// Pixels of the screen, really shown; 0 = hidden, or the page isn't looked at.
+        width: u16,
+        /// Pixels of the screen, really shown.
+        height: u16,
+    },
     /// Raise or lower the hand.
     Hand {
         /// Whether it is up.
@@ -109,6 +120,8 @@ mod tests {
         assert_eq!(read(r#"{"type":"hand","raised":true}"#), Ok(ClientMessage::Hand { raised: true }));
         let cap = ClientMessage::LayerCap { slot: SlotName::Camera, index: 0, max_spatial: None };
         assert_eq!(read(r#"{"type":"layer_cap","slot":"camera","index":0,"max_spatial":null}"#), Ok(cap));
+        let shown = ClientMessage::Shown { slot: SlotName::Slides, index: 0, width: 1366, height: 768 };
+        assert_eq!(read(r#"{"type":"shown","slot":"slides","index":0,"width":1366,"height":768}"#), Ok(shown));
         for text in ["", "[]", r#"{"type":"dance"}"#, r#"{"type":"hand"}"#, r#"{"type":"hand","raised":1}"#] {
             assert!(read(text).is_err(), "{text}");
         }

@@ -30,6 +30,11 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 /// Measurements that come sooner after each other are let go. Pages tell every five seconds.
 const STATS_INTERVAL: Duration = Duration::from_secs(3);
 
+/// Messages that every media thread has to hear of: one in this time, and so much of it at once. A page that says more is
+/// heard more slowly, so that it can't fill the mailboxes of all.
+const MEDIA_EVERY: Duration = Duration::from_millis(100);
+const MEDIA_AT_ONCE: Duration = Duration::from_secs(4);
+
 /// Why a websocket is done.
 enum Done {
     /// The page went away by itself, or can't be reached.
@@ -42,6 +47,8 @@ enum Done {
 pub(super) struct Socket {
     websocket: WebSocket,
     measured_at: Option<Instant>,
+    /// When the media threads may be told of the page's next wish.
+    media_at: Instant,
     _open: Open,
 }
 
@@ -63,7 +70,9 @@ impl Drop for Open {
 
 impl Socket {
     pub(super) fn new(websocket: WebSocket) -> Self {
-        Self { websocket, measured_at: None, _open: Open::new() }
+        let now = Instant::now();
+        let media_at = now.checked_sub(MEDIA_AT_ONCE).unwrap_or(now);
+        Self { websocket, measured_at: None, media_at, _open: Open::new() }
     }
 
     /// Close a websocket that was not let in.
@@ -81,7 +90,8 @@ impl Socket {
     /// Let a page watch a lesson until it leaves or is sent away.
     pub(super) async fn serve(mut self, state: ApiState, lesson: LessonId, claims: Claims) {
         let viewer = claims.viewer();
-        let mut seat = state.directory.open_page(lesson, claims.identity());
+        let (identity, _) = state.identity(&claims).await;
+        let mut seat = state.directory.open_page(lesson, identity);
         let done = match self.welcome(&state, lesson, &claims, &mut seat).await {
             Ok(()) => self.talk(&state, lesson, claims, &mut seat).await,
             Err(done) => done,
@@ -196,10 +206,25 @@ impl Socket {
             ClientMessage::Hand { .. } => self.no_sense("only classrooms raise hands").await,
             ClientMessage::Stats { stats } => self.measured(state, lesson, claims, stats).await,
             ClientMessage::LayerCap { slot, index, max_spatial } => {
+                self.wait_for_media().await;
                 state.media.cap_layer(lesson, claims.sub, slot.into(), index, max_spatial).await;
                 Ok(())
             }
+            ClientMessage::Shown { slot, index, width, height } => {
+                self.wait_for_media().await;
+                let pixels = u32::from(width) * u32::from(height);
+                state.media.show(lesson, claims.sub, slot.into(), index, Some(pixels)).await;
+                Ok(())
+            }
         }
+    }
+
+    async fn wait_for_media(&mut self) {
+        let now = Instant::now();
+        let full = now.checked_sub(MEDIA_AT_ONCE).unwrap_or(now);
+        let at = self.media_at.max(full);
+        self.media_at = at + MEDIA_EVERY;
+        sleep(at.saturating_duration_since(now)).await;
     }
 
     async fn measured(

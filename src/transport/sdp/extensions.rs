@@ -10,11 +10,10 @@ const RID: &str = "urn:ietf:params:rtp-hdrext:sdes:rtp-stream-id";
 const REPAIRED_RID: &str = "urn:ietf:params:rtp-hdrext:sdes:repaired-rtp-stream-id";
 const TRANSPORT_CC: &str = "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01";
 const AUDIO_LEVEL: &str = "urn:ietf:params:rtp-hdrext:ssrc-audio-level";
-const ABS_SEND_TIME: &str = "http://www.webrtc.org/experiments/rtp-hdrext/abs-send-time";
 const PLAYOUT_DELAY: &str = "http://www.webrtc.org/experiments/rtp-hdrext/playout-delay";
 
 /// Every extension that may be answered.
-const KNOWN: [&str; 7] = [MID, RID, REPAIRED_RID, TRANSPORT_CC, AUDIO_LEVEL, ABS_SEND_TIME, PLAYOUT_DELAY];
+const KNOWN: [&str; 6] = [MID, RID, REPAIRED_RID, TRANSPORT_CC, AUDIO_LEVEL, PLAYOUT_DELAY];
 
 /// One a=extmap line whose extension we know.
 #[derive(Debug, Clone, Copy)]
@@ -71,7 +70,6 @@ pub(super) fn agree(media: &OfferedMedia, role: Role, transport_cc: bool) -> (Ex
             REPAIRED_RID if publisher => &mut agreed.repaired_rid,
             TRANSPORT_CC if transport_cc => &mut agreed.transport_cc,
             AUDIO_LEVEL if publisher && media.voice => &mut agreed.audio_level,
-            ABS_SEND_TIME if !transport_cc => &mut agreed.abs_send_time,
             PLAYOUT_DELAY if !publisher && !media.voice => &mut agreed.playout_delay,
             _ => continue,
         };

@@ -109,9 +109,7 @@ pub struct Extensions {
     pub transport_cc: Option<u8>,
     /// Client-to-mixer audio level (RFC 6464).
     pub audio_level: Option<u8>,
-    /// Absolute send time; only where there is no transport-wide sequence number.
-    pub abs_send_time: Option<u8>,
-    /// Playout delay.
+    /// Playout delay, towards a subscriber's pictures.
     pub playout_delay: Option<u8>,
 }
 

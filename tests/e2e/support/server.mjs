@@ -10,7 +10,7 @@ import { createInterface } from 'node:readline';
 import { promisify } from 'node:util';
 import { sleep, until } from './figures.mjs';
 
-const BINARY = process.env.MINGSHI_BINARY ?? new URL('../../../target/debug/mingshi', import.meta.url).pathname;
+export const BINARY = process.env.MINGSHI_BINARY ?? new URL('../../../target/debug/mingshi', import.meta.url).pathname;
 const WORKERS = 2;
 const LINES_KEPT = 400;
 

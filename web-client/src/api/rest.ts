@@ -121,11 +121,13 @@ export const invite = (token: string, lesson: string, role: Role, name?: string)
 export const join = (
   code: string,
   name: string,
+  school: string | null,
   before: { participant: string; token: string | null } | null,
 ): Promise<Joined> =>
   json('POST', '/api/v1/join', before?.token, {
     code,
     ...(name ? { name } : {}),
+    ...(school ? { school } : {}),
     ...(before ? { participant: before.participant } : {}),
   });
 

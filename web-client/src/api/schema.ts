@@ -179,6 +179,79 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/schools": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List schools. */
+        get: operations["list_schools"];
+        put?: never;
+        /** Create a school. */
+        post: operations["create_school"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/schools/{school}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Read a school. */
+        get: operations["read_school"];
+        /** Change a school, whole. What is said of its line counts for connections made from then on. */
+        put: operations["change_school"];
+        post?: never;
+        /** Delete a school and its classrooms. Who is in a lesson stays in it. */
+        delete: operations["delete_school"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/schools/{school}/classrooms": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List the classrooms of a school. */
+        get: operations["list_classrooms"];
+        put?: never;
+        /** Create a classroom of a school. */
+        post: operations["create_classroom"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/schools/{school}/classrooms/{classroom}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /** Call a classroom something else. */
+        put: operations["change_classroom"];
+        post?: never;
+        /** Delete a classroom. */
+        delete: operations["delete_classroom"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/token": {
         parameters: {
             query?: never;
@@ -387,6 +460,23 @@ export interface components {
             /** @description In the order of their ids. */
             participants: components["schemas"]["Attendance"][];
         };
+        /** @description A classroom of a school. */
+        Classroom: {
+            /** @description Its id. */
+            id: string;
+            /** @description What it is called. */
+            name: string;
+        };
+        /** @description The classrooms of a school, by name. */
+        ClassroomList: {
+            /** @description The classrooms. */
+            classrooms: components["schemas"]["Classroom"][];
+        };
+        /** @description What a classroom is to be called. */
+        ClassroomName: {
+            /** @description At most 80 characters; no two classrooms of a school are called the same. */
+            name: string;
+        };
         /** @description Everything a page sends. */
         ClientMessage: {
             /** @enum {string} */
@@ -407,6 +497,26 @@ export interface components {
             /** @enum {string} */
             type: "layer_cap";
         } | {
+            /**
+             * Format: int32
+             * @description Pixels of the screen, really shown.
+             */
+            height: number;
+            /**
+             * Format: int32
+             * @description Its number among its kind.
+             */
+            index: number;
+            /** @description Which kind of slot. */
+            slot: components["schemas"]["SlotName"];
+            /** @enum {string} */
+            type: "shown";
+            /**
+             * Format: int32
+             * @description Pixels of the screen, really shown; 0 = hidden, or the page isn't looked at.
+             */
+            width: number;
+        } | {
             /** @description Whether it is up. */
             raised: boolean;
             /** @enum {string} */
@@ -422,6 +532,18 @@ export interface components {
          * @enum {string}
          */
         Codec: "opus" | "vp8" | "h264" | "av1";
+        /** @description What a line takes from a slot. */
+        Cut: {
+            /**
+             * Format: int32
+             * @description Its number among its kind.
+             */
+            index: number;
+            /** @description All of it; otherwise a lower layer flows than there is. */
+            paused: boolean;
+            /** @description Which kind of slot. */
+            slot: components["schemas"]["SlotName"];
+        };
         /**
          * @description Which way a line was measured.
          * @enum {string}
@@ -453,6 +575,11 @@ export interface components {
             /** @description The server's version. */
             version: string;
         };
+        /**
+         * @description Why a line lets nothing better through.
+         * @enum {string}
+         */
+        Held: "no_room" | "tier" | "own" | "waiting";
         /** @description A join code, and who enters with it. */
         Join: {
             /** @description Six digits. */
@@ -464,6 +591,11 @@ export interface components {
              *     others, is given only to who sends a token of it along, however old (`Authorization: Bearer`).
              */
             participant?: string | null;
+            /**
+             * @description Its school, by id or name of the roster. One that the roster doesn't know is ignored: who comes by code is taken at
+             *     its word for a school that is there, and for no other.
+             */
+            school?: string | null;
         };
         /** @description The way in. */
         Joined: {
@@ -589,7 +721,14 @@ export interface components {
         } | (components["schemas"]["Replaced"] & {
             /** @enum {string} */
             type: "replaced";
-        });
+        }) | {
+            /** @description `slides-backup`. */
+            source: string;
+            /** @enum {string} */
+            type: "wanted";
+            /** @description Whether it is to be sent. */
+            wanted: boolean;
+        };
         /**
          * @description Where a lesson is in its life. It only ever moves forward.
          * @enum {string}
@@ -602,10 +741,22 @@ export interface components {
              * @description Bits per second.
              */
             bitrate: number;
+            /**
+             * Format: int64
+             * @description What lessons may spend of it at present, in bits per second; the classrooms of a school share it.
+             */
+            budget?: number | null;
             /** @description Which connection. */
             connection: string;
+            /** @description What the line takes from the slots of this connection. */
+            cut: components["schemas"]["Cut"][];
             /** @description Which way. */
             direction: components["schemas"]["Direction"];
+            /**
+             * Format: int64
+             * @description What the line of its school carries, as estimated, in bits per second; `null` while that isn't known.
+             */
+            estimate?: number | null;
             /**
              * Format: int32
              * @description Interarrival jitter in milliseconds.
@@ -623,6 +774,8 @@ export interface components {
              * @description Round trip in milliseconds, where a report told.
              */
             round_trip_ms?: number | null;
+            /** @description The name of that line's tier. */
+            tier?: string | null;
         };
         /**
          * @description How a classroom's line is, in a word.
@@ -645,6 +798,30 @@ export interface components {
             /** @description What it is called, at most 200 characters. */
             title: string;
         };
+        /** @description A school, whole: what is left out is unsaid. */
+        NewSchool: {
+            /** @description Its district, at most 80 characters. */
+            county?: string | null;
+            /**
+             * Format: int64
+             * @description What a check of the line measured, in bits per second. The lower of it and the nominal rate counts.
+             */
+            measured_rate?: number | null;
+            /** @description What it is called, at most 80 characters; no two schools are called the same. */
+            name: string;
+            /**
+             * Format: int64
+             * @description What its line is sold as towards the school, in bits per second, where that isn't the tier's.
+             */
+            nominal_rate?: number | null;
+            /**
+             * Format: float
+             * @description The part of it that lessons may use, above 0 and up to 1, where that isn't the tier's.
+             */
+            share?: number | null;
+            /** @description The name of its line's tier; without one the usual tier is taken. */
+            tier?: string | null;
+        };
         /** @description A token for whom, and for what. */
         NewToken: {
             /**
@@ -658,7 +835,7 @@ export interface components {
             publish?: string[] | null;
             /** @description `studio` or `classroom`. */
             role: components["schemas"]["Role"];
-            /** @description Chooses the worker and the link group. */
+            /** @description Its school, by id or name of the roster, or as it is to be shown: the link group. */
             school?: string | null;
         };
         /** @description An operator's token. */
@@ -814,6 +991,52 @@ export interface components {
          * @enum {string}
          */
         Role: "operator" | "studio" | "classroom";
+        /** @description A school as it is shown. */
+        School: {
+            /** @description Its district. */
+            county?: string | null;
+            /**
+             * Format: date-time
+             * @description When it was created.
+             */
+            created_at: string;
+            /** @description Its id. */
+            id: string;
+            /**
+             * Format: date-time
+             * @description When that was told.
+             */
+            measured_at?: string | null;
+            /**
+             * Format: int64
+             * @description What a check of the line measured, in bits per second.
+             */
+            measured_rate?: number | null;
+            /** @description What it is called. */
+            name: string;
+            /**
+             * Format: int64
+             * @description What its line is sold as, in bits per second, where that isn't the tier's.
+             */
+            nominal_rate?: number | null;
+            /**
+             * Format: float
+             * @description The part of it that lessons may use, where that isn't the tier's.
+             */
+            share?: number | null;
+            /** @description The name of its line's tier. */
+            tier?: string | null;
+            /**
+             * Format: date-time
+             * @description When it was changed last.
+             */
+            updated_at: string;
+        };
+        /** @description The schools by county and name, at most 5,000. */
+        SchoolList: {
+            /** @description The schools. */
+            schools: components["schemas"]["School"][];
+        };
         /** @description What left in one encoding since the last measurement. */
         SentStats: {
             codec?: components["schemas"]["Codec"] | null;
@@ -858,6 +1081,7 @@ export interface components {
         SlotState: {
             /** @description Whose slot. */
             connection: string;
+            held?: components["schemas"]["Held"] | null;
             /**
              * Format: int32
              * @description Its number among its kind.
@@ -1365,6 +1589,311 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["Problem"];
                 };
+            };
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_schools: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SchoolList"];
+                };
+            };
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    create_school: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewSchool"];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    Location?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["School"];
+                };
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    read_school: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                school: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["School"];
+                };
+            };
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    change_school: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                school: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewSchool"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["School"];
+                };
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    delete_school: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                school: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_classrooms: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                school: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ClassroomList"];
+                };
+            };
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    create_classroom: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                school: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ClassroomName"];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    Location?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Classroom"];
+                };
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    change_classroom: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                school: string;
+                classroom: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ClassroomName"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Classroom"];
+                };
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    delete_classroom: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                school: string;
+                classroom: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             "4XX": {
                 headers: {

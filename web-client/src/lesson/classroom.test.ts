@@ -16,7 +16,7 @@ const LESSON: Lesson = {
 };
 
 function slot(connection: string, kind: SlotState['slot'], paused: SlotState['paused']): SlotState {
-  return { connection, slot: kind, index: 0, mid: '0', publication: null, source: null, participant: null, layer: null, paused };
+  return { connection, slot: kind, index: 0, mid: '0', publication: null, source: null, participant: null, layer: null, paused, held: null };
 }
 
 function slots(connection: string, paused: SlotState['paused'] = null): SlotState[] {
@@ -287,6 +287,21 @@ describe('a broken line', () => {
     expect(room.count('close_socket')).toBeGreaterThanOrEqual(1);
     expect(room.times('open_socket')[1]).toBeLessThanOrEqual(7000);
     expect(room.status).toBe('reconnecting');
+  });
+});
+
+describe('a weak line', () => {
+  const told = (camera: SlotState['paused']): SlotState[] => [slot('c1', 'voice', null), slot('c1', 'slides', null), slot('c1', 'camera', camera)];
+
+  it('is told in words at once, has no full bars, and is forgotten when it lasts to be better', () => {
+    const room = live();
+    room.send({ type: 'message', message: { type: 'slots', connection: 'c1', slots: told('no_room') } });
+    expect([room.logic.lineNote.loud(room.now), room.logic.bars, room.status]).toEqual(['camera', 2, 'live']);
+    room.send({ type: 'message', message: { type: 'slots', connection: 'c1', slots: told(null) } });
+    room.run(3000);
+    expect(room.logic.lineNote.cutting).toBe('camera');
+    room.run(4000);
+    expect([room.logic.lineNote.cutting, room.logic.bars]).toEqual(['none', 4]);
   });
 });
 

@@ -1,6 +1,7 @@
 import type { ClientMessage, Lesson, Participant, Publication, ServerMessage, SlotState } from '../api/types';
 import { Backoff, earlier } from './backoff';
 import { Incoming, type IncomingSample } from './incoming';
+import { LineNote, cuttingOf } from './line-note';
 import { type Bars, type LineSample, Signal } from './signal';
 import { SocketKeeper, afterClose } from './socket-keeper';
 
@@ -65,6 +66,7 @@ export class Classroom {
   lesson: Lesson | null = null;
   handRaised = false;
   readonly signal = new Signal();
+  readonly lineNote = new LineNote();
   readonly socket: SocketKeeper;
   readonly participants = new Map<string, Participant>();
   readonly publications = new Map<string, Publication>();
@@ -101,6 +103,7 @@ export class Classroom {
     const out: ClassroomEffect[] = [];
     this.apply(event, now, out);
     this.settle(now, out);
+    this.lineNote.take(cuttingOf(this.shownSlots), now);
     return out;
   }
 
@@ -147,7 +150,10 @@ export class Classroom {
   }
 
   get bars(): Bars {
-    return this.lostAt === null ? this.signal.bars : 0;
+    if (this.lostAt !== null) return 0;
+    // Pictures that are missing are no good line, however whole the rest comes.
+    const most = this.lineNote.cutting === 'none' || this.lineNote.cutting === 'lowered' ? 4 : 2;
+    return this.signal.bars > most ? most : this.signal.bars;
   }
 
   status(now: number): Status {

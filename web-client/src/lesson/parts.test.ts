@@ -6,7 +6,7 @@ import { Signal, barsOf, wordOf } from './signal';
 import { UplinkWatch } from './uplink';
 
 function slot(kind: SlotKind, paused: PauseReason | null): SlotState {
-  return { connection: 'c', slot: kind, index: 0, mid: '0', publication: null, source: null, participant: null, layer: null, paused };
+  return { connection: 'c', slot: kind, index: 0, mid: '0', publication: null, source: null, participant: null, layer: null, paused, held: null };
 }
 
 describe('waiting between tries', () => {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import type { Lesson, Participant, Publication, ServerMessage } from '../api/types';
+import type { Lesson, Line, Participant, Publication, ServerMessage } from '../api/types';
 import { type OnAirMemory, Studio, type StudioEffect, type StudioEvent } from './studio';
 
 const LESSON: Lesson = {
@@ -339,7 +339,8 @@ describe('the wall of classrooms', () => {
     const rooms = [person('d', {}), person('c', {}), person('b', { connected: false }), person('a', { hand_raised: true })];
     for (const participant of rooms) desk.send({ type: 'message', message: { type: 'participant', participant } });
     const line = { participant: 'd', connection: 'x', direction: 'down', loss: 0.2, round_trip_ms: 40, jitter_ms: 3, bitrate: 1 } as const;
-    desk.send({ type: 'message', message: { type: 'line', lines: [line] } });
+    const told: Line = { ...line, estimate: null, budget: null, tier: null, cut: [] };
+    desk.send({ type: 'message', message: { type: 'line', lines: [told] } });
     expect(desk.logic.classrooms().map((room) => room.id)).toEqual(['a', 'b', 'd', 'c']);
   });
 });

@@ -1,5 +1,6 @@
 import type { ClientMessage, Lesson, Line, Participant, Publication, ServerMessage } from '../api/types';
 import { Backoff, earlier } from './backoff';
+import { trouble } from './line-grade';
 import { SocketKeeper, afterClose } from './socket-keeper';
 
 export type StudioPhase =
@@ -155,13 +156,9 @@ export class Studio {
     return this.lostAt === null ? 0 : Math.floor((now - this.lostAt) / 1000);
   }
 
-  /** The classrooms: raised hands first, then those in trouble, then by name. */
+  /** The classrooms: raised hands first, then the worst lines, then by name. */
   classrooms(): Participant[] {
-    const rank = (p: Participant): number => {
-      if (p.hand_raised) return 0;
-      if (!p.connected) return 1;
-      return (this.lines.get(p.id)?.loss ?? 0) > 0.03 ? 2 : 3;
-    };
+    const rank = (p: Participant): number => (p.hand_raised ? -1 : trouble(p, this.lines.get(p.id)));
     const name = (p: Participant): string => p.school ?? p.name ?? p.id;
     return [...this.participants.values()]
       .filter((p) => p.role === 'classroom')

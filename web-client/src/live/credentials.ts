@@ -11,12 +11,14 @@ export interface Admission {
 }
 
 /** How a classroom comes into a lesson: by its six digits, or by a link with a token. */
-export async function enterClassroom(code: string | null, urlToken: string | null): Promise<Admission> {
+export async function enterClassroom(code: string | null, urlToken: string | null, school: string | null): Promise<Admission> {
+  // A link that names the school is opened once; the device stands there ever after.
+  if (school !== null) memory.rememberSchool(school);
   if (urlToken !== null) return enterByLink(code, urlToken);
   const remembered = memory.classroom();
   const participant = remembered?.code === code ? remembered.participant : null;
   const before = participant === null ? null : { participant, token: remembered?.token ?? null };
-  const joined = await join(code ?? '', memory.classroomName(), before);
+  const joined = await join(code ?? '', memory.classroomName(), memory.school(), before);
   memory.rememberClassroom({ code, lesson: joined.lesson.id, participant: joined.participant, token: joined.token });
   return { lesson: joined.lesson.id, token: joined.token, known: joined.lesson };
 }

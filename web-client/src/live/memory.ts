@@ -37,6 +37,9 @@ export const memory = {
   classroomName: (): string => read<string>(device, 'classroom_name') ?? '',
   rememberClassroomName: (name: string): void => write(device, 'classroom_name', name || null),
 
+  school: (): string | null => read(device, 'school'),
+  rememberSchool: (school: string): void => write(device, 'school', school || null),
+
   operatorToken: (): string | null => read(device, 'operator'),
   rememberOperatorToken: (token: string | null): void => write(device, 'operator', token),
 

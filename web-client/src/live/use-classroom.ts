@@ -1,6 +1,6 @@
 import { onScopeDispose, shallowRef, triggerRef } from 'vue';
 import { Classroom, type ClassroomEffect, type ClassroomEvent } from '../lesson/classroom';
-import { Receiver } from '../media/receiver';
+import { type Picture, Receiver } from '../media/receiver';
 import { classroomObstacle, enterClassroom, offerRefusal } from './credentials';
 import { memory } from './memory';
 import { startMeasuring } from './measuring';
@@ -10,7 +10,7 @@ import { SocketPlace } from './socket-place';
 const SAMPLE_EVERY_MS = 250;
 
 /** Runs a classroom: gives the lesson logic its events and does what it asks for. */
-export function useClassroom(code: string | null, urlToken: string | null) {
+export function useClassroom(code: string | null, urlToken: string | null, school: string | null) {
   const logic = new Classroom(Math.random);
   const model = shallowRef(logic);
   const receivers = shallowRef(new Map<number, Receiver>());
@@ -20,13 +20,20 @@ export function useClassroom(code: string | null, urlToken: string | null) {
   let timer = 0;
   let stopped = false;
   let sampling = false;
+  let toldAnew = (): void => undefined;
 
   function send(event: ClassroomEvent): void {
     if (stopped) return;
     const effects = logic.handle(event, clock());
     for (const effect of effects) run(effect);
+    // The server keeps it with the connections that are there: a new one has yet to be told of.
+    if (event.type === 'socket_opened' || event.type === 'answered') toldAnew();
     arm();
     triggerRef(model);
+  }
+
+  function tellShown(picture: Picture, width: number, height: number): void {
+    socket.send({ type: 'shown', slot: picture, index: 0, width, height });
   }
 
   function arm(): void {
@@ -66,7 +73,7 @@ export function useClassroom(code: string | null, urlToken: string | null) {
   async function enter(): Promise<void> {
     const knownBefore = memory.classroom()?.code === code;
     try {
-      const entered = await enterClassroom(code, urlToken);
+      const entered = await enterClassroom(code, urlToken, school);
       admission = entered;
       send({ type: 'joined', lesson: entered.known });
     } catch (error) {
@@ -146,5 +153,15 @@ export function useClassroom(code: string | null, urlToken: string | null) {
   });
 
   send({ type: 'entered', canReceive: typeof RTCPeerConnection !== 'undefined' && typeof WebSocket !== 'undefined' });
-  return { model, receivers, send, clock };
+  return {
+    model,
+    receivers,
+    send,
+    clock,
+    tellShown,
+    /** Has `act` called whenever the server has yet to be told what is shown. */
+    shownAnew(act: () => void): void {
+      toldAnew = act;
+    },
+  };
 }

@@ -22,10 +22,12 @@ export function useStudio(lesson: string, urlToken: string | null) {
   const watch = new UplinkWatch();
   const senders = new Map<number, Sender>();
   const clock = (): number => performance.now();
-  const socket = new SocketPlace(send, (renewed) => {
+  const socket = new SocketPlace(hear, (renewed) => {
     token = renewed;
     memory.rememberStudioToken(lesson, renewed);
   });
+  /** Whether some classroom can't decode the slides. */
+  let backupWanted = false;
   let token = '';
   let timer = 0;
   let stopped = false;
@@ -40,6 +42,19 @@ export function useStudio(lesson: string, urlToken: string | null) {
     if (line === 'voice') sender.setVoice(track);
     if (line === 'camera') sender.setCamera(track);
     if (line === 'slides') sender.setSlides(track);
+  }
+
+  function hear(event: StudioEvent): void {
+    const message = event.type === 'message' ? event.message : null;
+    // What is wanted is told after every welcome, if anything is.
+    if (message?.type === 'welcome') wantBackup(false);
+    if (message?.type === 'wanted' && message.source === 'slides-backup') wantBackup(message.wanted);
+    send(event);
+  }
+
+  function wantBackup(wanted: boolean): void {
+    backupWanted = wanted;
+    for (const sender of senders.values()) sender.wantBackup(wanted);
   }
 
   function send(event: StudioEvent): void {
@@ -111,6 +126,7 @@ export function useStudio(lesson: string, urlToken: string | null) {
     senders.set(key, sender);
     for (const line of ['voice', 'camera', 'slides'] as const) fill(sender, line, capture.tracks[line]);
     sender.pausePictures(picturesPaused.value);
+    sender.wantBackup(backupWanted);
     try {
       const connection = await sender.connect(lesson, () => token);
       send({ type: 'answered', key, connection });

@@ -4,6 +4,7 @@ import type { LineSample } from '../lesson/signal';
 import { Measure, type Place, type Report } from './measure';
 import { Resource } from './resource';
 import { watchTransport } from './transport';
+import { waitForRedundancy } from './voice';
 
 /** The slots of a classroom's one offer, in the order of its m-lines. */
 const VOICES = 3;
@@ -36,6 +37,7 @@ export class Receiver {
     this.peer = new RTCPeerConnection({ bundlePolicy: 'max-bundle' });
     for (let index = 0; index < VOICES; index += 1) {
       const receiver = this.slot('audio');
+      waitForRedundancy(receiver);
       this.voiceReceivers.push(receiver);
       this.voices.push(new MediaStream([receiver.track]));
       this.places.set(receiver.track.id, { slot: 'voice', index });
