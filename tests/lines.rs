@@ -1,6 +1,6 @@
 //! Lines of schools on simulated time: what is believed of them, how soon, and what it costs those who share them.
 //!
-//! `LINE_SEEDS` says how many chances each story is told with; 3 by default.
+//! `LINE_SEEDS` says how many chances each story is told with; 2 by default.
 
 #[expect(unreachable_pub, reason = "the modules of one test have no outside")]
 #[path = "sim/bottleneck.rs"]
@@ -28,7 +28,7 @@ fn tier(nominal: Option<f64>) -> LineTier {
 }
 
 fn seeds() -> std::ops::Range<u64> {
-    0..std::env::var("LINE_SEEDS").ok().and_then(|seeds| seeds.parse().ok()).unwrap_or(3)
+    0..std::env::var("LINE_SEEDS").ok().and_then(|seeds| seeds.parse().ok()).unwrap_or(2)
 }
 
 fn p95(values: impl Iterator<Item = f64>) -> f64 {
@@ -98,7 +98,7 @@ fn reached(school: &School, from: f64, to: f64, least: f64) -> f64 {
     first.map_or(f64::INFINITY, |sample| sample.at as f64 / 1e6 - from)
 }
 
-/// Tells how `values` lie, and that nine of ten are within `bounds`.
+/// Tells how `values` lie, and that nine of ten, or all but one, are within `bounds`.
 fn within(name: &str, values: &[f64], bounds: RangeInclusive<f64>) {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
@@ -116,7 +116,7 @@ fn within(name: &str, values: &[f64], bounds: RangeInclusive<f64>) {
         return;
     }
     let outside = values.iter().filter(|value| !bounds.contains(value)).count();
-    assert!(outside * 10 <= values.len(), "{name}: {outside} of {} outside of {bounds:?}", values.len());
+    assert!(outside <= (values.len() / 10).max(1), "{name}: {outside} of {} outside of {bounds:?}", values.len());
 }
 
 #[test]
