@@ -257,7 +257,7 @@ impl Climb<'_, '_> {
         let wanted = self.climbers.iter().filter_map(best).sum::<Bitrate>().scaled(MARGIN);
         // Now and then a better encoding takes less, and what was reckoned with was more.
         let allocated: Bitrate = self.climbers.iter().map(|climber| climber.rate(limits)).sum();
-        let next = self.next.map(|cost| (self.total + self.kept + cost).scaled(MARGIN));
+        let next = self.next.map(|cost| self.total + self.kept + cost);
         Shares {
             allocations: self.climbers.iter().map(allocation).collect(),
             demand: LineDemand { allocated, next, wanted },
