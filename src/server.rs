@@ -158,6 +158,7 @@ pub async fn start_with(config: &Config, data: DataFolder, media: MediaSide, clo
         public_url: config.server.public_url.clone(),
         turn: config.turn.clone(),
         metrics: Some(metrics.clone()),
+        tiers: config.media.tiers.known().iter().map(|tier| tier.name.clone()).collect(),
         series: config.metrics,
         ca_certificate: certificates.as_ref().and_then(|certificates| certificates.ca_certificate()),
     });

@@ -15,7 +15,8 @@ use sim::{Lesson, Room, Track, secs};
 
 fn tier(kbps: u64, share: f32) -> Tier {
     let nominal = Bitrate::from_bps(kbps * 1_000);
-    let line = LineTier { nominal: Some(nominal), share, start: nominal.scaled(0.6), floor: Bitrate::from_bps(400_000) };
+    let line =
+        LineTier { nominal: Some(nominal), share, start: nominal.scaled(0.6), floor: Bitrate::from_bps(400_000) };
     Tier {
         name: format!("{kbps}k"),
         line,

@@ -73,6 +73,12 @@ impl Tiers {
         tier
     }
 
+    /// The kind that people call this.
+    #[must_use]
+    pub fn named(&self, name: &str) -> Option<&Tier> {
+        self.known.iter().find(|tier| tier.name == name)
+    }
+
     /// Those whose nominal rate is known, narrowest first.
     #[must_use]
     pub fn known(&self) -> &[Tier] {

@@ -153,6 +153,7 @@ pub(super) async fn create(
 ) -> Result<Created<SchoolView>, Problem> {
     holder.operator()?;
     let school = School::new(new.into(), state.clock.now())?;
+    known_tier(&state, &school)?;
     heed(state.store.insert_school(&school).await?, Kind::SchoolNotFound)?;
     tracing::info!(school = %school.id, name = school.name, tier = school.tier, "school created");
     let location = format!("/api/v1/schools/{}", school.id);
@@ -195,6 +196,7 @@ pub(super) async fn change(
     holder.operator()?;
     let mut school = school(&state, id).await?;
     school.change(new.into(), state.clock.now())?;
+    known_tier(&state, &school)?;
     heed(state.store.change_school(&school).await?, Kind::SchoolNotFound)?;
     tracing::info!(school = %id, name = school.name, tier = school.tier, "school changed");
     Ok(axum::Json(school.into()))
@@ -291,6 +293,14 @@ pub(super) async fn delete_classroom(
 
 async fn school(state: &ApiState, id: SchoolId) -> Result<School, Problem> {
     state.store.school(id).await?.ok_or_else(|| Problem::plain(Kind::SchoolNotFound))
+}
+
+/// A tier that isn't described would be a line like any other, which nobody meant.
+fn known_tier(state: &ApiState, school: &School) -> Result<(), Problem> {
+    let Some(tier) = school.tier.as_ref().filter(|tier| !state.tiers.contains(tier)) else { return Ok(()) };
+    let known = state.tiers.join(", ");
+    let said = format!("there is no tier {tier:?}; there are {known}");
+    Err(Problem::new(Kind::Unprocessable, said, format!("没有 {tier} 这一档；可选：{known}")))
 }
 
 fn heed(kept: Kept, gone: Kind) -> Result<(), Problem> {

@@ -42,6 +42,8 @@ pub struct Parts {
     pub turn: Option<Turn>,
     /// Writes the metrics down, where they are collected.
     pub metrics: Option<metrics_exporter_prometheus::PrometheusHandle>,
+    /// What the tiers of schools' lines are called.
+    pub tiers: Vec<String>,
     /// Which series of their own lessons and connections have.
     pub series: crate::config::Metrics,
     /// The certificate authority that browsers are to trust, as PEM, where the server made its own.

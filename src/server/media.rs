@@ -38,6 +38,7 @@ pub(super) fn start(whole: &Config) -> Result<MediaSide, Error> {
         bind: config.bind_address,
         public_addresses: public_addresses(config),
         tcp_candidates: tcp_candidates(whole),
+        tiers: config.tiers.clone(),
         max_connections_per_worker: config.max_connections_per_worker,
         max_unfinished_per_address: config.max_unfinished_per_address,
     };

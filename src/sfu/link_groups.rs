@@ -120,13 +120,7 @@ impl LinkGroups {
     }
 
     /// A subscriber that the router has been given shares `line` from now on, which is open.
-    pub fn join(
-        &mut self,
-        line: LineKey,
-        (connection, subscriber): (usize, usize),
-        router: &mut Router,
-        now: Instant,
-    ) {
+    pub fn join(&mut self, line: LineKey, (connection, subscriber): (usize, usize), router: &mut Router, now: Instant) {
         let Some(group) = self.groups.get_mut(&line) else { return };
         group.deserted = None;
         group.members.push(Member { connection, subscriber });

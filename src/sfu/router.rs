@@ -33,7 +33,7 @@ pub(super) struct Subscriber {
 /// What one lesson has on this worker.
 #[derive(Debug, Default)]
 pub(super) struct Lesson {
-    publications: Vec<usize>,
+    pub(super) publications: Vec<usize>,
     pub(super) subscribers: Vec<usize>,
     pub(super) stage: Vec<ParticipantId>,
 }
@@ -44,7 +44,7 @@ pub(super) struct Lesson {
 #[derive(Debug)]
 pub struct Router {
     pub(super) clock: ServerClock,
-    publications: Slab<Publication>,
+    pub(super) publications: Slab<Publication>,
     pub(super) by_id: HashMap<PublicationId, usize>,
     pub(super) subscribers: Slab<Subscriber>,
     pub(super) slots: Slab<Slot>,

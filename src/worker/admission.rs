@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::adapt::LineTier;
+use crate::adapt::{Tier, Tiers};
 use crate::id::{ConnectionId, SourceName, client_network};
 use crate::sfu::SubscriberSpec;
 use crate::sfu::input::{SlotCodec, SlotKind, SlotSpec};
@@ -12,15 +12,10 @@ use crate::transport::{Identity, Peer};
 use super::connection::{Connection, Line, Side};
 use super::egress::PlayoutDelay;
 use super::ingress::{Ingress, Section};
-use super::mailbox::{Connect, Connected, Purpose, Refused};
+use super::mailbox::{Connect, Connected, LineNominal, Purpose, Refused};
 use super::placement::credentials;
 use super::repeat::Repeats;
 
-/// So many packets of a voice go again with the next.
-const REDUNDANCY: u8 = 2;
-/// A picture waits so long in its receiver that a retransmission comes in time over a line of a province's length, and no
-/// longer than the receiver itself takes for the most.
-const PLAYOUT: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
 /// M-lines of one subscriber: a voice and a picture for the teacher, slides, and six on stage.
 const MAX_SLOTS: usize = 16;
 
@@ -39,6 +34,7 @@ pub(super) struct Host {
     pub(super) index: usize,
     pub(super) identity: Identity,
     pub(super) candidates: Vec<Candidate>,
+    pub(super) tiers: Tiers,
 }
 
 /// Accepts an offer whole, or says why not.
@@ -49,6 +45,7 @@ pub(super) fn admit(
     now: Instant,
 ) -> Result<(Connection, Connected), Refused> {
     let offer = Offer::parse(&request.offer)?;
+    let tier = tier_of(&host.tiers, &request.nominal);
     let id = ConnectionId::random_on(host.index);
     let local = credentials(host.index);
     let cname = id.to_string();
@@ -61,7 +58,9 @@ pub(super) fn admit(
     };
     let (agreed, side) = match &request.purpose {
         Purpose::PublishSource(_) | Purpose::PublishStudio => publisher(request, &offer, &description, now)?,
-        Purpose::SubscribeSource(_) | Purpose::SubscribeLesson => subscriber(request, &offer, &description, key)?,
+        Purpose::SubscribeSource(_) | Purpose::SubscribeLesson => {
+            subscriber(request, &offer, &description, (key, tier.redundancy))?
+        }
     };
     let answered = Connected { connection: id, answer: agreed.answer, etag: local.ufrag.clone() };
     let connection = Connection {
@@ -78,15 +77,15 @@ pub(super) fn admit(
         reduced_size: agreed.reduced_size,
         transport_cc: agreed.media.iter().find_map(|media| media.extensions.transport_cc),
         transport_sequence: 0,
-        playout_delay: playout_delay(&agreed.media),
-        repeats: Repeats::of(&agreed.media, REDUNDANCY > 0),
+        playout_delay: playout_delay(&agreed.media, tier.playout),
+        repeats: Repeats::of(&agreed.media, tier.redundancy > 0),
         feedback_ssrc: rand::random(),
         endpoints: Vec::new(),
         local: None,
         side,
         line: Line::new(now),
         downlink: None,
-        tier: LineTier::default(),
+        tier,
         peer: Peer::new(now, &host.identity, local, offer.remote),
     };
     Ok((connection, answered))
@@ -142,7 +141,12 @@ fn stream(kind: SlotKind, index: u8) -> SendStream {
     SendStream { ssrc: rand::random(), rtx_ssrc: rand::random(), stream, track }
 }
 
-fn subscriber(request: &Connect, offer: &Offer, local: &Local<'_>, key: usize) -> Result<(Agreed, Side), Refused> {
+fn subscriber(
+    request: &Connect,
+    offer: &Offer,
+    local: &Local<'_>,
+    (key, redundancy): (usize, u8),
+) -> Result<(Agreed, Side), Refused> {
     let source = match &request.purpose {
         Purpose::SubscribeSource(source) => Some(source.clone()),
         _ => None,
@@ -167,14 +171,14 @@ fn subscriber(request: &Connect, offer: &Offer, local: &Local<'_>, key: usize) -
     let slots =
         agreed.media.iter().zip(slots).filter_map(|(media, (kind, index))| slot_spec(media, kind, index)).collect();
     let (lesson, participant, line) = (request.lesson, request.participant, request.line());
-    let spec = SubscriberSpec { lesson, participant, connection: key, line, source, redundancy: REDUNDANCY, slots };
+    let spec = SubscriberSpec { lesson, participant, connection: key, line, source, redundancy, slots };
     Ok((agreed, Side::Subscriber { spec: Box::new(spec), key: None }))
 }
 
 /// In a bundle an id means the same in all m-lines (RFC 9143 §10).
-fn playout_delay(media: &[Media]) -> PlayoutDelay {
+fn playout_delay(media: &[Media], (least, most): (Duration, Duration)) -> PlayoutDelay {
     let id = media.iter().find_map(|media| media.extensions.playout_delay);
-    id.map(|id| PlayoutDelay::new(id, PLAYOUT.0, PLAYOUT.1)).unwrap_or_default()
+    id.map(|id| PlayoutDelay::new(id, least, most)).unwrap_or_default()
 }
 
 fn slot_spec(media: &Media, kind: SlotKind, index: u8) -> Option<SlotSpec> {
@@ -190,6 +194,17 @@ fn slot_spec(media: &Media, kind: SlotKind, index: u8) -> Option<SlotSpec> {
         first_sequence: (rand::random::<u16>() & 0x7fff, rand::random::<u16>() & 0x7fff),
         first_timestamp: rand::random(),
     })
+}
+
+/// How lessons are brought over a line of which this is known. Of what is sold and what was measured the lower holds.
+fn tier_of(tiers: &Tiers, known: &LineNominal) -> Tier {
+    let named = known.tier.as_deref().and_then(|name| tiers.named(name));
+    let mut tier = named.cloned().unwrap_or_else(|| tiers.of(known.nominal.or(known.measured)));
+    let line = &mut tier.line;
+    line.nominal = [known.nominal.or(line.nominal), known.measured].into_iter().flatten().min();
+    line.share = known.share.unwrap_or(line.share);
+    line.start = line.most().map_or(line.start, |most| line.start.min(most));
+    tier
 }
 
 #[cfg(test)]

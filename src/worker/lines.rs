@@ -10,6 +10,7 @@ use crate::sfu::{LineKey, LinkGroups, Order};
 use crate::units::Bitrate;
 
 use super::connection::Connection;
+use super::mailbox::LineReport;
 use super::sending::Downlink;
 use super::worker::Worker;
 
@@ -90,6 +91,16 @@ impl Worker {
                 }
                 Order::Pad { probe, elapsed } => self.send_probe(&probe, elapsed),
             }
+        }
+    }
+
+    /// Adds to what is reported of a subscriber's connection what is known of the line that it shares.
+    pub(super) fn add_link_group(&self, key: usize, report: &mut LineReport) {
+        let Some(connection) = self.connections.get(key) else { return };
+        let state = connection.line_key().and_then(|line| self.lines.groups.state(line, &self.router, self.now));
+        if let Some(state) = state {
+            (report.estimate, report.budget) = (Some(state.line.estimate.bps()), Some(state.budget.bps()));
+            report.tier = Some(connection.tier.name.as_str().into());
         }
     }
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use crossbeam_channel::bounded;
 use mio::{Poll, Waker};
 
+use crate::adapt::Tiers;
 use crate::transport::Identity;
 use crate::transport::sdp::Candidate;
 
@@ -33,6 +34,8 @@ pub struct Settings {
     pub public_addresses: Vec<IpAddr>,
     /// Where TCP streams for [`Workers::adopt`] are accepted, as clients are told.
     pub tcp_candidates: Vec<SocketAddr>,
+    /// How lessons are brought over lines of each kind.
+    pub tiers: Tiers,
     /// Connections that one thread takes.
     pub max_connections_per_worker: usize,
     /// Of them, those of one client address that have not come up.
@@ -80,7 +83,7 @@ pub fn start(settings: &Settings, reports: &tokio::sync::mpsc::Sender<Report>) -
         let udp = settings.public_addresses.iter().map(|&ip| Candidate::udp(SocketAddr::new(ip, port)));
         let tcp = settings.tcp_candidates.iter().copied().map(Candidate::tcp);
         let candidates = udp.chain(tcp).filter(|candidate| is_acceptable(candidate.address)).collect();
-        let host = Host { index, identity: identity.clone(), candidates };
+        let host = Host { index, identity: identity.clone(), candidates, tiers: settings.tiers.clone() };
         setups.push((host, socket, poll, requests, crossings));
     }
     let mut threads = Vec::new();

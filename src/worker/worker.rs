@@ -10,7 +10,6 @@ use crossbeam_channel::Receiver as Channel;
 use mio::{Events, Interest, Poll, Token, Waker};
 use slab::Slab;
 
-use crate::adapt::Urgency;
 use crate::id::{ConnectionId, LessonId, PublicationId};
 use crate::rtp::rtcp::Sent;
 use crate::sfu::Router;
@@ -367,8 +366,9 @@ impl Worker {
         if matches!(connection.side, Side::Subscriber { key: Some(_), .. }) && !connection.peer.is_moving() {
             self.busy.remove(&key);
         }
-        if let Some(line) = connection.line.report(up, now) {
+        if let Some(mut line) = connection.line.report(up, now) {
             let (lesson, participant, connection) = (connection.lesson, connection.participant, connection.id);
+            self.add_link_group(key, &mut line);
             self.report(Report::Line { lesson, participant, connection, line });
         }
         self.send_rtcp(key, &feedback);

@@ -58,6 +58,7 @@ async fn what_is_no_school_is_refused_in_both_languages() {
         json!({ "name": "甲", "share": 1.5 }),
         json!({ "name": "甲", "nominal_rate": 4 }),
         json!({ "name": "甲", "tiers": "4M" }),
+        json!({ "name": "甲", "tier": "5G" }),
         json!({ "tier": "4M" }),
     ] {
         site.post(SCHOOLS, &operator, wrong).await.problem(422, "unprocessable");

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
-use mingshi::adapt::{Kind, Tier, Offered, Probe};
+use mingshi::adapt::{Kind, Offered, Probe, Tier};
 use mingshi::id::{LessonId, ParticipantId};
 use mingshi::rtp::codec::Codec;
 use mingshi::sfu::input::{End, SlotKind};
@@ -451,7 +451,13 @@ fn write(
     let path = Path { remote: ([192, 0, 2, 1], room as u16).into(), local: None };
     let Classroom { sealer, transport_sequence, downlink, .. } = to;
     let number = *transport_sequence;
-    let mut receiver = Receiver { sealer, path, transport_cc: Some(TRANSPORT_CC), transport_sequence, playout_delay: PlayoutDelay::default() };
+    let mut receiver = Receiver {
+        sealer,
+        path,
+        transport_cc: Some(TRANSPORT_CC),
+        transport_sequence,
+        playout_delay: PlayoutDelay::default(),
+    };
     let length = write(&mut receiver).expect("it can be sealed");
     if let Some(downlink) = downlink {
         let octets = (length + IP_AND_UDP) as u16;

@@ -5,8 +5,10 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use mingshi::adapt::{LineTier, Tier, Tiers};
 use mingshi::id::{ConnectionId, LessonId, ParticipantId, PublicationId, SourceName};
 use mingshi::worker::mailbox::{Closed, Connect, End, LineNominal, Purpose, Report, Workers};
+use mingshi::units::Bitrate;
 use mingshi::worker::{clock, pool};
 
 pub(crate) const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -45,6 +47,7 @@ impl Server {
             bind: Some(address),
             public_addresses: vec![address],
             tcp_candidates: Vec::new(),
+            tiers: wide(),
             max_connections_per_worker: connections,
             max_unfinished_per_address: UNFINISHED,
         };
@@ -149,4 +152,11 @@ pub(crate) fn request(lesson: LessonId, end: End, worker: usize, purpose: Purpos
 
 pub(crate) fn source(name: &str) -> SourceName {
     name.parse().expect("a source name")
+}
+
+/// Lines on which nothing has to be cut.
+fn wide() -> Tiers {
+    let line = LineTier { start: Bitrate::from_bps(1_000_000_000), ..LineTier::default() };
+    let playout = (Duration::ZERO, Duration::from_secs(10));
+    Tiers::new(Vec::new(), Tier { name: "wide".into(), line, redundancy: 0, playout, rhythm: Duration::from_secs(5) })
 }
