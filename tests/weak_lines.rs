@@ -59,6 +59,13 @@ fn look() {
         for at in 0..6 {
             lesson.run(secs(5));
             let key = lesson.schools[school].0.key;
+            let mut asked = std::collections::BTreeMap::new();
+            for (_, track, layer) in lesson.publishers[0].asked.drain(..) {
+                *asked.entry((track, layer)).or_insert(0) += 1;
+            }
+            let flaws: Vec<_> =
+                lesson.rooms[rooms[0]].streams.iter().map(|s| (s.spec.kind, s.plis, s.holes, s.undecodable)).collect();
+            println!("keyframes {asked:?} {flaws:?} {:?}", lesson.rates);
             let state = lesson.groups.state(key, &lesson.router, lesson.now).expect("a line");
             println!(
                 "{kbps} {loss} {at}: {:?} queue95 {:.0} est {} budget {} alloc {} {:?}",

@@ -124,8 +124,10 @@ impl<'a> Climber<'a> {
 
 /// Decides for all slots of a line at once, in the order of `demands`.
 ///
-/// Voices come first and are never refused. Then the steps are climbed in their order; a step that doesn't fit ends its
-/// ladder and not those after it, so that a heavy camera doesn't keep the slides away.
+/// Voices come first and are never refused. Then the steps are climbed in their order. When a better encoding doesn't fit,
+/// no later step to a better one is taken either: a line that narrows gives up one thing after the other and gets nothing
+/// back meanwhile. What there isn't room for at all keeps nothing else away: next to a camera of one heavy encoding the
+/// slides still come.
 #[must_use]
 pub fn allocate<'a>(demands: impl IntoIterator<Item = Demand<'a>>, limits: &Limits) -> Shares {
     let mut line = Climb {
@@ -135,6 +137,7 @@ pub fn allocate<'a>(demands: impl IntoIterator<Item = Demand<'a>>, limits: &Limi
         needed: Bitrate::ZERO,
         of_member: HashMap::new(),
         kept: Bitrate::ZERO,
+        barred: None,
         next: None,
         until: None,
     };
@@ -153,6 +156,8 @@ struct Climb<'a, 'l> {
     of_member: HashMap<usize, Bitrate>,
     /// Kept free for what doesn't come over the line as video.
     kept: Bitrate,
+    /// Why no more better encodings are given.
+    barred: Option<Reason>,
     /// The least that any step that was refused costs.
     next: Option<Bitrate>,
     until: Option<Bitrate>,
@@ -179,9 +184,14 @@ impl Climb<'_, '_> {
     /// All who want this step of this publication take it, or none.
     fn climb(&mut self, step: Step, publication: usize) {
         let limits = self.limits;
+        let better = |climber: &Climber<'_>| climber.climbed > 0;
         let mut willing = Vec::new();
         for (at, climber) in self.climbers.iter_mut().enumerate() {
             if climber.next_step() != Some(step) || climber.demand.publication != publication {
+                continue;
+            }
+            if let Some(reason) = self.barred.filter(|_| better(climber)) {
+                climber.stop(reason);
                 continue;
             }
             let member = climber.demand.member;
@@ -230,6 +240,9 @@ impl Climb<'_, '_> {
         if step == Step::SlidesLow {
             self.kept = self.kept + SLIDE_PICTURES.scaled(willing.len() as f64);
         }
+        if willing.iter().any(|&at| better(&self.climbers[at])) {
+            self.barred = Some(reason);
+        }
         willing.into_iter().for_each(|at| self.climbers[at].stop(reason));
     }
 
@@ -240,12 +253,14 @@ impl Climb<'_, '_> {
             reason: climber.reason,
             rate: climber.rate(limits),
         };
-        let next = self.next.map(|cost| (self.total + self.kept + cost).scaled(MARGIN));
         let best = |climber: &Climber<'_>| climber.rungs.last().map(|rung| climber.cost(rung, limits));
-        let wanted = self.climbers.iter().filter_map(best).sum();
+        let wanted = self.climbers.iter().filter_map(best).sum::<Bitrate>().scaled(MARGIN);
+        // Now and then a better encoding takes less, and what was reckoned with was more.
+        let allocated: Bitrate = self.climbers.iter().map(|climber| climber.rate(limits)).sum();
+        let next = self.next.map(|cost| self.total + self.kept + cost);
         Shares {
             allocations: self.climbers.iter().map(allocation).collect(),
-            demand: LineDemand { allocated: self.total, next, wanted },
+            demand: LineDemand { allocated, next, wanted },
             from: self.needed,
             until: self.until,
         }
@@ -269,3 +284,7 @@ fn fits(means: Means, total: Bitrate, waits: bool) -> Fit {
         Fit::Fits
     }
 }
+
+#[cfg(test)]
+#[path = "allocate_tests.rs"]
+mod tests;

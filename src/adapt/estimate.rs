@@ -30,6 +30,8 @@ const LOSS_ALONE: f64 = 0.25;
 /// Against a competitor: the loss that is borne, and for how long more is.
 const LOSS_COMPETING: f64 = 0.07;
 const COMPETING_PATIENCE: Duration = Duration::from_millis(1_200);
+/// A queue that hasn't drained for this long, though all that is sent arrives, isn't ours, however little that is.
+const IN_VAIN: Duration = Duration::from_millis(2_500);
 /// How long after a rise the loss is blamed on it.
 const BLAME: Duration = Duration::from_millis(2_500);
 /// For how long after a competitor was there the next standing queue is taken for the same.
@@ -172,7 +174,7 @@ impl Estimate {
     /// The queue that is left alone: jitter isn't told from it with certainty.
     #[must_use]
     pub fn patience(noise: f64) -> f64 {
-        PATIENCE + (noise * 2.0).min(0.030)
+        PATIENCE + (noise * 2.0).min(0.040)
     }
 
     /// `rate` has been carried without a queue.
@@ -281,8 +283,10 @@ impl Estimate {
             self.cut_to(self.carried(view).min(carried), view, now);
             return Finding::Overuse;
         }
-        let follows = view.arrived > 0.93 * view.sent && view.sent < 0.93 * carried && excess < LOSS_WITH_QUEUE;
-        if stands && follows && view.queue > longest * 0.4 && self.drained > longest + 0.080 {
+        let follows = view.arrived > 0.93 * view.sent && excess < LOSS_WITH_QUEUE;
+        let no_less = view.queue > longest * 0.4 && self.drained > longest + 0.080 && view.sent < 0.93 * carried;
+        let in_vain = now.saturating_duration_since(self.since) > IN_VAIN && view.queue > Self::patience(view.noise);
+        if follows && (stands && no_less || in_vain) {
             self.compete(view, now);
             return Finding::Overuse;
         }

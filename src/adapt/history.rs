@@ -221,8 +221,7 @@ mod tests {
         let mut now = start();
         let mut history = SentHistory::new();
         let mut last = None;
-        let mut reference = (1u32 << 24) - 4;
-        for number in 0..200u16 {
+        for (number, reference) in (0..200u16).zip((1u32 << 24) - 4..) {
             // Half an hour between packets: the microseconds wrap too.
             now += Duration::from_secs(1800);
             history.sent(number, now, 100, Kind::Media);
@@ -231,7 +230,6 @@ mod tests {
             let received = out[0].received.expect("arrived");
             assert!(last.is_none_or(|last| received == last + MS * 64), "{received:?} after {last:?}");
             last = Some(received);
-            reference += 1;
         }
     }
 }

@@ -18,27 +18,32 @@ const SILENCE: Duration = Duration::from_millis(1_000);
 /// What arrived is counted over a span within these.
 const LEAST_SPAN: Duration = Duration::from_millis(200);
 const MOST_SPAN: Duration = Duration::from_millis(500);
+/// What is believed without a trial has arrived over this.
 const PROOF_SPAN: Duration = Duration::from_millis(1_000);
 /// A queue of more than this means that the bottleneck is busy throughout, seconds.
 const BUSY: f64 = 0.010;
-/// A queue of more than this and a packet in a trial means that the line is filled, seconds; and what is then believed of
-/// what arrived.
+/// A queue of more than this and the time of a packet means in a trial that the line is filled, seconds.
 const WAITS: f64 = 0.006;
+/// A packet, bits.
+const PACKET_BITS: f64 = 9_600.0;
+/// What is believed of what arrived in a trial that filled the line.
+const FULL_KEPT: f64 = 0.95;
 /// What is believed of a rate that turned out too much, as long as nothing proves more.
 const REFUTED_KEPT: f64 = 0.97;
+/// How far one report moves what the queue is taken to be in calm times, seconds.
+const MEDIAN_STEP: f64 = 0.000_15;
+/// The most that it is taken to waver in calm times, seconds.
+const NOISE_MOST: f64 = 0.015;
 /// For how long and a round trip a queue may be what a trial left.
 const AFTERMATH: Duration = Duration::from_millis(200);
 /// How long the line must be without a queue before one member's is its own.
 const CALM: Duration = Duration::from_millis(400);
-const NOISE_MOST: f64 = 0.015;
-const PACKET_BITS: f64 = 9_600.0;
-const FULL_KEPT: f64 = 0.95;
 /// Whose reports are this old speak of the queue, and where there are none, these.
 const HEARD_JUST_NOW: Duration = Duration::from_millis(150);
 const HEARD_OF_LATE: Duration = Duration::from_millis(600);
 /// How long a member must be there before it says alone that nothing waits, where others say that something does.
 const SETTLED: Duration = Duration::from_secs(3);
-/// A member whose receiver reports are older than this has left them.
+/// Receiver reports older than this say nothing any more.
 const REPORT_HOLDS: Duration = Duration::from_secs(12);
 
 /// What the allocation has made of the budget.
@@ -85,7 +90,7 @@ pub struct Line {
     queue: f64,
     trend: Trend,
     /// What it is in calm times, and how much it wavers then.
-    mean: f64,
+    usual: f64,
     noise: f64,
     /// What was allocated at the last tick.
     spent: f64,
@@ -106,7 +111,7 @@ impl Line {
             trials: Trials::new(now),
             queue: 0.0,
             trend: Trend::default(),
-            mean: 0.0,
+            usual: 0.0,
             noise: 0.0,
             spent: 0.0,
             busy_since: None,
@@ -231,8 +236,9 @@ impl Line {
         self.busy_since = if self.queue > BUSY + self.noise { self.busy_since.or(Some(now)) } else { None };
         self.idle_since = if self.busy_since.is_some() { None } else { self.idle_since.or(Some(now)) };
         if self.estimate.phase() == Phase::Open && !self.trials.is_under_way() {
-            self.mean += (self.queue - self.mean) * 0.05;
-            let wavers = (self.queue - self.mean).abs().min(NOISE_MOST);
+            // Towards the median, which a queue that comes and goes hardly moves.
+            self.usual = (self.usual + MEDIAN_STEP.copysign(self.queue - self.usual)).clamp(0.0, 2.0 * NOISE_MOST);
+            let wavers = (self.queue - self.usual).abs().min(NOISE_MOST);
             self.noise += (wavers - self.noise) * if wavers > self.noise { 0.01 } else { 0.03 };
         }
         let view = self.view(now);
@@ -268,7 +274,7 @@ impl Line {
 
     fn look_at_trial(&mut self, view: &View, now: Instant) {
         let packets = PACKET_BITS / self.estimate.rate().max(PACKET_BITS);
-        let full = view.queue > WAITS + packets + view.noise * 2.0;
+        let full = view.queue > self.usual + WAITS + packets + self.noise * 3.0;
         let arrived = self.arrived(MOST_SPAN, now);
         let round_trip = self.round_trip(now);
         match self.trials.observe(arrived, full.then_some(view.arrived.min(arrived)), round_trip, now) {
@@ -299,7 +305,7 @@ impl Line {
         View {
             queue: self.queue,
             slope: self.trend.slope(),
-            noise: self.noise,
+            noise: self.noise + self.usual * 0.5,
             idle: self.idle_since.map_or(0.0, |since| now.saturating_duration_since(since).as_secs_f64()),
             arrived: self.arrived(busy.clamp(LEAST_SPAN, MOST_SPAN), now),
             busy: self.busy_since.map_or(0.0, |since| now.saturating_duration_since(since).as_secs_f64()),
@@ -404,5 +410,99 @@ impl Line {
         } else if lost < 0.02 {
             self.estimate.follow((rate * 1.05).min(most.max(rate)));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::adapt::history::Kind;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    fn start() -> Instant {
+        #[expect(clippy::disallowed_methods, reason = "a test needs some instant to begin with")]
+        Instant::now()
+    }
+
+    fn mbit(rate: u64) -> Bitrate {
+        Bitrate::from_bps(rate * 1_000_000)
+    }
+
+    /// What a member sees of 1 Mbit/s that was sent in the 50 ms before `now`, queued for `queue` milliseconds.
+    fn report(origin: Instant, now: Instant, queue: u64) -> Vec<Acknowledged> {
+        let packet = |step: u32| {
+            let sent = now - MS * (100 - step * 10) - Duration::from_millis(queue);
+            let received = Some(sent.saturating_duration_since(origin) + MS * 20 + Duration::from_millis(queue));
+            Acknowledged { sent, received, octets: 1250, kind: Kind::Media, late: false }
+        };
+        (0..5).map(packet).collect()
+    }
+
+    #[test]
+    fn a_budget_is_within_the_share_of_the_tier() {
+        let tier = LineTier { nominal: Some(mbit(4)), start: mbit(9), ..LineTier::default() };
+        let line = Line::new(tier, start());
+        assert!(line.budget() <= mbit(4).scaled(0.851), "{}", line.budget());
+    }
+
+    #[test]
+    fn what_all_wait_for_cuts_the_line_and_what_one_waits_for_only_its_own() {
+        for all in [true, false] {
+            let origin = start();
+            let mut line = Line::new(LineTier { start: mbit(3), ..LineTier::default() }, origin);
+            (0..3).for_each(|member| line.join(member, origin));
+            for turn in 2..160u32 {
+                let now = origin + MS * 50 * turn;
+                for member in 0..3 {
+                    let queue = if turn > 80 && (all || member == 1) { u64::from(turn - 80) * 6 } else { 0 };
+                    line.feedback(member, &report(origin, now, queue.min(200)), now);
+                }
+                line.tick(LineDemand::default(), now);
+            }
+            let now = origin + Duration::from_secs(8);
+            assert_eq!(line.capacity() < mbit(3), all, "{}", line.capacity());
+            assert_eq!(line.member_cap(1, now).is_some(), !all);
+            assert_eq!(line.member_cap(0, now), None);
+        }
+    }
+
+    #[test]
+    fn a_starved_line_is_tried_again_and_again() {
+        let origin = start();
+        let floor = Bitrate::from_bps(100_000);
+        let mut line = Line::new(LineTier { start: floor, ..LineTier::default() }, origin);
+        line.join(7, origin);
+        let demand = LineDemand { allocated: floor, next: Some(mbit(2)), wanted: mbit(4) };
+        let mut trials = 0;
+        for turn in 2..1200u32 {
+            let now = origin + MS * 50 * turn;
+            let waits = if line.probe(now).is_some() { 90 } else { 0 };
+            line.feedback(7, &report(origin, now, waits), now);
+            trials += u32::from(line.tick(demand, now).is_some());
+        }
+        assert!(trials >= 6, "{trials} trials in a minute");
+    }
+
+    #[test]
+    fn reports_decide_where_nothing_else_does() {
+        let mut now = start();
+        let mut line = Line::new(LineTier { start: mbit(2), ..LineTier::default() }, now);
+        line.join(1, now);
+        for _ in 0..10 {
+            now += Duration::from_secs(1);
+            line.reception(1, 0.3, Some(MS * 50), now);
+        }
+        let cut = line.capacity();
+        assert!(cut < mbit(1), "{cut}");
+        for _ in 0..30 {
+            now += Duration::from_secs(1);
+            line.reception(1, 0.0, Some(MS * 50), now);
+        }
+        assert!(line.capacity() > cut);
+        line.remb(1, mbit(1), now);
+        assert_eq!(line.member_cap(1, now), Some(mbit(1)));
+        line.leave(1);
+        assert_eq!(line.member_cap(1, now), None);
     }
 }

@@ -8,14 +8,15 @@ use std::time::{Duration, Instant};
 
 use crate::units::Bitrate;
 
-/// How fast a trial's rate doubles: below what is believed already, and above.
+/// The seconds in which a trial's rate doubles: below what is believed already, above it, and where it climbs.
 const DOUBLING_BELOW: f64 = 0.25;
 const DOUBLING_ABOVE: f64 = 2.0;
-const RAMP_MOST: f64 = 2.4;
 const DOUBLING_CLIMBING: f64 = 0.8;
+/// The seconds in which it comes to its full rate at the latest.
+const RAMP_MOST: f64 = 2.4;
 /// What a token bucket lets pass at once, bits: 20 kB. A trial has to send that much above what it is to prove.
 const BUCKET: f64 = 160_000.0;
-/// How long the full rate is held, at least and at most, seconds.
+/// How long the full rate is held, at least and at most, and where it climbs on, seconds.
 const HOLD_LEAST: f64 = 0.8;
 const HOLD_MOST: f64 = 1.3;
 const HOLD_CLIMBING: f64 = 0.5;
@@ -23,11 +24,11 @@ const HOLD_CLIMBING: f64 = 0.5;
 const MARGIN: f64 = 1.08;
 /// The same where the step was taken before and had to be taken back.
 const MARGIN_REFUTED: f64 = 1.13;
-/// How soon after a step it is the step that was wrong.
+/// How soon after a step it is the step that was wrong, and for how long that is remembered.
 const TAKEN_BACK: Duration = Duration::from_secs(15);
+const REFUTED_HOLDS: Duration = Duration::from_secs(120);
 /// A cut this soon after a trial is the trial's doing.
 const AFTERMATH: Duration = Duration::from_millis(1_500);
-const REFUTED_HOLDS: Duration = Duration::from_secs(120);
 /// How far a trial climbs where the last one found no end.
 const CLIMB: f64 = 3.0;
 /// A trial climbs on where at least this is to be gained.
@@ -44,13 +45,13 @@ const SETTLE: Duration = Duration::from_millis(400);
 const ARRIVED: f64 = 0.926;
 /// The pause after a trial that failed doubles between these.
 const PAUSE_LEAST: Duration = Duration::from_millis(1_000);
+const PAUSE_MOST: Duration = Duration::from_millis(6_000);
 /// A line that carried more a while ago is tried more often.
 const PAUSE_MOST_REMEMBERED: Duration = Duration::from_millis(4_000);
-/// One that is tried but little beyond what it carries hardly notices.
+const REMEMBERED: Duration = Duration::from_secs(180);
+/// And one that is tried but little beyond what it carries, which is hardly noticed, still more often.
 const PAUSE_MOST_NEAR: Duration = Duration::from_millis(3_000);
 const NEAR: f64 = 1.3;
-const PAUSE_MOST: Duration = Duration::from_millis(7_000);
-const REMEMBERED: Duration = Duration::from_secs(180);
 
 /// Padding that is to be sent now.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -362,5 +363,73 @@ impl Trials {
         };
         self.pause = (self.pause * 2).min(most);
         self.not_before = now + self.pause;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: Duration = Duration::from_millis(1);
+    const WISH: Wish = Wish { next: 2e6, wanted: 8e6, most: 5e6 };
+
+    fn start() -> Instant {
+        #[expect(clippy::disallowed_methods, reason = "a test needs some instant to begin with")]
+        Instant::now()
+    }
+
+    /// Runs a trial on a line of `rate`; tells what it found and the highest rate tried.
+    fn run(trials: &mut Trials, rate: f64, start: Instant) -> (Vec<Outcome>, f64) {
+        let (mut outcomes, mut highest) = (Vec::new(), 0.0f64);
+        trials.begin(3, WISH, 1e6, 0.5e6, start);
+        for turn in 0..400 {
+            let now = start + MS * 20 * turn;
+            let tried = trials.probe(0.5e6, now).map_or(0.0, |probe| probe.total.bps() as f64);
+            highest = highest.max(tried);
+            let full = (tried > rate).then_some(rate);
+            outcomes.extend(trials.observe(highest.min(rate), full, MS * 50, now));
+        }
+        (outcomes, highest)
+    }
+
+    #[test]
+    fn a_trial_climbs_as_long_as_nothing_waits() {
+        let now = start();
+        let (outcomes, highest) = run(&mut Trials::new(now), 20e6, now);
+        assert!(outcomes.iter().all(|outcome| matches!(outcome, Outcome::Carried(_))), "{outcomes:?}");
+        assert!(matches!(outcomes.last(), Some(Outcome::Carried(rate)) if *rate > 4e6), "{outcomes:?}");
+        assert!(highest <= WISH.most + 1.0, "{highest}");
+    }
+
+    #[test]
+    fn a_full_line_ends_it_and_the_next_waits_longer() {
+        let mut now = start();
+        let mut trials = Trials::new(now);
+        let mut pauses = Vec::new();
+        for _ in 0..6 {
+            let (outcomes, highest) = run(&mut trials, 1.5e6, now);
+            assert!(matches!(outcomes[..], [Outcome::Full(rate)] if rate < 1.5e6), "{outcomes:?}");
+            assert!(highest < 1.6e6, "{highest}");
+            let ended = trials.ended;
+            now = ended;
+            while !trials.may_begin(now) {
+                now += MS * 10;
+            }
+            pauses.push(now.saturating_duration_since(ended));
+        }
+        assert!(pauses.is_sorted() && pauses[5] <= PAUSE_MOST && pauses[5] > pauses[0], "{pauses:?}");
+    }
+
+    #[test]
+    fn what_was_taken_back_needs_more_to_be_believed() {
+        let now = start();
+        let mut trials = Trials::new(now);
+        trials.fail(now);
+        trials.carried(2e6, now + MS * 2000);
+        trials.refute(2e6, now + MS * 4000);
+        assert_eq!(trials.refuted(now + MS * 5000), Some(2e6));
+        let (_, highest) = run(&mut trials, 20e6, now + MS * 8000);
+        assert!(highest >= 2e6 * MARGIN_REFUTED * 0.99, "{highest}");
+        assert_eq!(trials.refuted(now + MS * 20_000), None);
     }
 }

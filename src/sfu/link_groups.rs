@@ -230,7 +230,9 @@ impl LinkGroups {
     fn pace(&mut self, key: LineKey, router: &Router) {
         let Some(group) = self.groups.get(&key) else { return };
         let LineDemand { allocated, .. } = router.demand(key);
-        let capacity = group.line.capacity().bps() as f64;
+        // Pictures that come during a trial are part of it: held back to the old pace they would arrive too late, and prove nothing.
+        let tried = group.probe.map_or(Bitrate::ZERO, |probe| probe.total);
+        let capacity = group.line.capacity().max(tried).bps() as f64;
         for &Member { connection, subscriber } in &group.members {
             let own = router.allocated(subscriber).bps() as f64;
             let part = if allocated.bps() == 0 { 1.0 } else { own / allocated.bps() as f64 };

@@ -49,9 +49,11 @@ impl Connection {
     }
 }
 
-/// What one packet takes on the wire, nearly: what it is padded and sealed with differs by a few octets.
+/// What one packet takes on the wire, nearly: what it is padded and sealed with differs by a few octets, and earlier packets
+/// that go with it are about as long.
 fn octets_of(forward: &Forward, entry: &Entry) -> u16 {
-    (entry.template_len() + IP_AND_UDP + 16).saturating_sub(usize::from(forward.skip)) as u16
+    let again = forward.redundancy.map_or(0, |redundancy| usize::from(redundancy.generations) * entry.payload_len());
+    (entry.template_len() + again + IP_AND_UDP + 16) as u16
 }
 
 impl Worker {
@@ -145,7 +147,6 @@ impl Worker {
             let Some(length) = egress.write_padding(&padding, PADDING, &mut receiver, &mut send) else { break };
             let octets = (length + IP_AND_UDP) as u16;
             downlink.padding -= f64::from(octets);
-            downlink.pacer.spent(octets, *now);
             downlink.history.sent(number, *now, octets, Kind::Probe(probe.cluster));
         }
         downlink.padding = downlink.padding.min(f64::from(PADDING) * PADDINGS_AT_ONCE as f64);
@@ -192,6 +193,7 @@ fn write(
         if let Some(datagram) = lossy.and_then(|all| all.behind(forward.ssrc, forward.sequence)) {
             egress.repeat(datagram, path, &mut send);
             line.carried(datagram.len() as u64, 1);
+            downlink.pacer.spent((datagram.len() + IP_AND_UDP) as u16, now);
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The story's stage: one lesson on one worker, told the time a millisecond at a time.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::time::{Duration, Instant};
 
 use mingshi::adapt::{Kind, Offered, Probe, Tier};
@@ -55,6 +55,8 @@ pub struct Lesson {
     steps: u64,
     /// How often pages were told of a publication.
     pub told: usize,
+    /// What was last told of each publication's encodings, kbit/s.
+    pub rates: BTreeMap<usize, Vec<u64>>,
 }
 
 impl Lesson {
@@ -80,6 +82,7 @@ impl Lesson {
             sealed: HashSet::new(),
             steps: 0,
             told: 0,
+            rates: BTreeMap::new(),
         }
     }
 
@@ -378,7 +381,10 @@ impl Lesson {
                 Output::Decided { connection, decision, .. } => {
                     self.rooms[connection].decisions.push((self.now, decision))
                 }
-                Output::Publication { .. } => self.told += 1,
+                Output::Publication { publication, report, .. } => {
+                    self.told += 1;
+                    self.rates.insert(publication, report.layers.iter().map(|layer| layer.bitrate / 1000).collect());
+                }
             }
         }
     }
@@ -464,7 +470,6 @@ fn write(
         downlink.history.sent(number, now, octets, kind);
         if kind != Kind::Media {
             downlink.padding -= f64::from(octets);
-            downlink.pacer.spent(octets, now);
         }
     }
 }

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use mingshi::adapt::{LineTier, Tier, Tiers};
 use mingshi::id::{ConnectionId, LessonId, ParticipantId, PublicationId, SourceName};
-use mingshi::worker::mailbox::{Closed, Connect, End, LineNominal, Purpose, Report, Workers};
 use mingshi::units::Bitrate;
+use mingshi::worker::mailbox::{Closed, Connect, End, LineNominal, Purpose, Report, Workers};
 use mingshi::worker::{clock, pool};
 
 pub(crate) const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
