@@ -14,6 +14,8 @@ const BURST: Duration = Duration::from_millis(15);
 const LEAST_BURST: f64 = 3_000.0;
 /// Pictures that waited for so long are of no use any more: the line has become far too narrow for them.
 const PATIENCE: Duration = Duration::from_millis(1_200);
+/// The camera's part of what leaves while slides wait too: a new slide takes seconds of a weak line, and nobody looks at a frozen teacher for so long.
+const CAMERA_PART: f64 = 0.4;
 /// So many may wait, whatever the rate: a few hundred kilobytes, and no more of memory than 100 KiB.
 const ROOM: usize = 1_024;
 
@@ -56,13 +58,22 @@ pub struct Pacer<T> {
     refilled: Instant,
     queues: [VecDeque<Waiting<T>>; 2],
     octets: usize,
+    /// Octets that the camera has been kept waiting for, of its part of what left while both waited.
+    turn: f64,
 }
 
 impl<T: Copy> Pacer<T> {
     /// Unpaced, for now.
     #[must_use]
     pub const fn new(now: Instant) -> Self {
-        Self { rate: None, credit: 0.0, refilled: now, queues: [VecDeque::new(), VecDeque::new()], octets: 0 }
+        Self {
+            rate: None,
+            credit: 0.0,
+            refilled: now,
+            queues: [VecDeque::new(), VecDeque::new()],
+            octets: 0,
+            turn: 0.0,
+        }
     }
 
     /// From now on at this rate; `None` lets everything go.
@@ -106,9 +117,7 @@ impl<T: Copy> Pacer<T> {
             return Offered::Send;
         }
         let waits_too_long = |one: &Waiting<T>| now.saturating_duration_since(one.since) > PATIENCE;
-        if self.queues.iter().map(VecDeque::len).sum::<usize>() >= ROOM
-            || self.queues.iter().filter_map(VecDeque::front).any(waits_too_long)
-        {
+        if self.queues[queue].len() >= ROOM || self.queues[queue].front().is_some_and(waits_too_long) {
             return Offered::Dropped;
         }
         self.octets += usize::from(octets);
@@ -131,17 +140,26 @@ impl<T: Copy> Pacer<T> {
         if self.credit <= 0.0 && self.rate.is_some() {
             return None;
         }
-        let next = self.queues.iter_mut().find_map(VecDeque::pop_front)?;
+        let camera_is_due = self.turn > 0.0 && !self.queues[1].is_empty();
+        let both = self.queues.iter().all(|queue| !queue.is_empty());
+        let queue = usize::from(camera_is_due || self.queues[0].is_empty());
+        let next = self.queues[queue].pop_front()?;
+        let octets = f64::from(next.octets);
+        self.turn += if queue == 0 { octets * CAMERA_PART } else { -octets * (1.0 - CAMERA_PART) };
+        if !both {
+            self.turn = 0.0;
+        }
         self.credit -= f64::from(next.octets);
         self.octets -= usize::from(next.octets);
         Some(next.item)
     }
 
-    /// Takes out everything that waits.
-    pub fn clear(&mut self) -> impl Iterator<Item = T> + '_ {
-        self.octets = 0;
-        let [first, second] = &mut self.queues;
-        first.drain(..).chain(second.drain(..)).map(|one| one.item)
+    /// Takes out everything as urgent as this that waits.
+    pub fn clear(&mut self, urgency: Urgency) -> impl Iterator<Item = T> + '_ {
+        let queue = queue_of(urgency).unwrap_or_default();
+        let gone: usize = self.queues[queue].iter().map(|one| usize::from(one.octets)).sum();
+        self.octets -= gone;
+        self.queues[queue].drain(..).map(|one| one.item)
     }
 
     fn refill(&mut self, now: Instant) {
@@ -216,6 +234,31 @@ mod tests {
     }
 
     #[test]
+    fn the_camera_keeps_its_part_while_a_new_slide_leaves() {
+        let (mut pacer, start) = pacer(1_000);
+        for one in 0..60 {
+            pacer.offer(one, 1_250, Urgency::Slides, start);
+            pacer.offer(100 + one, 1_250, Urgency::Camera, start);
+        }
+        let left = departures(&mut pacer, start, 400);
+        let camera = left.iter().filter(|(one, _)| *one >= 100).count();
+        assert!((14..=18).contains(&camera), "{camera} of {}", left.len());
+    }
+
+    #[test]
+    fn what_waited_for_too_long_of_one_kind_leaves_the_other_alone() {
+        let (mut pacer, start) = pacer(50);
+        for one in 0..20 {
+            pacer.offer(one, 1_250, Urgency::Camera, start);
+        }
+        let late = start + PATIENCE + MILLI;
+        while pacer.offer(50, 1_250, Urgency::Slides, late) == Offered::Send {}
+        assert_eq!(pacer.offer(52, 1_250, Urgency::Camera, late), Offered::Dropped);
+        assert!(pacer.clear(Urgency::Camera).count() > 10);
+        assert!(!pacer.is_empty() && pacer.octets() == 1_250);
+    }
+
+    #[test]
     fn without_a_rate_everything_leaves_at_once_and_what_waited_is_let_go() {
         let (mut pacer, start) = pacer(100);
         while pacer.offer(1, 1_250, Urgency::Camera, start) == Offered::Send {}
@@ -231,7 +274,7 @@ mod tests {
             pacer.offer(one, 1_250, Urgency::Camera, start);
         }
         assert_eq!(pacer.offer(50, 1_250, Urgency::Camera, start + PATIENCE + MILLI), Offered::Dropped);
-        assert!(pacer.clear().count() > 30);
+        assert!(pacer.clear(Urgency::Camera).count() > 30);
         assert!(pacer.is_empty());
     }
 
