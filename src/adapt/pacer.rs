@@ -22,7 +22,9 @@ const ROOM: usize = 1_024;
 pub enum Urgency {
     /// Never waits.
     Voice,
-    /// What was lost, and slides.
+    /// What was lost and is sent again: others wait for it already.
+    Again,
+    /// Slides.
     Slides,
     /// All other pictures.
     Camera,
@@ -39,9 +41,19 @@ pub enum Offered {
     Dropped,
 }
 
+/// Where something belongs: in which stream, and as which of its packets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place {
+    /// The stream.
+    pub ssrc: u32,
+    /// The packet's index in it.
+    pub index: u64,
+}
+
 #[derive(Debug, Clone, Copy)]
 struct Waiting<T> {
     item: T,
+    place: Place,
     octets: u16,
     since: Instant,
 }
@@ -54,7 +66,7 @@ pub struct Pacer<T> {
     /// Octets that may be sent now; below zero after something larger was.
     credit: f64,
     refilled: Instant,
-    queues: [VecDeque<Waiting<T>>; 2],
+    queues: [VecDeque<Waiting<T>>; 3],
     octets: usize,
 }
 
@@ -62,7 +74,13 @@ impl<T: Copy> Pacer<T> {
     /// Unpaced, for now.
     #[must_use]
     pub const fn new(now: Instant) -> Self {
-        Self { rate: None, credit: 0.0, refilled: now, queues: [VecDeque::new(), VecDeque::new()], octets: 0 }
+        Self {
+            rate: None,
+            credit: 0.0,
+            refilled: now,
+            queues: [VecDeque::new(), VecDeque::new(), VecDeque::new()],
+            octets: 0,
+        }
     }
 
     /// From now on at this rate; `None` lets everything go.
@@ -89,9 +107,10 @@ impl<T: Copy> Pacer<T> {
         self.octets
     }
 
-    /// Something of so many octets is to be sent.
+    /// Something of so many octets is to be sent. What came out of order leaves in order, if it waits: spread over time, a
+    /// picture's shuffled packets would be asked for again one by one.
     #[inline]
-    pub fn offer(&mut self, item: T, octets: u16, urgency: Urgency, now: Instant) -> Offered {
+    pub fn offer(&mut self, item: T, place: Place, octets: u16, urgency: Urgency, now: Instant) -> Offered {
         let Some(queue) = queue_of(urgency) else {
             self.spent(octets, now);
             return Offered::Send;
@@ -112,7 +131,12 @@ impl<T: Copy> Pacer<T> {
             return Offered::Dropped;
         }
         self.octets += usize::from(octets);
-        self.queues[queue].push_back(Waiting { item, octets, since: now });
+        let queue = &mut self.queues[queue];
+        let is_behind = |one: &Waiting<T>| one.place.ssrc == place.ssrc && one.place.index > place.index;
+        let behind = queue.iter().rev().take_while(|one| is_behind(one)).count();
+        // So that patience counts from the oldest on, it takes the place's time with the place.
+        let since = queue.get(queue.len() - behind).map_or(now, |one| one.since);
+        queue.insert(queue.len() - behind, Waiting { item, place, octets, since });
         Offered::Waits
     }
 
@@ -140,8 +164,7 @@ impl<T: Copy> Pacer<T> {
     /// Takes out everything that waits.
     pub fn clear(&mut self) -> impl Iterator<Item = T> + '_ {
         self.octets = 0;
-        let [first, second] = &mut self.queues;
-        first.drain(..).chain(second.drain(..)).map(|one| one.item)
+        self.queues.iter_mut().flat_map(|queue| queue.drain(..)).map(|one| one.item)
     }
 
     fn refill(&mut self, now: Instant) {
@@ -159,8 +182,9 @@ impl<T: Copy> Pacer<T> {
 const fn queue_of(urgency: Urgency) -> Option<usize> {
     match urgency {
         Urgency::Voice => None,
-        Urgency::Slides => Some(0),
-        Urgency::Camera => Some(1),
+        Urgency::Again => Some(0),
+        Urgency::Slides => Some(1),
+        Urgency::Camera => Some(2),
     }
 }
 
@@ -179,6 +203,10 @@ mod tests {
         (pacer, start)
     }
 
+    fn at(index: u32) -> Place {
+        Place { ssrc: 1, index: index.into() }
+    }
+
     /// How long after `start` each item left, looking at the pacer every millisecond.
     fn departures(pacer: &mut Pacer<u32>, start: Instant, millis: u32) -> Vec<(u32, u32)> {
         let mut left = Vec::new();
@@ -193,7 +221,8 @@ mod tests {
     #[test]
     fn a_keyframe_takes_the_time_that_its_rate_gives_it() {
         let (mut pacer, start) = pacer(1_000);
-        let waiting = (0..100).filter(|&one| pacer.offer(one, 1_250, Urgency::Camera, start) == Offered::Waits).count();
+        let waiting =
+            (0..100).filter(|&one| pacer.offer(one, at(one), 1_250, Urgency::Camera, start) == Offered::Waits).count();
         assert!((97..=100).contains(&waiting), "a burst may leave at once: {waiting}");
         let left = departures(&mut pacer, start, 2_000);
         assert_eq!(left.len(), waiting);
@@ -207,30 +236,40 @@ mod tests {
     fn voice_never_waits_and_slides_pass_the_camera() {
         let (mut pacer, start) = pacer(500);
         for one in 0..50 {
-            pacer.offer(one, 1_250, Urgency::Camera, start);
+            pacer.offer(one, at(one), 1_250, Urgency::Camera, start);
         }
-        assert_eq!(pacer.offer(100, 200, Urgency::Voice, start), Offered::Send);
-        assert_eq!(pacer.offer(101, 1_250, Urgency::Slides, start), Offered::Waits);
+        assert_eq!(pacer.offer(100, at(100), 200, Urgency::Voice, start), Offered::Send);
+        assert_eq!(pacer.offer(101, at(101), 1_250, Urgency::Slides, start), Offered::Waits);
         let left = departures(&mut pacer, start, 200);
         assert_eq!(left[0].0, 101);
     }
 
     #[test]
+    fn what_waits_is_put_in_order() {
+        let (mut pacer, start) = pacer(500);
+        for one in [0, 1, 5, 2, 4, 3, 6] {
+            pacer.offer(one, at(one), 1_250, Urgency::Camera, start);
+        }
+        let left: Vec<u32> = departures(&mut pacer, start, 400).into_iter().map(|(item, _)| item).collect();
+        assert!(left.is_sorted() && left.len() >= 5, "{left:?}");
+    }
+
+    #[test]
     fn without_a_rate_everything_leaves_at_once_and_what_waited_is_let_go() {
         let (mut pacer, start) = pacer(100);
-        while pacer.offer(1, 1_250, Urgency::Camera, start) == Offered::Send {}
+        while pacer.offer(1, at(1), 1_250, Urgency::Camera, start) == Offered::Send {}
         pacer.set_rate(None, start);
         assert_eq!(pacer.release(start), Some(1));
-        assert_eq!(pacer.offer(2, 1_250, Urgency::Camera, start), Offered::Send);
+        assert_eq!(pacer.offer(2, at(2), 1_250, Urgency::Camera, start), Offered::Send);
     }
 
     #[test]
     fn what_waited_for_too_long_makes_no_room_for_more() {
         let (mut pacer, start) = pacer(50);
         for one in 0..40 {
-            pacer.offer(one, 1_250, Urgency::Camera, start);
+            pacer.offer(one, at(one), 1_250, Urgency::Camera, start);
         }
-        assert_eq!(pacer.offer(50, 1_250, Urgency::Camera, start + PATIENCE + MILLI), Offered::Dropped);
+        assert_eq!(pacer.offer(50, at(50), 1_250, Urgency::Camera, start + PATIENCE + MILLI), Offered::Dropped);
         assert!(pacer.clear().count() > 30);
         assert!(pacer.is_empty());
     }
@@ -247,7 +286,7 @@ mod tests {
             for (number, &(size, slides)) in (0u32..).zip(&sizes) {
                 now += MILLI;
                 let urgency = if slides { Urgency::Slides } else { Urgency::Camera };
-                if pacer.offer(number, size, urgency, now) == Offered::Send {
+                if pacer.offer(number, at(number), size, urgency, now) == Offered::Send {
                     sent[usize::from(!slides)].push(number);
                     octets += f64::from(size);
                 }
