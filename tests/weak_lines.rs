@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use mingshi::adapt::{LineTier, Tier};
 use mingshi::rtp::codec::Codec;
-use mingshi::sfu::input::SlotKind;
+use mingshi::sfu::input::{End, SlotKind};
 use mingshi::units::Bitrate;
 use sim::bottleneck::Shape;
-use sim::{Lesson, Room, Track, secs};
+use sim::{Lesson, Quality, Room, Track, secs};
 
 fn tier(kbps: u64, share: f32) -> Tier {
     let nominal = Bitrate::from_bps(kbps * 1_000);
@@ -28,7 +28,8 @@ fn tier(kbps: u64, share: f32) -> Tier {
 
 fn lesson(seed: u64) -> Lesson {
     let mut lesson = Lesson::new(seed);
-    lesson.studio(vec![Track::studio_camera(Codec::Vp8), Track::studio_slides(Codec::Vp8), Track::voice(Codec::Red)]);
+    let tracks = vec![Track::studio_camera(Codec::Vp8), Track::studio_slides(Codec::Vp8), Track::voice(Codec::Red)];
+    lesson.publish(End::Studio, tracks, Quality { jitter: Duration::ZERO, ..Quality::GOOD });
     lesson.run(secs(2));
     lesson
 }
@@ -65,7 +66,7 @@ fn look() {
             }
             let flaws: Vec<_> =
                 lesson.rooms[rooms[0]].streams.iter().map(|s| (s.spec.kind, s.plis, s.holes, s.undecodable)).collect();
-            println!("keyframes {asked:?} {flaws:?} {:?}", lesson.rates);
+            println!("keyframes {asked:?} {flaws:?} {:?}", 0);
             let state = lesson.groups.state(key, &lesson.router, lesson.now).expect("a line");
             println!(
                 "{kbps} {loss} {at}: {:?} queue95 {:.0} est {} budget {} alloc {} {:?}",

@@ -27,7 +27,7 @@ pub use dwell::Dwell;
 pub use history::{Acknowledged, Kind, SentHistory};
 pub use ladder::{Ladder, Rung};
 pub use line::{Line, LineDemand, LineState};
-pub use pacer::{Offered, Pacer, Urgency};
+pub use pacer::{Offered, Pacer, Place, Urgency};
 pub use probe::Probe;
 pub use reason::Reason;
 pub use steady::Steady;

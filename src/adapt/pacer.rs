@@ -14,7 +14,10 @@ const BURST: Duration = Duration::from_millis(15);
 const LEAST_BURST: f64 = 3_000.0;
 /// Pictures that waited for so long are of no use any more: the line has become far too narrow for them.
 const PATIENCE: Duration = Duration::from_millis(1_200);
-/// The camera's part of what leaves while slides wait too: a new slide takes seconds of a weak line, and nobody looks at a frozen teacher for so long.
+/// Slides are worth waiting for: what replaced a new one would be as large, and later.
+const SLIDES_PATIENCE: Duration = Duration::from_millis(3_000);
+/// The camera's part of what leaves while slides wait too: a new slide takes a second or two of a weak line, and nobody
+/// looks at a frozen teacher for so long.
 const CAMERA_PART: f64 = 0.4;
 /// So many may wait, whatever the rate: a few hundred kilobytes, and no more of memory than 100 KiB.
 const ROOM: usize = 1_024;
@@ -24,7 +27,9 @@ const ROOM: usize = 1_024;
 pub enum Urgency {
     /// Never waits.
     Voice,
-    /// What was lost, and slides.
+    /// What was lost and is sent again: others wait for it already.
+    Again,
+    /// Slides.
     Slides,
     /// All other pictures.
     Camera,
@@ -37,13 +42,23 @@ pub enum Offered {
     Send,
     /// It waits, and [`Pacer::release`] will give it back.
     Waits,
-    /// There is no room: it and all pictures that waited are gone, and those streams need keyframes.
+    /// There is no room: it and all that waited with the same urgency are gone, and those streams need keyframes.
     Dropped,
+}
+
+/// Where something belongs: in which stream, and as which of its packets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place {
+    /// The stream.
+    pub ssrc: u32,
+    /// The packet's index in it.
+    pub index: u64,
 }
 
 #[derive(Debug, Clone, Copy)]
 struct Waiting<T> {
     item: T,
+    place: Place,
     octets: u16,
     since: Instant,
 }
@@ -56,7 +71,7 @@ pub struct Pacer<T> {
     /// Octets that may be sent now; below zero after something larger was.
     credit: f64,
     refilled: Instant,
-    queues: [VecDeque<Waiting<T>>; 2],
+    queues: [VecDeque<Waiting<T>>; 3],
     octets: usize,
     /// Octets that the camera has been kept waiting for, of its part of what left while both waited.
     turn: f64,
@@ -70,7 +85,7 @@ impl<T: Copy> Pacer<T> {
             rate: None,
             credit: 0.0,
             refilled: now,
-            queues: [VecDeque::new(), VecDeque::new()],
+            queues: [VecDeque::new(), VecDeque::new(), VecDeque::new()],
             octets: 0,
             turn: 0.0,
         }
@@ -100,9 +115,10 @@ impl<T: Copy> Pacer<T> {
         self.octets
     }
 
-    /// Something of so many octets is to be sent.
+    /// Something of so many octets is to be sent. What came out of order leaves in order, if it waits: spread over time, a
+    /// picture's shuffled packets would be asked for again one by one.
     #[inline]
-    pub fn offer(&mut self, item: T, octets: u16, urgency: Urgency, now: Instant) -> Offered {
+    pub fn offer(&mut self, item: T, place: Place, octets: u16, urgency: Urgency, now: Instant) -> Offered {
         let Some(queue) = queue_of(urgency) else {
             self.spent(octets, now);
             return Offered::Send;
@@ -116,12 +132,18 @@ impl<T: Copy> Pacer<T> {
             self.credit -= f64::from(octets);
             return Offered::Send;
         }
-        let waits_too_long = |one: &Waiting<T>| now.saturating_duration_since(one.since) > PATIENCE;
+        let patience = if urgency == Urgency::Slides { SLIDES_PATIENCE } else { PATIENCE };
+        let waits_too_long = |one: &Waiting<T>| now.saturating_duration_since(one.since) > patience;
         if self.queues[queue].len() >= ROOM || self.queues[queue].front().is_some_and(waits_too_long) {
             return Offered::Dropped;
         }
         self.octets += usize::from(octets);
-        self.queues[queue].push_back(Waiting { item, octets, since: now });
+        let queue = &mut self.queues[queue];
+        let is_behind = |one: &Waiting<T>| one.place.ssrc == place.ssrc && one.place.index > place.index;
+        let behind = queue.iter().rev().take_while(|one| is_behind(one)).count();
+        // So that patience counts from the oldest on, it takes the place's time with the place.
+        let since = queue.get(queue.len() - behind).map_or(now, |one| one.since);
+        queue.insert(queue.len() - behind, Waiting { item, place, octets, since });
         Offered::Waits
     }
 
@@ -140,12 +162,21 @@ impl<T: Copy> Pacer<T> {
         if self.credit <= 0.0 && self.rate.is_some() {
             return None;
         }
-        let camera_is_due = self.turn > 0.0 && !self.queues[1].is_empty();
-        let both = self.queues.iter().all(|queue| !queue.is_empty());
-        let queue = usize::from(camera_is_due || self.queues[0].is_empty());
-        let next = self.queues[queue].pop_front()?;
-        let octets = f64::from(next.octets);
-        self.turn += if queue == 0 { octets * CAMERA_PART } else { -octets * (1.0 - CAMERA_PART) };
+        let [again, slides, camera] = &mut self.queues;
+        let both = !slides.is_empty() && !camera.is_empty();
+        let next = match again.pop_front() {
+            Some(next) => next,
+            None if slides.is_empty() || (both && self.turn > 0.0) => {
+                let next = camera.pop_front()?;
+                self.turn -= f64::from(next.octets) * (1.0 - CAMERA_PART);
+                next
+            }
+            None => {
+                let next = slides.pop_front()?;
+                self.turn += f64::from(next.octets) * CAMERA_PART;
+                next
+            }
+        };
         if !both {
             self.turn = 0.0;
         }
@@ -177,8 +208,9 @@ impl<T: Copy> Pacer<T> {
 const fn queue_of(urgency: Urgency) -> Option<usize> {
     match urgency {
         Urgency::Voice => None,
-        Urgency::Slides => Some(0),
-        Urgency::Camera => Some(1),
+        Urgency::Again => Some(0),
+        Urgency::Slides => Some(1),
+        Urgency::Camera => Some(2),
     }
 }
 
@@ -197,6 +229,10 @@ mod tests {
         (pacer, start)
     }
 
+    fn at(index: u32) -> Place {
+        Place { ssrc: 1, index: index.into() }
+    }
+
     /// How long after `start` each item left, looking at the pacer every millisecond.
     fn departures(pacer: &mut Pacer<u32>, start: Instant, millis: u32) -> Vec<(u32, u32)> {
         let mut left = Vec::new();
@@ -211,7 +247,8 @@ mod tests {
     #[test]
     fn a_keyframe_takes_the_time_that_its_rate_gives_it() {
         let (mut pacer, start) = pacer(1_000);
-        let waiting = (0..100).filter(|&one| pacer.offer(one, 1_250, Urgency::Camera, start) == Offered::Waits).count();
+        let waiting =
+            (0..100).filter(|&one| pacer.offer(one, at(one), 1_250, Urgency::Camera, start) == Offered::Waits).count();
         assert!((97..=100).contains(&waiting), "a burst may leave at once: {waiting}");
         let left = departures(&mut pacer, start, 2_000);
         assert_eq!(left.len(), waiting);
@@ -225,10 +262,10 @@ mod tests {
     fn voice_never_waits_and_slides_pass_the_camera() {
         let (mut pacer, start) = pacer(500);
         for one in 0..50 {
-            pacer.offer(one, 1_250, Urgency::Camera, start);
+            pacer.offer(one, at(one), 1_250, Urgency::Camera, start);
         }
-        assert_eq!(pacer.offer(100, 200, Urgency::Voice, start), Offered::Send);
-        assert_eq!(pacer.offer(101, 1_250, Urgency::Slides, start), Offered::Waits);
+        assert_eq!(pacer.offer(100, at(100), 200, Urgency::Voice, start), Offered::Send);
+        assert_eq!(pacer.offer(101, at(101), 1_250, Urgency::Slides, start), Offered::Waits);
         let left = departures(&mut pacer, start, 200);
         assert_eq!(left[0].0, 101);
     }
@@ -237,8 +274,8 @@ mod tests {
     fn the_camera_keeps_its_part_while_a_new_slide_leaves() {
         let (mut pacer, start) = pacer(1_000);
         for one in 0..60 {
-            pacer.offer(one, 1_250, Urgency::Slides, start);
-            pacer.offer(100 + one, 1_250, Urgency::Camera, start);
+            pacer.offer(one, at(one), 1_250, Urgency::Slides, start);
+            pacer.offer(100 + one, at(100 + one), 1_250, Urgency::Camera, start);
         }
         let left = departures(&mut pacer, start, 400);
         let camera = left.iter().filter(|(one, _)| *one >= 100).count();
@@ -249,31 +286,41 @@ mod tests {
     fn what_waited_for_too_long_of_one_kind_leaves_the_other_alone() {
         let (mut pacer, start) = pacer(50);
         for one in 0..20 {
-            pacer.offer(one, 1_250, Urgency::Camera, start);
+            pacer.offer(one, at(one), 1_250, Urgency::Camera, start);
         }
         let late = start + PATIENCE + MILLI;
-        while pacer.offer(50, 1_250, Urgency::Slides, late) == Offered::Send {}
-        assert_eq!(pacer.offer(52, 1_250, Urgency::Camera, late), Offered::Dropped);
+        while pacer.offer(50, at(50), 1_250, Urgency::Slides, late) == Offered::Send {}
+        assert_eq!(pacer.offer(52, at(52), 1_250, Urgency::Camera, late), Offered::Dropped);
         assert!(pacer.clear(Urgency::Camera).count() > 10);
         assert!(!pacer.is_empty() && pacer.octets() == 1_250);
     }
 
     #[test]
+    fn what_waits_is_put_in_order() {
+        let (mut pacer, start) = pacer(500);
+        for one in [0, 1, 5, 2, 4, 3, 6] {
+            pacer.offer(one, at(one), 1_250, Urgency::Camera, start);
+        }
+        let left: Vec<u32> = departures(&mut pacer, start, 400).into_iter().map(|(item, _)| item).collect();
+        assert!(left.is_sorted() && left.len() >= 5, "{left:?}");
+    }
+
+    #[test]
     fn without_a_rate_everything_leaves_at_once_and_what_waited_is_let_go() {
         let (mut pacer, start) = pacer(100);
-        while pacer.offer(1, 1_250, Urgency::Camera, start) == Offered::Send {}
+        while pacer.offer(1, at(1), 1_250, Urgency::Camera, start) == Offered::Send {}
         pacer.set_rate(None, start);
         assert_eq!(pacer.release(start), Some(1));
-        assert_eq!(pacer.offer(2, 1_250, Urgency::Camera, start), Offered::Send);
+        assert_eq!(pacer.offer(2, at(2), 1_250, Urgency::Camera, start), Offered::Send);
     }
 
     #[test]
     fn what_waited_for_too_long_makes_no_room_for_more() {
         let (mut pacer, start) = pacer(50);
         for one in 0..40 {
-            pacer.offer(one, 1_250, Urgency::Camera, start);
+            pacer.offer(one, at(one), 1_250, Urgency::Camera, start);
         }
-        assert_eq!(pacer.offer(50, 1_250, Urgency::Camera, start + PATIENCE + MILLI), Offered::Dropped);
+        assert_eq!(pacer.offer(50, at(50), 1_250, Urgency::Camera, start + PATIENCE + MILLI), Offered::Dropped);
         assert!(pacer.clear(Urgency::Camera).count() > 30);
         assert!(pacer.is_empty());
     }
@@ -290,7 +337,7 @@ mod tests {
             for (number, &(size, slides)) in (0u32..).zip(&sizes) {
                 now += MILLI;
                 let urgency = if slides { Urgency::Slides } else { Urgency::Camera };
-                if pacer.offer(number, size, urgency, now) == Offered::Send {
+                if pacer.offer(number, at(number), size, urgency, now) == Offered::Send {
                     sent[usize::from(!slides)].push(number);
                     octets += f64::from(size);
                 }

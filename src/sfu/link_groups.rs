@@ -18,7 +18,7 @@ use super::router::Router;
 const REMEMBERED: Duration = Duration::from_secs(60);
 /// A line is looked at this often; one with a trial under way whenever there is time.
 const LOOKED_AT_EVERY: Duration = Duration::from_millis(50);
-/// A budget is told to the router when it changed by more than this part; a lower one at once.
+/// A budget that is lower by more than this part is told to the router at once.
 const NOTICEABLE: f64 = 0.03;
 /// Pictures come at most so much faster than the pace at which they leave.
 const HEADROOM: f64 = 1.25;
@@ -42,8 +42,8 @@ struct Group {
     deserted: Option<Instant>,
     probe: Option<Probe>,
     looked_at: Instant,
-    /// What the router was last told.
-    told: Option<Allotment>,
+    /// The budget that the router was last told.
+    told: Option<Bitrate>,
 }
 
 /// What is to be done for one connection.
@@ -156,7 +156,7 @@ impl LinkGroups {
         group.line.feedback(connection, acknowledged, now);
         // A trial that has failed stops before its next padding.
         group.probe = group.probe.and_then(|_| group.line.probe(now));
-        if group.told.as_ref().is_some_and(|told| falls(told.budget, group.line.budget())) {
+        if group.told.is_some_and(|told| falls(told, group.line.budget())) {
             self.share(line, router, now);
         }
     }
@@ -199,18 +199,15 @@ impl LinkGroups {
         let Some(group) = self.groups.get_mut(&key) else { return };
         let elapsed = now.saturating_duration_since(std::mem::replace(&mut group.looked_at, now));
         let before = group.probe;
-        group.probe = group.line.tick(router.demand(key), now);
+        // What it says is that one begins; how it goes on is asked for each time.
+        group.line.tick(router.demand(key), now);
+        group.probe = group.line.probe(now);
         if let Some(probe) = group.probe {
             // The first padding of a trial is for no time that has passed.
             let elapsed = if before.is_some() { elapsed } else { Duration::ZERO };
             self.orders.push_back(Order::Pad { probe, elapsed });
         }
-        let allotment = group.allotment(now);
-        if group.told.as_ref().is_none_or(|told| differ(told, &allotment)) {
-            self.share(key, router, now);
-        } else {
-            self.pace(key, router);
-        }
+        self.share(key, router, now);
     }
 
     /// Tells the router what the members of a line may spend, and each member's pacer how fast.
@@ -221,8 +218,8 @@ impl LinkGroups {
             return;
         }
         let allotment = group.allotment(now);
-        router.allot(key, allotment.clone(), now);
-        group.told = Some(allotment);
+        group.told = Some(allotment.budget);
+        router.allot(key, allotment, now);
         self.pace(key, router);
     }
 
@@ -279,12 +276,4 @@ impl Group {
 /// Whether less may be spent than was told.
 fn falls(told: Bitrate, budget: Bitrate) -> bool {
     (budget.bps() as f64) < told.bps() as f64 * (1.0 - NOTICEABLE)
-}
-
-fn differ(told: &Allotment, now: &Allotment) -> bool {
-    let change =
-        |one: Bitrate, other: Bitrate| (one.bps() as f64 - other.bps() as f64).abs() > one.bps() as f64 * NOTICEABLE;
-    let caps = told.caps.len() != now.caps.len()
-        || told.caps.iter().zip(&now.caps).any(|(one, other)| one.0 != other.0 || change(one.1, other.1));
-    change(told.budget, now.budget) || change(told.estimate, now.estimate) || caps
 }

@@ -416,8 +416,7 @@ impl Slot {
         let index = self.rest.rtx_next;
         self.rest.rtx_next += 1;
         let forward = self.write(source, entry, mapped);
-        // What is asked for again is waited for by pictures that are there already.
-        let urgency = self.urgency.min(Urgency::Slides);
+        let urgency = Urgency::Again;
         Some(Forward { ssrc, payload_type, sequence: index, original: Some(sequence), urgency, ..forward })
     }
 

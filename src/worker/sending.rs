@@ -3,7 +3,7 @@
 use std::io;
 use std::time::{Duration, Instant};
 
-use crate::adapt::{Kind, Offered, Pacer, Probe, SentHistory, Urgency};
+use crate::adapt::{Kind, Offered, Pacer, Place, Probe, SentHistory, Urgency};
 use crate::rtp::packet_cache::{Entry, PacketCache};
 use crate::sfu::Forward;
 
@@ -49,6 +49,11 @@ impl Connection {
     }
 }
 
+/// Where it stands in its stream.
+const fn place_of(forward: &Forward) -> Place {
+    Place { ssrc: forward.ssrc, index: forward.sequence }
+}
+
 /// What one packet takes on the wire, nearly: what it is padded and sealed with differs by a few octets, and earlier packets
 /// that go with it are about as long.
 fn octets_of(forward: &Forward, entry: &Entry) -> u16 {
@@ -73,7 +78,13 @@ impl Worker {
                         continue;
                     };
                     let Some(downlink) = connection.downlink.as_deref_mut() else { break };
-                    match downlink.pacer.offer(*forward, octets_of(forward, entry), forward.urgency, *now) {
+                    match downlink.pacer.offer(
+                        *forward,
+                        place_of(forward),
+                        octets_of(forward, entry),
+                        forward.urgency,
+                        *now,
+                    ) {
                         Offered::Send => write(egress, forward, cache, entry, connection, meters, *now, &mut send),
                         Offered::Waits => {
                             waiting.insert(key);

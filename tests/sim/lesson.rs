@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::time::{Duration, Instant};
 
-use mingshi::adapt::{Kind, Offered, Probe, Tier};
+use mingshi::adapt::{Kind, Offered, Place, Probe, Tier};
 use mingshi::id::{LessonId, ParticipantId};
 use mingshi::rtp::codec::Codec;
 use mingshi::sfu::input::{End, SlotKind};
@@ -317,8 +317,9 @@ impl Lesson {
                 assert!(!room.left, "a packet to a classroom that left");
                 let (_, entry) = self.router.packet(&forward).expect("what was decided on just now is held");
                 let octets = (entry.template_len() + 44) as u16;
+                let place = Place { ssrc: forward.ssrc, index: forward.sequence };
                 let offered = room.downlink.as_mut().map(|downlink| {
-                    let offered = downlink.pacer.offer(forward, octets, forward.urgency, self.now);
+                    let offered = downlink.pacer.offer(forward, place, octets, forward.urgency, self.now);
                     if offered == Offered::Dropped {
                         downlink.pacer.clear(forward.urgency).for_each(drop);
                     }
