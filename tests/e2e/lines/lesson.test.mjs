@@ -40,7 +40,7 @@ function goesOn(t, { rooms }, windows) {
 }
 
 test('three classrooms share 4M and lose every twentieth packet', async (t) => {
-  const result = await held(t, { rooms: 3, rate: 4 * M, loss: 0.05, course: [{ seconds: 20 }] });
+  const result = await held(t, { rooms: 3, tier: '4M', rate: 4 * M, loss: 0.05, settle: 6, course: [{ seconds: 18 }] });
   if (!result) return;
   goesOn(t, result, result.windows);
   const shares = result.rooms.map(({ stats }) => stats.reduce((sum, { bytesReceived = 0 }) => sum + bytesReceived, 0));
