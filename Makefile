@@ -33,6 +33,10 @@ check: setup ## the quick part of test: format, lints, unit and simulation tests
 bench: setup web ## the benchmarks of the forwarding path, into bench/results
 	@bench/run.sh
 
+.PHONY: linklab
+linklab: setup-test build tests/e2e/node_modules/.package-lock.json ## lessons on weak lines, into bench/results (ARGS="4M-3 steps" selects; half an hour, needs root)
+	@MINGSHI_BINARY=$(CURDIR)/target/release/mingshi node bench/linklab/linklab.mjs $(ARGS)
+
 .PHONY: clean
 clean: ## remove what was built; what was installed into .tools stays
 	rm -rf target web-client/dist web-client/node_modules tests/e2e/node_modules tests/e2e/output tests/interop/clients/node_modules

@@ -2,8 +2,8 @@
 # Runs the tests step by step, each to its end whatever became of the others, and closes with a table and the total.
 #
 #   scripts/test.sh quick    format, lints, unit and simulation tests
-#   scripts/test.sh all      also licences, interop with clients of other makes, the browser tests, those behind firewalls and those
-#                            of faults (most of which need root)
+#   scripts/test.sh all      also licences, interop with clients of other makes, the browser tests, those behind firewalls, those
+#                            of faults and those on weak lines (most of which need root)
 #
 # The output of every step is also in target/test-logs/. `scripts/test.sh all browser` runs only the steps named.
 set -uo pipefail
@@ -96,6 +96,7 @@ if [ "$scope" = all ]; then
   step browser in_browsers tests/e2e/*.test.mjs
   step networks in_browsers tests/e2e/networks/*.test.mjs
   step faults in_browsers tests/e2e/faults/*.test.mjs
+  step lines in_browsers tests/e2e/lines/*.test.mjs
 fi
 
 printf '\n'

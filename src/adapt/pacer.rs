@@ -14,6 +14,11 @@ const BURST: Duration = Duration::from_millis(15);
 const LEAST_BURST: f64 = 3_000.0;
 /// Pictures that waited for so long are of no use any more: the line has become far too narrow for them.
 const PATIENCE: Duration = Duration::from_millis(1_200);
+/// Slides are worth waiting for: what replaced a new one would be as large, and later.
+const SLIDES_PATIENCE: Duration = Duration::from_millis(3_000);
+/// The camera's part of what leaves while slides wait too: a new slide takes a second or two of a weak line, and nobody
+/// looks at a frozen teacher for so long.
+const CAMERA_PART: f64 = 0.4;
 /// So many may wait, whatever the rate: a few hundred kilobytes, and no more of memory than 100 KiB.
 const ROOM: usize = 1_024;
 
@@ -37,7 +42,7 @@ pub enum Offered {
     Send,
     /// It waits, and [`Pacer::release`] will give it back.
     Waits,
-    /// There is no room: it and all pictures that waited are gone, and those streams need keyframes.
+    /// There is no room: it and all that waited with the same urgency are gone, and those streams need keyframes.
     Dropped,
 }
 
@@ -68,6 +73,8 @@ pub struct Pacer<T> {
     refilled: Instant,
     queues: [VecDeque<Waiting<T>>; 3],
     octets: usize,
+    /// Octets that the camera has been kept waiting for, of its part of what left while both waited.
+    turn: f64,
 }
 
 impl<T: Copy> Pacer<T> {
@@ -80,6 +87,7 @@ impl<T: Copy> Pacer<T> {
             refilled: now,
             queues: [VecDeque::new(), VecDeque::new(), VecDeque::new()],
             octets: 0,
+            turn: 0.0,
         }
     }
 
@@ -124,10 +132,9 @@ impl<T: Copy> Pacer<T> {
             self.credit -= f64::from(octets);
             return Offered::Send;
         }
-        let waits_too_long = |one: &Waiting<T>| now.saturating_duration_since(one.since) > PATIENCE;
-        if self.queues.iter().map(VecDeque::len).sum::<usize>() >= ROOM
-            || self.queues.iter().filter_map(VecDeque::front).any(waits_too_long)
-        {
+        let patience = if urgency == Urgency::Slides { SLIDES_PATIENCE } else { PATIENCE };
+        let waits_too_long = |one: &Waiting<T>| now.saturating_duration_since(one.since) > patience;
+        if self.queues[queue].len() >= ROOM || self.queues[queue].front().is_some_and(waits_too_long) {
             return Offered::Dropped;
         }
         self.octets += usize::from(octets);
@@ -155,16 +162,35 @@ impl<T: Copy> Pacer<T> {
         if self.credit <= 0.0 && self.rate.is_some() {
             return None;
         }
-        let next = self.queues.iter_mut().find_map(VecDeque::pop_front)?;
+        let [again, slides, camera] = &mut self.queues;
+        let both = !slides.is_empty() && !camera.is_empty();
+        let next = match again.pop_front() {
+            Some(next) => next,
+            None if slides.is_empty() || (both && self.turn > 0.0) => {
+                let next = camera.pop_front()?;
+                self.turn -= f64::from(next.octets) * (1.0 - CAMERA_PART);
+                next
+            }
+            None => {
+                let next = slides.pop_front()?;
+                self.turn += f64::from(next.octets) * CAMERA_PART;
+                next
+            }
+        };
+        if !both {
+            self.turn = 0.0;
+        }
         self.credit -= f64::from(next.octets);
         self.octets -= usize::from(next.octets);
         Some(next.item)
     }
 
-    /// Takes out everything that waits.
-    pub fn clear(&mut self) -> impl Iterator<Item = T> + '_ {
-        self.octets = 0;
-        self.queues.iter_mut().flat_map(|queue| queue.drain(..)).map(|one| one.item)
+    /// Takes out everything as urgent as this that waits.
+    pub fn clear(&mut self, urgency: Urgency) -> impl Iterator<Item = T> + '_ {
+        let queue = queue_of(urgency).unwrap_or_default();
+        let gone: usize = self.queues[queue].iter().map(|one| usize::from(one.octets)).sum();
+        self.octets -= gone;
+        self.queues[queue].drain(..).map(|one| one.item)
     }
 
     fn refill(&mut self, now: Instant) {
@@ -245,6 +271,31 @@ mod tests {
     }
 
     #[test]
+    fn the_camera_keeps_its_part_while_a_new_slide_leaves() {
+        let (mut pacer, start) = pacer(1_000);
+        for one in 0..60 {
+            pacer.offer(one, at(one), 1_250, Urgency::Slides, start);
+            pacer.offer(100 + one, at(100 + one), 1_250, Urgency::Camera, start);
+        }
+        let left = departures(&mut pacer, start, 400);
+        let camera = left.iter().filter(|(one, _)| *one >= 100).count();
+        assert!((14..=18).contains(&camera), "{camera} of {}", left.len());
+    }
+
+    #[test]
+    fn what_waited_for_too_long_of_one_kind_leaves_the_other_alone() {
+        let (mut pacer, start) = pacer(50);
+        for one in 0..20 {
+            pacer.offer(one, at(one), 1_250, Urgency::Camera, start);
+        }
+        let late = start + PATIENCE + MILLI;
+        while pacer.offer(50, at(50), 1_250, Urgency::Slides, late) == Offered::Send {}
+        assert_eq!(pacer.offer(52, at(52), 1_250, Urgency::Camera, late), Offered::Dropped);
+        assert!(pacer.clear(Urgency::Camera).count() > 10);
+        assert!(!pacer.is_empty() && pacer.octets() == 1_250);
+    }
+
+    #[test]
     fn what_waits_is_put_in_order() {
         let (mut pacer, start) = pacer(500);
         for one in [0, 1, 5, 2, 4, 3, 6] {
@@ -270,7 +321,7 @@ mod tests {
             pacer.offer(one, at(one), 1_250, Urgency::Camera, start);
         }
         assert_eq!(pacer.offer(50, at(50), 1_250, Urgency::Camera, start + PATIENCE + MILLI), Offered::Dropped);
-        assert!(pacer.clear().count() > 30);
+        assert!(pacer.clear(Urgency::Camera).count() > 30);
         assert!(pacer.is_empty());
     }
 

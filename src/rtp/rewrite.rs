@@ -176,6 +176,12 @@ impl<S: Copy + PartialEq> Rewriter<S> {
         self.epoch.as_ref().filter(|epoch| epoch.source == source).map(|epoch| epoch.timestamp(timestamp))
     }
 
+    /// The highest number that was given to a packet.
+    #[must_use]
+    pub fn highest(&self) -> Option<u64> {
+        self.last.map(|last| last.sequence_out)
+    }
+
     /// Which packet of which source went out under this 16-bit sequence number, and how.
     ///
     /// `timestamp_of` tells the media time of a packet that is still held.

@@ -303,6 +303,14 @@ impl Router {
         }
     }
 
+    /// Packets of a subscriber's stream were let go on their way out: it needs a keyframe, and nothing before that again.
+    pub fn let_go(&mut self, subscriber: usize, ssrc: u32) {
+        if let Some(slot) = self.slot_of(subscriber, ssrc) {
+            self.slots[slot].let_go();
+            self.keyframe_request(subscriber, ssrc);
+        }
+    }
+
     /// The key of a subscriber's slot with this stream.
     fn slot_of(&self, subscriber: usize, ssrc: u32) -> Option<usize> {
         let mut slots = self.subscribers.get(subscriber)?.slots.iter().copied();

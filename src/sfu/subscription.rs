@@ -98,6 +98,8 @@ struct Rest {
     paused: Option<Paused>,
     rtx_next: u64,
     recent: VecDeque<(u64, Instant)>,
+    /// Nothing up to here is sent again: some of it never left, and a keyframe is on its way.
+    let_go: Option<u64>,
     /// When, on the server's clock, the last packet of a source that is gone was made.
     frozen: Option<i64>,
 }
@@ -125,6 +127,7 @@ impl Slot {
             replay: None,
             paused: Some(Paused::NoSource),
             recent: VecDeque::new(),
+            let_go: None,
             frozen: None,
         };
         Self {
@@ -383,6 +386,11 @@ impl Slot {
         Some(Forward { ssrc: self.ssrc, payload_type: self.payload_type, sequence: mapped.sequence, ..forward })
     }
 
+    /// What was sent so far isn't sent again.
+    pub(super) fn let_go(&mut self) {
+        self.rest.let_go = self.rewriter.highest();
+    }
+
     /// The retransmission of the outgoing packet with this number (RFC 4588), if it is still held and wasn't just sent.
     pub(super) fn retransmit<'a>(
         &mut self,
@@ -393,6 +401,9 @@ impl Slot {
         let ssrc = self.spec().rtx_ssrc.filter(|_| self.rest.publication.is_some())?;
         let timestamp_of = |source, sequence| entry_of(source, sequence).map(|entry| entry.timestamp);
         let (source, sequence_in, mapped) = self.rewriter.resolve(sequence, timestamp_of)?;
+        if self.rest.let_go.is_some_and(|upto| mapped.sequence <= upto) {
+            return None;
+        }
         let entry = entry_of(source, sequence_in)?;
         // It may have been sent before the publisher changed its codec.
         let payload_type = self.way(entry.codec?)?.rtx?;

@@ -90,7 +90,7 @@ impl Worker {
                             waiting.insert(key);
                         }
                         Offered::Dropped => {
-                            let dropped = downlink.pacer.clear().chain([*forward]);
+                            let dropped = downlink.pacer.clear(forward.urgency).chain([*forward]);
                             overflowed.extend(dropped.map(|one| (key, one.ssrc)));
                         }
                     }
@@ -132,7 +132,7 @@ impl Worker {
     fn begin_anew(&mut self, streams: &[(usize, u32)]) {
         for &(key, ssrc) in streams {
             if let Some(subscriber) = self.connections.get(key).and_then(Connection::subscriber) {
-                self.router.keyframe_request(subscriber, ssrc);
+                self.router.let_go(subscriber, ssrc);
             }
         }
     }

@@ -321,7 +321,7 @@ impl Lesson {
                 let offered = room.downlink.as_mut().map(|downlink| {
                     let offered = downlink.pacer.offer(forward, place, octets, forward.urgency, self.now);
                     if offered == Offered::Dropped {
-                        downlink.pacer.clear().for_each(drop);
+                        downlink.pacer.clear(forward.urgency).for_each(drop);
                     }
                     offered
                 });

@@ -4,11 +4,13 @@ import { until } from './figures.mjs';
 /** Voice that was really received, in samples of 48 kHz, that counts as hearing again: a tenth of a second. */
 const HEARD = 4800;
 
-/** Runs in the page: notes every 50 ms what it says and how much voice it has received. */
+/** Runs in the page: notes every 50 ms what it says, how much voice it has received and made up (samples), and how old that is (ms). */
 export const RECORDER = `(() => {
   const moments = [];
   const counted = new Map();
-  let heard = 0;
+  const voice = { heard: 0, concealed: 0, age: null };
+  // Of the browser's NTP times, which begin in 1900.
+  const NTP_EPOCH = 2208988800000;
   let asking = false;
   const text = (selector) => document.querySelector(selector)?.textContent.trim() ?? '';
   async function count() {
@@ -17,10 +19,15 @@ export const RECORDER = `(() => {
       for (const entry of entries) {
         if (entry.type !== 'inbound-rtp' || entry.kind !== 'audio') continue;
         // What was made up for lost packets was not heard.
-        const real = (entry.totalSamplesReceived ?? 0) - (entry.concealedSamples ?? 0);
+        const concealed = entry.concealedSamples ?? 0;
+        const real = (entry.totalSamplesReceived ?? 0) - concealed;
         const key = entry.trackIdentifier;
-        heard += Math.max(0, real - (counted.get(key) ?? 0));
-        counted.set(key, real);
+        const before = counted.get(key) ?? { real: 0, concealed: 0 };
+        voice.heard += Math.max(0, real - before.real);
+        voice.concealed += Math.max(0, concealed - before.concealed);
+        const played = entry.estimatedPlayoutTimestamp;
+        voice.age = played ? Date.now() - (played - NTP_EPOCH) : null;
+        counted.set(key, { real, concealed });
       }
     });
   }
@@ -31,7 +38,7 @@ export const RECORDER = `(() => {
     asking = false;
     const state = document.querySelector('[data-testid="state"]');
     const banner = text('.banner') || text('[data-testid="warning"]');
-    moments.push({ at: Date.now(), state: state?.dataset.state, words: banner || state?.textContent.trim(), heard });
+    moments.push({ at: Date.now(), state: state?.dataset.state, words: banner || state?.textContent.trim(), ...voice });
     if (moments.length > 6000) moments.shift();
   }, 50);
   window.moments = moments;

@@ -173,6 +173,14 @@ export class Server {
     return text ? JSON.parse(text) : null;
   }
 
+  /** Why each slot of the demonstration's lesson got what it got: the lines of `mingshi lesson explain --json`. */
+  async explain() {
+    const environment = { ...process.env, ...this.environment, MINGSHI_SERVER_DATA: this.folder };
+    const words = ['lesson', 'explain', this.demo.lesson, '--json'];
+    const { stdout } = await promisify(execFile)(BINARY, words, { env: environment, maxBuffer: 2 ** 26 });
+    return stdout.trim().split('\n');
+  }
+
   /** An operator's token. */
   async operator() {
     return (await this.call('POST', '/api/v1/operator', { body: { key: this.operatorKey } })).token;
