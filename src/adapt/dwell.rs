@@ -73,9 +73,13 @@ impl Dwell {
 }
 
 #[cfg(test)]
-#[expect(clippy::disallowed_methods, reason = "a test needs some instant to begin with")]
 mod tests {
     use super::*;
+
+    #[expect(clippy::disallowed_methods, reason = "a test needs some instant to begin with")]
+    fn start() -> Instant {
+        Instant::now()
+    }
 
     const K: u64 = 1_000;
 
@@ -86,7 +90,7 @@ mod tests {
 
     #[test]
     fn a_cut_counts_at_once_and_more_when_it_has_lasted() {
-        let (start, mut dwell) = (Instant::now(), Dwell::default());
+        let (start, mut dwell) = (start(), Dwell::default());
         let at = |millis| start + Duration::from_millis(millis);
         assert_eq!(told(&mut dwell, 1_000, at(0)), 1_000, "the first is believed");
         assert_eq!(told(&mut dwell, 600, at(100)), 600);
@@ -99,7 +103,7 @@ mod tests {
 
     #[test]
     fn steps_that_are_taken_back_make_the_next_wait_longer() {
-        let (start, mut dwell) = (Instant::now(), Dwell::default());
+        let (start, mut dwell) = (start(), Dwell::default());
         let mut now = start;
         for secs in [2, 4, 8, 16, 32, 32] {
             dwell.stepped_up(now);

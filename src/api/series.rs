@@ -34,6 +34,11 @@ const LESSON_LOSS: Name =
     ("mingshi_lesson_loss_ratio", Kind::Gauge, "Part of the packets lost lately, mean and most of a lesson's lines");
 const LESSON_ROUND_TRIP: Name =
     ("mingshi_lesson_round_trip_seconds", Kind::Gauge, "Round trip, mean and most of a lesson's lines");
+const SCHOOL_LINE: Name = (
+    "mingshi_lesson_school_line_bits_per_second",
+    Kind::Gauge,
+    "What the line of a lesson's school is believed to carry, and what its classrooms may spend of it",
+);
 const LOSS: Name = ("mingshi_connection_loss_ratio", Kind::Gauge, "Part of a connection's packets lost lately");
 const ROUND_TRIP: Name = ("mingshi_connection_round_trip_seconds", Kind::Gauge, "Round trip of a connection");
 const JITTER: Name = ("mingshi_connection_jitter_seconds", Kind::Gauge, "Interarrival jitter of a connection");
@@ -57,6 +62,12 @@ pub(super) fn write_lesson(exposition: &mut Exposition, id: LessonId, live: &Liv
         write_spread(exposition, LESSON_LOSS, &labels, mean_and_most(losses));
         let round_trips = lines().filter_map(|seen| seen.line.round_trip).map(|round_trip| round_trip.as_secs_f64());
         write_spread(exposition, LESSON_ROUND_TRIP, &labels, mean_and_most(round_trips));
+    }
+    for (school, rates) in live.school_lines() {
+        for (of, rate) in rates {
+            let Some(bps) = rate else { continue };
+            exposition.add(SCHOOL_LINE, &[lesson, ("school", school), ("of", of)], bps as f64);
+        }
     }
     if connections {
         live.seen().for_each(|seen| write_connection(exposition, lesson, &seen));

@@ -1,5 +1,7 @@
 //! What was measured of a running lesson: by the workers of each connection, by the pages of what they receive.
 
+use std::collections::BTreeMap;
+
 use super::{Connection, Live, Role};
 use crate::id::{ConnectionId, ParticipantId, PublicationId};
 use crate::lesson::media::SlotName;
@@ -133,6 +135,17 @@ impl Live {
             let Connection { participant, flow, slots, line, .. } = connection;
             Some(Seen { connection: id, participant: *participant, line: line.as_ref()?, flow: *flow, slots })
         })
+    }
+
+    /// What the lines of schools carry and may spend, by the schools' names; classrooms without a school are left out.
+    #[must_use]
+    pub fn school_lines(&self) -> BTreeMap<&str, [(&'static str, Option<u64>); 2]> {
+        let of_connection = |connection: &'_ Connection| {
+            let school = self.people.get(&connection.participant)?.identity.school.as_deref()?;
+            let line = connection.line.as_ref().filter(|line| !line.up)?;
+            Some((school, [("estimate", line.estimate), ("budget", line.budget)]))
+        };
+        self.connections.values().filter_map(of_connection).collect()
     }
 
     /// What went towards the server and away from it so far, connections that are gone included.

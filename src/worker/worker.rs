@@ -317,7 +317,7 @@ impl Worker {
             ("origins", self.origins.len()),
             ("lessons_of_other_workers", self.interested.len()),
             ("batches", self.leaving.len()),
-            ("lines", self.lines.groups.len()),
+            ("lines", self.lines.groups.keys().count()),
             ("paced_connections", self.waiting.len()),
         ]
     }
