@@ -1,8 +1,9 @@
 // The laboratory of weak lines: `make linklab`. It holds a lesson on each line, prints the tables and, where all was asked for, writes them to
 // bench/results/linklab.md. `make linklab ARGS="4M-3 steps"` holds the scenarios whose ids begin so, `ARGS=janus` the peer's alone.
-// Needs root, for network namespaces. With LINKLAB_KEEP=FOLDER everything that was noted is kept there, a file for each lesson.
+// Needs root, for network namespaces. With LINKLAB_KEEP=FOLDER everything that was noted is kept there, a file for each lesson, and a
+// lesson that is kept there isn't held again: a run that was broken off goes on.
 import { execFileSync } from 'node:child_process';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { loadavg } from 'node:os';
 import { join } from 'node:path';
 import { hold } from '../../tests/e2e/support/course.mjs';
@@ -33,11 +34,13 @@ A figure that misses its goal is bold. *Machine busy* is the median second; what
 }
 
 async function holdOn(scenario, name, options = {}) {
+  const file = KEEP && join(KEEP, `${name}.json`);
+  if (file && existsSync(file)) return JSON.parse(readFileSync(file, 'utf8'));
   const { machines: line, why } = makeLine(scenario.rooms);
   if (!line) throw new Error(why);
   try {
     const result = await hold(line, scenario, { say: (text) => console.error(`  ${text}`), ...options });
-    if (KEEP) writeFileSync(join(KEEP, `${name}.json`), JSON.stringify({ scenario, ...result }));
+    if (file) writeFileSync(file, JSON.stringify({ scenario, ...result }));
     return result;
   } finally {
     line.remove();
