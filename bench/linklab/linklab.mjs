@@ -30,7 +30,8 @@ function heading(load) {
 Every line is shaped to its rate on the way to the school, with a queue of 200 ms, and has a round trip of 80 ms unless it says otherwise;
 all classrooms of a school share it behind one address. Each is a Chromium that shows the classroom's page. What they see and when is read
 from the time code in the pictures (docs/time-code.md), what they hear from the browser's own counters, every 50 ms. The worst room counts.
-A figure that misses its goal is bold. *Machine busy* is the median second; what is near 100 % says more of this machine than of the line.`;
+A figure that misses its goal is bold. *Machine busy* is the median second, *stalled* the longest time for which nothing ran that should have:
+where either is bold, the row says more of this machine than of the line.`;
 }
 
 async function holdOn(scenario, name, options = {}) {

@@ -12,6 +12,9 @@ const SHARES = new Map(
 );
 /** A machine that is busier than this, in the median second, measures itself and not the line. */
 const BUSIEST = 0.9;
+/** What stops for so long (ms) looks like a queue to whoever measures the line. */
+const LONGEST_STALL = 150;
+const LOOKS = 50;
 /** After the line's rate fell or the line came back, the queue and the pictures may take this long (ms) before they are judged. */
 const SETTLING = 2000;
 
@@ -123,13 +126,19 @@ export function busy({ busy: all, windows }) {
   return quantile(seen.map((second) => second.busy), 0.5);
 }
 
+/** The longest time, in ms, for which this machine did nothing of what it should have: by the looks at the queue, which are 50 ms apart. */
+function stalled({ looks, windows }) {
+  const seen = looks.filter(({ at }) => at >= windows[0].from && at <= windows.at(-1).to);
+  return seen.slice(1).reduce((longest, { at }, i) => Math.max(longest, at - seen[i].at - LOOKS), 0);
+}
+
 /** Every figure of one scenario, by the column's name. */
 export function figuresOf(scenario, result) {
   if (result.larger > 0) throw new Error(`${result.larger} packets came to the school in one piece that no line carries: queue and loss treat several as one`);
   const calm = settled(result.windows);
   const shown = layers(result, scenario.expects);
   const joined = quantile(result.joins, 0.95);
-  const load = busy(result);
+  const [load, stalls] = [busy(result), stalled(result)];
   return {
     ...voice(result, calm),
     ...slides(result, calm),
@@ -143,6 +152,7 @@ export function figuresOf(scenario, result) {
     ...back(result),
     ...offsets(result, calm.slice(-1)),
     busy: figure(percent(load, 0), load < BUSIEST ? null : false),
+    stalled: figure(`${whole(stalls)} ms`, stalls < LONGEST_STALL ? null : false),
   };
 }
 
@@ -162,6 +172,7 @@ export const COLUMNS = {
   back: ['back after', '≤ 2 s'],
   offsets: ['voice – camera / slides', '≤ 80 / 300 ms'],
   busy: ['machine busy', ''],
+  stalled: ['machine stalled at most', ''],
 };
 
 /** Of a lesson of pictures without slides, what can be said. */
