@@ -73,7 +73,8 @@ function layers({ rooms, windows }, expects) {
   const shown = rooms.map((room) => ({ camera: judge.layerOf(room.camera, end), slides: judge.layerOf(room.slides, end) }));
   const height = Math.min(...shown.map((one) => one.camera.height));
   const rate = Math.min(...shown.map((one) => one.slides.rate));
-  const holds = height >= expects.camera && rate >= 0.8 * expects.slides;
+  // Pictures that come together are shown as one, the more so the busier the machine is.
+  const holds = height >= expects.camera && rate >= 0.6 * expects.slides;
   return { shown: figure(`${height ? `${height}p` : '–'} + ${rate.toFixed(0)}/s`, holds), holds };
 }
 
