@@ -41,6 +41,8 @@ const FAIR: f64 = 0.5;
 const COMPETING_GROWTH: f64 = 0.05;
 /// A queue that stays within this for `UNMOVED` is none: the way has become longer.
 const STILL: f64 = 0.012;
+/// The part of the floor that is left whatever is measured.
+const LEAST_OF_FLOOR: f64 = 0.25;
 const UNMOVED: Duration = Duration::from_secs(3);
 
 /// What the members of a line see together at one moment. Rates are in bits per second, times in seconds.
@@ -267,12 +269,12 @@ impl Estimate {
         if view.busy > 0.3 && view.queue > Self::patience(view.noise) {
             // As long as something waits, what arrives is what the line carries, whatever is sent.
             self.measured = self.carried(view);
-            self.rate = self.rate.min(self.measured * Self::kept(view));
+            self.rate = self.rate.min((self.measured * Self::kept(view)).max(self.least(view)));
         }
         if view.queue > longest {
             // What was sent before the cut arrives only now.
             self.at_cut.1 = view.queue;
-            self.rate = self.rate.min(carried * Self::kept(view));
+            self.rate = self.rate.min((carried * Self::kept(view)).max(self.least(view)));
         }
         if now.saturating_duration_since(self.last_cut) < SETTLE + Duration::from_secs_f64(view.round_trip) {
             return Finding::Nothing;
@@ -357,11 +359,16 @@ impl Estimate {
     }
 
     fn cut_to(&mut self, carried: f64, view: &View, now: Instant) {
-        self.rate = carried * Self::kept(view);
+        self.rate = (carried * Self::kept(view)).max(self.least(view));
         self.at_cut = (carried, view.queue);
         self.measured = carried;
         self.last_cut = now;
         self.drained = 0.0;
+    }
+
+    /// What is never cut: a voice with what protects it, nearly, or what there was.
+    fn least(&self, view: &View) -> f64 {
+        (view.floor * LEAST_OF_FLOOR).min(self.rate)
     }
 
     /// So much less than the line carries that a long queue is gone within a second or so.

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::delay::Delay;
 use super::estimate::Estimate;
+use super::held::Held;
 use super::history::{Acknowledged, Kind};
 use super::loss::Loss;
 use super::rate::Meter;
@@ -37,6 +38,7 @@ pub(super) struct Member {
     pub(super) id: usize,
     joined: Instant,
     heard: Option<Instant>,
+    held: Held,
     pub(super) delay: Delay,
     pub(super) loss: Loss,
     /// What arrived, on the receiver's time line; what was sent of it, and what of that was media, on ours.
@@ -66,6 +68,7 @@ impl Member {
             id,
             joined: now,
             heard: None,
+            held: Held::default(),
             delay: Delay::new(now),
             loss: Loss::new(now),
             arrived: Meter::default(),
@@ -81,6 +84,9 @@ impl Member {
 
     /// Takes in one report; `queued` is the line's queue by others.
     pub(super) fn feedback(&mut self, told: &[Acknowledged], queued: Option<Duration>, forget: bool, now: Instant) {
+        let mut told = told.to_vec();
+        self.held.release(&mut told);
+        let told = &told[..];
         for packet in told {
             let sent = packet.sent.saturating_duration_since(self.joined);
             if !packet.late {

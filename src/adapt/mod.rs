@@ -9,6 +9,7 @@ pub mod delay;
 pub mod demand;
 pub mod dwell;
 pub mod estimate;
+pub mod held;
 pub mod history;
 pub mod ladder;
 pub mod line;
