@@ -117,6 +117,13 @@ impl<'a> Climber<'a> {
         self.next().is_some_and(|next| self.demand.has.and_then(place) < place(next.layer))
     }
 
+    /// What its next rung takes at its busiest, if that is more than it had before.
+    fn surge(&self, limits: &Limits) -> Bitrate {
+        let place = |layer: u8| self.demand.ladder.rank(layer);
+        let rises = |rung: &&Rung| self.climbed > 0 && self.demand.has.and_then(place) < place(rung.layer);
+        self.next().filter(rises).map_or(Bitrate::ZERO, |rung| self.demand.surge(rung, limits.loss))
+    }
+
     fn stop(&mut self, reason: Reason) {
         (self.stopped, self.reason) = (true, reason);
     }
@@ -208,14 +215,15 @@ impl Climb<'_, '_> {
         let cost: Bitrate = willing.iter().map(|&at| self.climbers[at].climb_cost(limits)).sum();
         let needs = self.total + cost + self.kept;
         let waits = willing.iter().any(|&at| self.climbers[at].must_wait());
+        let surge: Bitrate = willing.iter().map(|&at| self.climbers[at].surge(limits)).sum();
         let fit = match limits.line.filter(|_| step != Step::Voice) {
-            Some(means) => fits(means, needs, waits),
+            Some(means) => fits(means, needs + surge, waits),
             None => Fit::Fits,
         };
         if fit == Fit::Fits {
             self.total = self.total + cost;
             if step != Step::Voice {
-                self.needed = self.needed.max(needs);
+                self.needed = self.needed.max(needs + surge);
             }
             for at in willing {
                 let climber = &mut self.climbers[at];
@@ -225,6 +233,7 @@ impl Climb<'_, '_> {
             }
             return;
         }
+        let needs = needs + surge;
         self.until = Some(self.until.map_or(needs, |until| until.min(needs)));
         let reason = match (fit, limits.estimate) {
             (Fit::Waits, _) => Reason::Waiting,
@@ -235,6 +244,7 @@ impl Climb<'_, '_> {
         // last comes by itself.
         let lasts = limits.line.is_some_and(|means| needs.scaled(MARGIN) <= means.now);
         if reason != Reason::Tier && !lasts {
+            let cost = cost + surge;
             self.next = Some(self.next.map_or(cost, |next| next.min(cost)));
         }
         if step == Step::SlidesLow {

@@ -24,7 +24,7 @@ fn limits(rate: u64) -> Limits {
 fn ladder(rungs: &[(u64, u32)]) -> Ladder {
     let rung = |(&(rate, pixels), layer): (&(u64, u32), u8)| {
         let bitrate = kbps(rate);
-        Rung { layer, pixels, bitrate, wire: bitrate.scaled(1.06) + kbps(6), flows: true }
+        Rung { layer, pixels, bitrate, wire: bitrate.scaled(1.06) + kbps(6), peak: bitrate, flows: true }
     };
     Ladder::new(rungs.iter().zip(0..).map(rung).collect())
 }
@@ -42,7 +42,7 @@ const CAMERA: [(u64, u32); 3] = [(150, 320 * 180), (400, 640 * 360), (1_200, 1_2
 
 fn studio(slides: &[(u64, u32)]) -> Studio {
     let bitrate = kbps(32);
-    let voice = Rung { layer: 0, pixels: 0, bitrate, wire: kbps(66), flows: true };
+    let voice = Rung { layer: 0, pixels: 0, bitrate, wire: kbps(66), peak: bitrate, flows: true };
     Studio {
         voice: Ladder::new(vec![voice]),
         slides: ladder(slides),

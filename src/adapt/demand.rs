@@ -139,6 +139,16 @@ impl<'a> Demand<'a> {
         wire.scaled(1.0 + f64::from(loss.clamp(0.0, 0.5)))
     }
 
+    /// What an encoding takes at its busiest beyond what it is planned with. Better slides are let in only where a change of
+    /// slide fits too: else they would be let in while a slide is read, and thrown out with the next.
+    pub(super) fn surge(&self, rung: &Rung, loss: f32) -> Bitrate {
+        if self.content != Content::Slides {
+            return Bitrate::ZERO;
+        }
+        let peak = rung.peak.max(self.expected(rung));
+        peak.scaled(1.0 + f64::from(loss.clamp(0.0, 0.5))).less(self.cost(rung, loss, 0))
+    }
+
     /// What an encoding that wasn't measured yet will take, as far as can be told: what studios send.
     fn expected(&self, rung: &Rung) -> Bitrate {
         let place = self.ladder.rank(rung.layer).unwrap_or(0);
@@ -163,7 +173,7 @@ mod tests {
     use super::*;
 
     fn rung(layer: u8, pixels: u32, flows: bool) -> Rung {
-        Rung { layer, pixels, bitrate: Bitrate::ZERO, wire: Bitrate::ZERO, flows }
+        Rung { layer, pixels, bitrate: Bitrate::ZERO, wire: Bitrate::ZERO, peak: Bitrate::ZERO, flows }
     }
 
     fn demand(ladder: &Ladder, content: Content, cap: Option<u8>, shown: Option<u32>) -> Demand<'_> {

@@ -14,6 +14,8 @@ pub struct Rung {
     /// What it takes of a line, packets' headers included, steadied: see [`Steady`](super::steady::Steady). Zero until
     /// it was measured.
     pub wire: Bitrate,
+    /// The most that it took in a second of late: what has to fit before it is let in.
+    pub peak: Bitrate,
     /// Whether it flows at present; a publisher on a thin uplink stops its upper encodings.
     pub flows: bool,
 }
@@ -54,7 +56,7 @@ mod tests {
     use super::*;
 
     fn rung(layer: u8, pixels: u32) -> Rung {
-        Rung { layer, pixels, bitrate: Bitrate::ZERO, wire: Bitrate::ZERO, flows: true }
+        Rung { layer, pixels, bitrate: Bitrate::ZERO, wire: Bitrate::ZERO, peak: Bitrate::ZERO, flows: true }
     }
 
     #[test]

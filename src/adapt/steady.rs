@@ -10,9 +10,11 @@ use crate::units::Bitrate;
 /// What the headers of a packet add on the line: IPv4 20, UDP 8, RTP 12, its extension 8, the tag of SRTP 16 (RFC 7714).
 pub const HEADERS: u64 = 64;
 /// How fast the mean follows what is measured: a burst of some seconds counts whole, a keyframe hardly.
-const MEAN: f64 = 3.0;
+const MEAN: f64 = 6.0;
 /// How fast the maximum is forgotten: half of it in about 23 s, so that it outlasts the reading of a slide.
 const FORGET: f64 = 33.0;
+/// The same of the busiest second: slides may be read for minutes.
+const FORGET_PEAK: f64 = 120.0;
 /// Nothing is believed before so much was seen: the first keyframe alone would be a tenfold rate.
 const FIRST: Duration = Duration::from_secs(2);
 
@@ -22,12 +24,16 @@ pub struct Steady {
     seen: Duration,
     mean: f64,
     most: f64,
+    peak: f64,
 }
 
 impl Steady {
     /// So many octets in so many packets went by in `span`.
     pub fn measured(&mut self, octets: u64, packets: u64, span: Duration) {
         let rate = Bitrate::of(octets + packets * HEADERS, span).bps() as f64;
+        if self.seen >= FIRST {
+            self.peak = rate.max(self.peak * (-span.as_secs_f64() / FORGET_PEAK).exp());
+        }
         let before = self.seen.as_secs_f64();
         self.seen = self.seen.saturating_add(span);
         // The mean of all that was seen, until that is more than the mean is to remember.
@@ -36,6 +42,12 @@ impl Steady {
         if self.seen >= FIRST {
             self.most = self.mean.max(self.most * (-span.as_secs_f64() / FORGET).exp());
         }
+    }
+
+    /// The most that it took at a time of late; zero while too little was seen.
+    #[must_use]
+    pub fn peak(&self) -> Bitrate {
+        Bitrate::from_bps(self.peak as u64)
     }
 
     /// What to plan with; zero while too little was seen.

@@ -336,6 +336,7 @@ impl Publication {
             pixels: layer.size.map_or(0, |(width, height)| u32::from(width) * u32::from(height)),
             bitrate: layer.bitrate,
             wire: layer.steady.rate(),
+            peak: layer.steady.peak(),
             flows: layer.flows(now),
         });
         self.ladder = Ladder::new(rungs.collect());
