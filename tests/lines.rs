@@ -273,6 +273,23 @@ fn what_only_looks_like_congestion_changes_nothing() {
 }
 
 #[test]
+fn a_busy_computer_is_no_congestion() {
+    for stall in [150_000, 300_000] {
+        let (mut budget, mut used) = (vec![], vec![]);
+        for seed in seeds() {
+            let mut school = School::new(Shape::of(30_000_000), tier(Some(10.0)), 2, seed);
+            school.members.iter_mut().for_each(|member| member.stalls = stall);
+            school.run(60);
+            budget.push(between(&school, 5.0, 60.0).map(|s| s.estimate / 1e6).fold(f64::MAX, f64::min));
+            used.push(mean(between(&school, 5.0, 60.0).map(|s| s.allocated / 1e6)));
+            trace(&school, &format!("busy {stall}"), seed);
+        }
+        within(&format!("stalls of up to {} ms: least estimate, Mbit/s", stall / 1000), &budget, 3.0..=10.0);
+        within(&format!("stalls of up to {} ms: allocated, Mbit/s", stall / 1000), &used, 2.7..=10.0);
+    }
+}
+
+#[test]
 fn a_download_leaves_voice_and_slides() {
     let bounds = Trouble { back: 10.0, slides: 0.95, allocated: 0.7 };
     disturbed("download", &bounds, |s| s.download = Some(Download::new()), |s| s.download = None);

@@ -121,8 +121,9 @@ pub struct Estimate {
     last_cut: Instant,
     /// How much of a queue what was sent since the cut should have drained.
     drained: f64,
-    /// Since when the queue is too long, or short again.
+    /// Since when the queue is too long, grows fast, or is short again.
     long_since: Option<Instant>,
+    rushes_since: Option<Instant>,
     short_since: Option<Instant>,
     heavy_loss_since: Option<Instant>,
     /// The queue's bounds since when.
@@ -147,6 +148,7 @@ impl Estimate {
             last_cut: now,
             drained: 0.0,
             long_since: None,
+            rushes_since: None,
             short_since: None,
             heavy_loss_since: None,
             bounds: (0.0, 0.0, now),
@@ -407,6 +409,7 @@ impl Estimate {
         self.phase = phase;
         self.since = now;
         self.long_since = None;
+        self.rushes_since = None;
         self.short_since = None;
         self.heavy_loss_since = None;
         self.bounds.2 = now;
@@ -434,6 +437,8 @@ impl Estimate {
         let patience = Self::patience(view.noise);
         let long = view.queue > patience * if view.trial { 0.8 } else { 1.0 };
         self.long_since = if long { self.long_since.or(Some(now)) } else { None };
+        let rushes = view.queue > patience * 0.7 && view.slope > 0.25;
+        self.rushes_since = if rushes { self.rushes_since.or(Some(now)) } else { None };
         let short = view.queue < patience * 0.6;
         self.short_since = if short { self.short_since.or(Some(now)) } else { None };
         let (least, most, _) = self.bounds;
@@ -455,7 +460,8 @@ impl Estimate {
             return false;
         }
         let stands = self.long_since.is_some_and(|since| now.saturating_duration_since(since).as_millis() >= 40);
-        let rushes = view.queue > patience * 0.7 && view.slope > 0.25;
+        // By a second report: a computer that is busy reads late what came in time, and tells of it half-way.
+        let rushes = self.rushes_since.is_some_and(|since| now.saturating_duration_since(since).as_millis() >= 20);
         stands && view.slope > -0.05 || rushes
     }
 

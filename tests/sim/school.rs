@@ -34,8 +34,8 @@ pub struct Member {
     /// Numbers, octets and kinds that wait for the pacer.
     paced: VecDeque<u32>,
     paced_octets: u64,
-    /// What came in since the last report, by number, with the receiver's time.
-    came: Vec<(u64, i64)>,
+    /// What came in since the last report, by number, with the receiver's time, and when it is read.
+    came: Vec<(u64, i64, u64)>,
     reported: u64,
     next_report: u64,
     reports: VecDeque<(u64, u16, u32, Vec<Option<i16>>)>,
@@ -44,6 +44,8 @@ pub struct Member {
     pub drift: i64,
     /// A bottleneck of its own behind the line.
     pub last_metre: Option<Bottleneck>,
+    /// How long it doesn't look at what has come, at most, once in 700 ms, microseconds: an old computer that has much to do.
+    pub stalls: u64,
     pub octets: u64,
 }
 
@@ -172,6 +174,7 @@ impl School {
             clock: self.chance.below(1 << 40) as i64,
             drift: self.chance.below(120) as i64 - 60,
             last_metre: None,
+            stalls: 0,
             octets: 0,
         });
         self.members[id].reported = self.members[id].number;
@@ -321,10 +324,10 @@ impl School {
         let (now, at) = (self.now, self.at(self.now));
         let shape = self.bottleneck.shape;
         for member in self.members.iter_mut().filter(|member| member.joined) {
-            if now >= member.next_report {
+            if now >= member.next_report && member.has_read(now) {
                 member.next_report = now + 50_000 + self.chance.below(50_000);
                 let back = shape.delay * 1000 + self.chance.below(shape.jitter * 1000 + 1);
-                if let Some((base, reference, deltas)) = member.told()
+                if let Some((base, reference, deltas)) = member.told(now)
                     && !shape.cut
                     && !self.chance.happens(self.return_loss)
                 {
@@ -403,25 +406,44 @@ impl Member {
 
     fn receive(&mut self, at: u64, packet: Packet) {
         self.octets += u64::from(packet.octets);
+        let at = self.reads_at(at);
         let theirs = at as i64 + at as i64 * self.drift / 1_000_000 + self.clock;
-        self.came.push((packet.number, theirs));
+        self.came.push((packet.number, theirs, at));
+    }
+
+    /// The stall in whose turn `at` is, and how far into the turn that is.
+    const fn stall(&self, at: u64) -> (u64, u64) {
+        let (turn, into) = (at / 700_000, at % 700_000);
+        (self.stalls * (turn * 7 % 11 + 1) / 11, into)
+    }
+
+    /// When it reads what came at `at`: after the stall, ten times as fast as it came.
+    const fn reads_at(&self, at: u64) -> u64 {
+        let (stall, into) = self.stall(at);
+        if into < stall { at - into + stall + into / 10 } else { at }
+    }
+
+    /// Whether it tells what it has read: in the midst of what waited, as it happens.
+    const fn has_read(&self, at: u64) -> bool {
+        let (stall, into) = self.stall(at);
+        into >= stall + stall * (at / 700_000 * 5 % 7) / 70
     }
 
     /// What a receiver tells: from where the last report ended to the newest that came, or from what came late.
-    fn told(&mut self) -> Option<(u16, u32, Vec<Option<i16>>)> {
-        self.came.sort_unstable();
-        let (first, newest) = (self.came.first()?.0, self.came.last()?.0);
+    fn told(&mut self, now: u64) -> Option<(u16, u32, Vec<Option<i16>>)> {
+        let mut told: Vec<_> = self.came.extract_if(.., |(_, _, read)| *read <= now).collect();
+        told.sort_unstable();
+        let (first, newest) = (told.first()?.0, told.last()?.0);
         let base = self.reported.min(first);
-        let earliest = self.came.first()?.1;
+        let earliest = told.first()?.1;
         let reference = earliest.div_euclid(64_000);
         let mut deltas = vec![None; (newest + 1 - base) as usize];
         let mut last = reference * 64_000;
-        for (number, at) in &self.came {
+        for (number, at, _) in &told {
             let delta = (at - last).div_euclid(250);
             last += delta * 250;
             deltas[(number - base) as usize] = i16::try_from(delta).ok();
         }
-        self.came.clear();
         self.reported = self.reported.max(newest + 1);
         Some((base as u16, (reference & 0xff_ffff) as u32, deltas))
     }
