@@ -19,6 +19,13 @@ const SLIDES_PATIENCE: Duration = Duration::from_millis(3_000);
 /// The camera's part of what leaves while slides wait too: a new slide takes a second or two of a weak line, and nobody
 /// looks at a frozen teacher for so long.
 const CAMERA_PART: f64 = 0.4;
+/// Of what is sent again no more waits than leaves in this time: what comes later than that is asked for once more, and would
+/// be there twice.
+const AGAIN_ROOM: Duration = Duration::from_millis(200);
+const AGAIN_LEAST: f64 = 6_000.0;
+/// Its part of what leaves while anything else waits: a receiver that asks for more than the line carries must not be kept
+/// from what it would rather have.
+const AGAIN_PART: f64 = 0.5;
 /// So many may wait, whatever the rate: a few hundred kilobytes, and no more of memory than 100 KiB.
 const ROOM: usize = 1_024;
 
@@ -42,6 +49,8 @@ pub enum Offered {
     Send,
     /// It waits, and [`Pacer::release`] will give it back.
     Waits,
+    /// It is gone, and will be asked for again if it is still missed.
+    Refused,
     /// There is no room: it and all that waited with the same urgency are gone, and those streams need keyframes.
     Dropped,
 }
@@ -73,6 +82,10 @@ pub struct Pacer<T> {
     refilled: Instant,
     queues: [VecDeque<Waiting<T>>; 3],
     octets: usize,
+    /// The same of what is sent again.
+    again: f64,
+    /// Octets that what is sent again may go ahead of the rest.
+    ahead: f64,
     /// Octets that the camera has been kept waiting for, of its part of what left while both waited.
     turn: f64,
 }
@@ -87,6 +100,8 @@ impl<T: Copy> Pacer<T> {
             refilled: now,
             queues: [VecDeque::new(), VecDeque::new(), VecDeque::new()],
             octets: 0,
+            again: 0.0,
+            ahead: 0.0,
             turn: 0.0,
         }
     }
@@ -132,6 +147,13 @@ impl<T: Copy> Pacer<T> {
             self.credit -= f64::from(octets);
             return Offered::Send;
         }
+        if urgency == Urgency::Again {
+            let rate = self.rate.map_or(0.0, |rate| rate.bps() as f64 / 8.0);
+            if self.again > (rate * AGAIN_ROOM.as_secs_f64()).max(AGAIN_LEAST) {
+                return Offered::Refused;
+            }
+            self.again += f64::from(octets);
+        }
         let patience = if urgency == Urgency::Slides { SLIDES_PATIENCE } else { PATIENCE };
         let waits_too_long = |one: &Waiting<T>| now.saturating_duration_since(one.since) > patience;
         if self.queues[queue].len() >= ROOM || self.queues[queue].front().is_some_and(waits_too_long) {
@@ -164,21 +186,31 @@ impl<T: Copy> Pacer<T> {
         }
         let [again, slides, camera] = &mut self.queues;
         let both = !slides.is_empty() && !camera.is_empty();
-        let next = match again.pop_front() {
-            Some(next) => next,
+        let others = !slides.is_empty() || !camera.is_empty();
+        let next = match again.pop_front_if(|_| !others || self.ahead >= 0.0) {
+            Some(next) => {
+                self.again -= f64::from(next.octets);
+                self.ahead -= f64::from(next.octets) * (1.0 - AGAIN_PART);
+                next
+            }
             None if slides.is_empty() || (both && self.turn > 0.0) => {
                 let next = camera.pop_front()?;
                 self.turn -= f64::from(next.octets) * (1.0 - CAMERA_PART);
+                self.ahead += f64::from(next.octets) * AGAIN_PART;
                 next
             }
             None => {
                 let next = slides.pop_front()?;
                 self.turn += f64::from(next.octets) * CAMERA_PART;
+                self.ahead += f64::from(next.octets) * AGAIN_PART;
                 next
             }
         };
         if !both {
             self.turn = 0.0;
+        }
+        if !others || again.is_empty() {
+            self.ahead = 0.0;
         }
         self.credit -= f64::from(next.octets);
         self.octets -= usize::from(next.octets);
@@ -187,6 +219,9 @@ impl<T: Copy> Pacer<T> {
 
     /// Takes out everything as urgent as this that waits.
     pub fn clear(&mut self, urgency: Urgency) -> impl Iterator<Item = T> + '_ {
+        if urgency == Urgency::Again {
+            self.again = 0.0;
+        }
         let queue = queue_of(urgency).unwrap_or_default();
         let gone: usize = self.queues[queue].iter().map(|one| usize::from(one.octets)).sum();
         self.octets -= gone;

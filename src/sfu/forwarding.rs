@@ -1,5 +1,7 @@
 //! From a batch of one publication to the forwards of one slot, and where a slot's media time stands on the server's clock.
 
+use std::time::Instant;
+
 use slab::Slab;
 
 use crate::rtp::packet_cache::Entry;
@@ -32,6 +34,7 @@ pub(super) fn forward_pending(
     key: usize,
     publication: &Publication,
     publications: &Slab<Publication>,
+    latest: Option<Instant>,
     forwards: &mut Vec<Forward>,
 ) -> bool {
     if let Some(source) = slot.current() {
@@ -40,6 +43,9 @@ pub(super) fn forward_pending(
         let live = slot.replay().map_or(u64::MAX, |replay| replay.next);
         for entry in layer.pending.iter().filter(|&&sequence| sequence < live).filter_map(|&one| layer.cache.get(one)) {
             forwards.extend(slot.forward(entry));
+            if entry.keyframe_start {
+                slot.served(latest);
+            }
         }
     }
     let Some(target) = slot.awaited() else { return false };
@@ -53,6 +59,7 @@ pub(super) fn forward_pending(
     let source = publication.source(key, target);
     let gap = gap_nanos(slot, publications, source, first.timestamp);
     slot.begin(source, first, publication, gap, false);
+    slot.served(latest);
     for entry in (first.sequence..=layer.cache.highest()).filter_map(|sequence| layer.cache.get(sequence)) {
         forwards.extend(slot.forward(entry));
     }

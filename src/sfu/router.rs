@@ -298,16 +298,29 @@ impl Router {
     /// A receiver can't decode this stream without a keyframe.
     pub fn keyframe_request(&mut self, subscriber: usize, ssrc: u32) {
         let Some(slot) = self.slot_of(subscriber, ssrc).map(|slot| &self.slots[slot]) else { return };
+        // On a line that is short of room a keyframe is on its way for a while. Another behind it would only make that longer.
+        if self.is_short(subscriber) && slot.was_served_lately(self.latest) {
+            return;
+        }
         if let (Some(publication), Some(source)) = (slot.publication(), slot.current()) {
             self.want_keyframe(publication, source.layer);
         }
     }
 
+    /// Whether a subscriber's line has no room for something that it wants.
+    fn is_short(&self, subscriber: usize) -> bool {
+        let slots = self.subscribers.get(subscriber).map(|subscriber| &subscriber.slots[..]).unwrap_or_default();
+        slots.iter().any(|&slot| self.slots[slot].decided().is_some_and(|decided| decided.reason.is_of_line()))
+    }
+
     /// Packets of a subscriber's stream were let go on their way out: it needs a keyframe, and nothing before that again.
     pub fn let_go(&mut self, subscriber: usize, ssrc: u32) {
         if let Some(slot) = self.slot_of(subscriber, ssrc) {
-            self.slots[slot].let_go();
-            self.keyframe_request(subscriber, ssrc);
+            let slot = &mut self.slots[slot];
+            slot.let_go();
+            if let (Some(publication), Some(source)) = (slot.publication(), slot.current()) {
+                self.want_keyframe(publication, source.layer);
+            }
         }
     }
 
@@ -368,7 +381,7 @@ impl Router {
 
     fn forward_to(&mut self, key: usize, slot: usize) {
         let (slot, publication) = (&mut self.slots[slot], &self.publications[key]);
-        if forward_pending(slot, key, publication, &self.publications, &mut self.forwards) {
+        if forward_pending(slot, key, publication, &self.publications, self.latest, &mut self.forwards) {
             self.changed.push(slot.subscriber());
         }
     }

@@ -18,6 +18,8 @@ use super::publication::{Publication, Source};
 const REPLAY_BURST: u64 = 6;
 /// A packet that was asked for twice within this time is retransmitted once: the second request crossed it on its way.
 const RETRANSMISSION_GRACE: Duration = Duration::from_millis(20);
+/// A keyframe takes up to this long to its receiver, with what is sent again of it.
+const KEYFRAME_UNDER_WAY: Duration = Duration::from_millis(1_500);
 /// So many retransmissions are remembered for that.
 const RECENT: usize = 32;
 
@@ -98,6 +100,8 @@ struct Rest {
     paused: Option<Paused>,
     rtx_next: u64,
     recent: VecDeque<(u64, Instant)>,
+    /// When a keyframe last left for it.
+    keyframe_at: Option<Instant>,
     /// Nothing up to here is sent again: some of it never left, and a keyframe is on its way.
     let_go: Option<u64>,
     /// When, on the server's clock, the last packet of a source that is gone was made.
@@ -127,6 +131,7 @@ impl Slot {
             replay: None,
             paused: Some(Paused::NoSource),
             recent: VecDeque::new(),
+            keyframe_at: None,
             let_go: None,
             frozen: None,
         };
@@ -356,6 +361,10 @@ impl Slot {
             numbers: entry.numbers,
             live_timestamp: replay.then_some(layer.latest_timestamp),
         };
+        if !self.flows {
+            // Whoever waited for this needs nothing of what was before.
+            self.let_go();
+        }
         self.rewriter.begin(source, start, gap_nanos);
         if let Some(codec) = entry.codec {
             self.choose(codec);
@@ -384,6 +393,17 @@ impl Slot {
         self.octets = self.octets.wrapping_add(entry.payload_len() as u32);
         let forward = self.write(source, entry, mapped);
         Some(Forward { ssrc: self.ssrc, payload_type: self.payload_type, sequence: mapped.sequence, ..forward })
+    }
+
+    /// A keyframe has left for it.
+    pub(super) fn served(&mut self, now: Option<Instant>) {
+        self.rest.keyframe_at = now;
+    }
+
+    /// Whether a keyframe left for it so lately that it may still be under way, or be repaired.
+    pub(super) fn was_served_lately(&self, now: Option<Instant>) -> bool {
+        let since = now.zip(self.rest.keyframe_at).map(|(now, at)| now.saturating_duration_since(at));
+        since.is_some_and(|since| since < KEYFRAME_UNDER_WAY)
     }
 
     /// What was sent so far isn't sent again.

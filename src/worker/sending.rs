@@ -89,6 +89,7 @@ impl Worker {
                         Offered::Waits => {
                             waiting.insert(key);
                         }
+                        Offered::Refused => meters.drop("pacer_again", 1),
                         Offered::Dropped => {
                             let dropped = downlink.pacer.clear(forward.urgency).chain([*forward]);
                             overflowed.extend(dropped.map(|one| (key, one.ssrc)));

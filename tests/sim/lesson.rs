@@ -327,7 +327,7 @@ impl Lesson {
                 });
                 match offered {
                     None | Some(Offered::Send) => self.send(&forward),
-                    Some(Offered::Waits) => {}
+                    Some(Offered::Waits | Offered::Refused) => {}
                     Some(Offered::Dropped) => {
                         let key = self.rooms[forward.connection as usize].key.expect("it is connected");
                         self.router.keyframe_request(key, forward.ssrc);
