@@ -500,8 +500,19 @@ mod tests {
             line.reception(1, 0.0, Some(MS * 50), now);
         }
         assert!(line.capacity() > cut);
+        // What came, and half more: nothing was found to be too much.
+        line.remb(1, mbit(2), now);
+        line.remb(1, mbit(3), now);
+        assert_eq!(line.member_cap(1, now), None);
         line.remb(1, mbit(1), now);
         assert_eq!(line.member_cap(1, now), Some(mbit(1)));
+        line.remb(1, mbit(2), now + MS * 500);
+        assert_eq!(line.member_cap(1, now + MS * 500), Some(mbit(2)));
+        for second in 1..40 {
+            line.remb(1, mbit(2), now + Duration::from_secs(second));
+        }
+        assert_eq!(line.member_cap(1, now + Duration::from_secs(39)), None, "it is tried again");
+        line.remb(1, mbit(1), now);
         line.leave(1);
         assert_eq!(line.member_cap(1, now), None);
     }

@@ -23,6 +23,11 @@ const CAP_MOST: Duration = Duration::from_secs(40);
 const CAP_GROWTH: f64 = 0.08;
 /// A REMB (draft-alvestrand-rmcat-remb-03) holds no longer than this.
 const REMB_HOLDS: Duration = Duration::from_secs(8);
+/// One that is less than this part of the one before tells of a queue, and for so long those after it do.
+const REMB_FALLS: f64 = 0.95;
+const REMB_FALLEN: Duration = Duration::from_secs(30);
+/// The part of the way to the present round trip that the least one goes with each report: ways become longer, too.
+const ROUND_TRIP_FORGETS: u32 = 32;
 
 /// What one member was found to be able to take.
 #[derive(Debug, Clone, Copy)]
@@ -30,6 +35,15 @@ struct Cap {
     rate: f64,
     raised: Instant,
     stands_until: Instant,
+}
+
+/// What it says itself that it can take. As long as it sees no queue it names what came and at most half more, which says
+/// nothing of the line: more is sent nevertheless, or it would never hear of more.
+#[derive(Debug, Clone, Copy)]
+struct Remb {
+    rate: f64,
+    at: Instant,
+    fell: Option<Instant>,
 }
 
 /// One member.
@@ -48,7 +62,7 @@ pub(super) struct Member {
     cap: Option<Cap>,
     cap_stands: Duration,
     own_queue_since: Option<Instant>,
-    remb: Option<(f64, Instant)>,
+    remb: Option<Remb>,
     /// Where transport-wide feedback is missing: loss, round trip, and the least round trip.
     pub(super) report: Option<Report>,
 }
@@ -130,24 +144,28 @@ impl Member {
 
     /// What it can take itself; `None` = whatever the line carries.
     pub(super) fn cap(&self, now: Instant) -> Option<Bitrate> {
-        let remb = self.remb.filter(|(_, at)| now.saturating_duration_since(*at) < REMB_HOLDS && !self.is_fresh(now));
+        let within = |at: Instant, span| now.saturating_duration_since(at) < span;
+        let limits = |remb: &Remb| within(remb.at, REMB_HOLDS) && remb.fell.is_some_and(|at| within(at, REMB_FALLEN));
+        let remb = self.remb.filter(|remb| limits(remb) && !self.is_fresh(now));
         let least = match (self.cap, remb) {
-            (Some(cap), Some((remb, _))) => cap.rate.min(remb),
+            (Some(cap), Some(remb)) => cap.rate.min(remb.rate),
             (Some(cap), None) => cap.rate,
-            (None, Some((remb, _))) => remb,
+            (None, Some(remb)) => remb.rate,
             (None, None) => return None,
         };
         Some(Bitrate::from_bps(least as u64))
     }
 
-    pub(super) const fn remb(&mut self, rate: f64, now: Instant) {
-        self.remb = Some((rate, now));
+    pub(super) fn remb(&mut self, rate: f64, now: Instant) {
+        let falls = self.remb.is_some_and(|before| rate < before.rate * REMB_FALLS);
+        let fell = if falls { Some(now) } else { self.remb.and_then(|before| before.fell) };
+        self.remb = Some(Remb { rate, at: now, fell });
     }
 
     pub(super) fn reception(&mut self, lost: f64, round_trip: Option<Duration>, now: Instant) {
         let before = self.report.and_then(|report| report.least_round_trip);
         let least_round_trip = match (before, round_trip) {
-            (Some(before), Some(now)) => Some(before.min(now)),
+            (Some(before), Some(now)) => Some(before.min(now) + now.saturating_sub(before) / ROUND_TRIP_FORGETS),
             (before, now) => before.or(now),
         };
         self.report = Some(Report { at: now, lost, round_trip, least_round_trip });
