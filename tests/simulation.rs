@@ -5,7 +5,7 @@
 
 #[path = "sim/backup.rs"]
 mod backup;
-#[expect(unreachable_pub, reason = "the modules of one test have no outside")]
+#[expect(unreachable_pub, dead_code, reason = "the modules of one test have no outside, and other tests use the rest")]
 mod sim;
 #[path = "sim/voice.rs"]
 mod voice;
