@@ -135,7 +135,7 @@ mod tests {
         assert_eq!(names, ["4M", "10M", "30M", "50M", "100M"]);
         assert_eq!(tiers.of(None).line.nominal, None);
         let most = tiers.of(Some(rate(4_000))).line.most().map_or(0, Bitrate::bps);
-        assert!((2_799_000..=2_800_000).contains(&most), "{most}");
+        assert!((2_879_000..=2_880_000).contains(&most), "{most}");
     }
 
     #[test]
