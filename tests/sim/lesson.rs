@@ -166,6 +166,11 @@ impl Lesson {
         self.router.cap_layer(self.id, self.rooms[room].participant, (kind, 0), cap);
     }
 
+    /// A page shows a slot with so many pixels.
+    pub fn show(&mut self, room: Room, kind: SlotKind, pixels: Option<u32>) {
+        self.router.show(self.id, self.rooms[room].participant, (kind, 0), pixels);
+    }
+
     pub fn restart(&mut self, publisher: usize, track: usize, layer: usize) {
         self.publishers[publisher].tracks[track].encodings[layer].restart(&mut self.chance);
     }
