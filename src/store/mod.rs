@@ -14,8 +14,8 @@ mod stage;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use sqlx::SqlitePool;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{SqliteConnection, SqlitePool};
 use time::OffsetDateTime;
 
 pub use decision::DECISIONS_PER_LESSON;
@@ -137,7 +137,8 @@ impl Store {
                 .acquire_timeout(TURN_TIMEOUT)
         };
         let failed = |source| Error::Open { path: path.clone(), source };
-        let writer = pool(1).connect_with(options.clone()).await.map_err(failed)?;
+        let writer = pool(1).before_acquire(|connection, _| Box::pin(leave_transaction(connection)));
+        let writer = writer.connect_with(options.clone()).await.map_err(failed)?;
         sqlx::migrate!().run(&writer).await?;
         let readers = pool(READERS).connect_with(options).await.map_err(failed)?;
         Ok(Self { readers, writer })
@@ -181,6 +182,14 @@ impl Store {
         self.readers.close().await;
         self.writer.close().await;
     }
+}
+
+/// Leaves the transaction that the one before may have left open, mostly none. SQLite itself undoes what a full disk broke off,
+/// and sqlx counts that transaction as open ever after, so that all later ones would be parts of one that never ends.
+async fn leave_transaction(connection: &mut SqliteConnection) -> Result<bool, sqlx::Error> {
+    // That there is none is an error, too.
+    let _ = sqlx::query("ROLLBACK").execute(connection).await;
+    Ok(true)
 }
 
 fn millis(time: OffsetDateTime) -> i64 {
