@@ -222,7 +222,7 @@ impl Router {
             member: slot.subscriber(),
             content: content(slot.spec().kind),
             publication,
-            ladder: if slot.can_show(offered) { &offered.ladder } else { &self.nothing },
+            ladder: if slot.plays(offered.codec()) { &offered.ladder } else { &self.nothing },
             cap: slot.cap(),
             shown: slot.shown(),
             has: decided.and_then(|decided| decided.layer),

@@ -297,11 +297,16 @@ impl Router {
 
     /// A receiver can't decode this stream without a keyframe.
     pub fn keyframe_request(&mut self, subscriber: usize, ssrc: u32) {
-        let Some(slot) = self.slot_of(subscriber, ssrc).map(|slot| &self.slots[slot]) else { return };
+        let Some(slot) = self.slot_of(subscriber, ssrc) else { return };
         // On a line that is short of room a keyframe is on its way for a while. Another behind it would only make that longer.
-        if self.is_short(subscriber) && slot.was_served_lately(self.latest) {
-            return;
+        if !(self.is_short(subscriber) && self.slots[slot].was_served_lately(self.latest)) {
+            self.want_keyframe_in(slot);
         }
+    }
+
+    /// What flows in a slot needs a keyframe.
+    fn want_keyframe_in(&mut self, slot: usize) {
+        let slot = &self.slots[slot];
         if let (Some(publication), Some(source)) = (slot.publication(), slot.current()) {
             self.want_keyframe(publication, source.layer);
         }
@@ -316,11 +321,8 @@ impl Router {
     /// Packets of a subscriber's stream were let go on their way out: it needs a keyframe, and nothing before that again.
     pub fn let_go(&mut self, subscriber: usize, ssrc: u32) {
         if let Some(slot) = self.slot_of(subscriber, ssrc) {
-            let slot = &mut self.slots[slot];
-            slot.let_go();
-            if let (Some(publication), Some(source)) = (slot.publication(), slot.current()) {
-                self.want_keyframe(publication, source.layer);
-            }
+            self.slots[slot].let_go();
+            self.want_keyframe_in(slot);
         }
     }
 

@@ -198,11 +198,6 @@ impl Slot {
         self.rest.touched
     }
 
-    /// Whether the receiver can read what is offered, or nothing is yet.
-    pub(super) fn can_show(&self, publication: &Publication) -> bool {
-        publication.codec().is_none_or(|offered| self.way(offered).is_some())
-    }
-
     /// What flows ends, though what is to follow hasn't begun.
     pub(super) fn interrupt(&mut self) {
         self.stop();
