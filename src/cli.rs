@@ -3,6 +3,7 @@
 mod check;
 mod demo;
 mod explain;
+mod journal;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -56,6 +57,9 @@ enum Command {
     /// Look at a lesson, beside a server that runs or not.
     #[command(subcommand)]
     Lesson(LessonCommand),
+    /// Look at what was received of a lesson.
+    #[command(subcommand)]
+    Journal(JournalCommand),
     /// Print the OpenAPI document.
     Openapi,
 }
@@ -64,6 +68,12 @@ enum Command {
 enum LessonCommand {
     /// Say why each classroom got what it got: what was cut or given back, when, and for what reason.
     Explain(explain::Arguments),
+}
+
+#[derive(Debug, Subcommand)]
+enum JournalCommand {
+    /// Print every record, in order.
+    Dump(journal::Arguments),
 }
 
 #[derive(Debug, clap::Args)]
@@ -120,6 +130,10 @@ impl Cli {
             print(&api::description().to_pretty_json()?)?;
             return Ok(ExitCode::SUCCESS);
         }
+        if let Command::Journal(JournalCommand::Dump(arguments)) = &self.command {
+            journal::run(arguments)?;
+            return Ok(ExitCode::SUCCESS);
+        }
         let path = self.config.or_else(|| Some(PathBuf::from(SYSTEM_CONFIG)).filter(|path| path.exists()));
         let config = load(path.as_deref());
         match self.command {
@@ -129,7 +143,7 @@ impl Cli {
             Command::OperatorLink => print(&operator_link(&config?).await?)?,
             Command::Check { json } => return check::run(config, json).await,
             Command::Lesson(LessonCommand::Explain(arguments)) => explain::run(&config?, arguments).await?,
-            Command::Openapi => {}
+            Command::Journal(_) | Command::Openapi => {}
         }
         Ok(ExitCode::SUCCESS)
     }

@@ -243,7 +243,7 @@ impl Site {
         let jump = jumped.clone();
         let clock = Clock::new(move || time_of_day() + time::Duration::seconds(jump.load(Ordering::Relaxed)), instant);
         let data = DataFolder::take(&config.server.data).expect("a folder of our own");
-        let side = MediaSide { media: media.clone(), reports };
+        let side = MediaSide { media: media.clone(), reports, journal: None };
         let running = server::start_with(&config, data, side, clock).await.expect("free ports");
         Self { media, reports: sender, running, http: reqwest::Client::new(), later, jumped, folder }
     }
