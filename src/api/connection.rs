@@ -137,7 +137,7 @@ pub(super) async fn patch(state: &ApiState, path: ConnectionPath, request: Reque
 /// `DELETE`: the connection ends, whatever its ICE session is (RFC 9725 §4.2: If-Match is ignored).
 pub(super) async fn delete(state: &ApiState, path: ConnectionPath, request: Request) -> Result<Response, Problem> {
     let claims = may_touch(state, path, request.headers())?;
-    let participant = (claims.role == Role::Classroom).then_some(claims.sub);
+    let participant = (claims.role != Role::Studio).then_some(claims.sub);
     state.media.disconnect(path.lesson, participant, path.connection).await?;
     Ok(StatusCode::OK.into_response())
 }

@@ -230,6 +230,7 @@ async fn on_air(state: &ApiState) -> anyhow::Result<Lesson> {
         teacher: Some(TEACHER.into()),
         subject: Some("英语".into()),
         grade: Some("五年级".into()),
+        school: None,
         starts_at: Some(now),
     };
     let mut lesson = Lesson::new(draft, JoinCode::random(), now)?;
