@@ -1,7 +1,7 @@
 //! Recordings: the catalogue of them.
 
 use sqlx::sqlite::SqliteRow;
-use sqlx::{QueryBuilder, Row, Sqlite, SqliteConnection};
+use sqlx::{AssertSqlSafe, QueryBuilder, Row, Sqlite, SqliteConnection};
 use time::{Duration, OffsetDateTime};
 
 use super::{Error, Store, from_millis, millis};
@@ -66,13 +66,79 @@ impl Store {
         Ok(query.bind(recording.lesson.to_string()).execute(&self.writer).await?.rows_affected() == 1)
     }
 
-    /// Keep what has become of a recording; whether somebody wants it kept is said by [`keep_recording`](Self::keep_recording)
-    /// alone.
+    /// A recording grows: it is so long now, and all goes well.
     ///
     /// # Errors
     /// [`Error::Statement`].
-    pub async fn change_recording(&self, recording: &Recording) -> Result<(), Error> {
-        Ok(change(&mut *self.writer.acquire().await?, recording).await?)
+    pub async fn recording_grows(&self, lesson: LessonId, duration_ms: u64) -> Result<(), Error> {
+        let sql = "UPDATE recording SET duration = ?, reason_zh = NULL, reason_en = NULL \
+                   WHERE lesson = ? AND state IN ('recording', 'finishing')";
+        let query = sqlx::query(sql).bind(i64::try_from(duration_ms).unwrap_or(i64::MAX)).bind(lesson.to_string());
+        query.execute(&self.writer).await?;
+        Ok(())
+    }
+
+    /// The lesson of a recording has ended.
+    ///
+    /// # Errors
+    /// [`Error::Statement`].
+    pub async fn finish_recording(&self, lesson: LessonId) -> Result<(), Error> {
+        let sql = "UPDATE recording SET state = 'finishing' WHERE lesson = ? AND state = 'recording'";
+        sqlx::query(sql).bind(lesson.to_string()).execute(&self.writer).await?;
+        Ok(())
+    }
+
+    /// Say why a recording isn't further.
+    ///
+    /// # Errors
+    /// [`Error::Statement`].
+    pub async fn explain_recording(&self, lesson: LessonId, why: Option<&Words>) -> Result<(), Error> {
+        let query = sqlx::query("UPDATE recording SET reason_zh = ?, reason_en = ? WHERE lesson = ?");
+        let query = query.bind(why.map(|why| &why.zh)).bind(why.map(|why| &why.en)).bind(lesson.to_string());
+        query.execute(&self.writer).await?;
+        Ok(())
+    }
+
+    /// A recording can't be made, and why. One whose first files are there is left with them.
+    ///
+    /// # Errors
+    /// [`Error::Statement`].
+    pub async fn fail_recording(&self, lesson: LessonId, why: &Words) -> Result<(), Error> {
+        let sql = "UPDATE recording SET complete = state IN ('ready', 'repaired'), \
+                   state = CASE WHEN state IN ('ready', 'repaired') THEN state ELSE 'failed' END, \
+                   reason_zh = ?, reason_en = ? WHERE lesson = ?";
+        let query = sqlx::query(sql).bind(&why.zh).bind(&why.en).bind(lesson.to_string());
+        query.execute(&self.writer).await?;
+        Ok(())
+    }
+
+    /// Recordings that failed are to be tried again.
+    ///
+    /// # Errors
+    /// [`Error::Statement`].
+    pub async fn retry_recordings(&self) -> Result<(), Error> {
+        sqlx::query("UPDATE recording SET state = 'finishing' WHERE state = 'failed'").execute(&self.writer).await?;
+        Ok(())
+    }
+
+    /// All files of a recording are there.
+    ///
+    /// # Errors
+    /// [`Error::Statement`].
+    pub async fn complete_recording(&self, lesson: LessonId) -> Result<(), Error> {
+        let sql = "UPDATE recording SET complete = 1 WHERE lesson = ? AND state IN ('ready', 'repaired')";
+        sqlx::query(sql).bind(lesson.to_string()).execute(&self.writer).await?;
+        Ok(())
+    }
+
+    /// The files of a recording were verified in the object store.
+    ///
+    /// # Errors
+    /// [`Error::Statement`].
+    pub async fn stored_recording(&self, lesson: LessonId, now: OffsetDateTime) -> Result<(), Error> {
+        let query = sqlx::query("UPDATE recording SET stored_at = ? WHERE lesson = ?");
+        query.bind(millis(now)).bind(lesson.to_string()).execute(&self.writer).await?;
+        Ok(())
     }
 
     /// Keep a recording with what it is made of, whole.
@@ -111,7 +177,7 @@ impl Store {
     /// [`Error::Statement`] or [`Error::Corrupt`].
     pub async fn recording(&self, lesson: LessonId) -> Result<Option<Recording>, Error> {
         let sql = format!("SELECT {COLUMNS} FROM recording WHERE lesson = ?");
-        let row = sqlx::query(&*sql).bind(lesson.to_string()).fetch_optional(&self.readers).await?;
+        let row = sqlx::query(AssertSqlSafe(sql)).bind(lesson.to_string()).fetch_optional(&self.readers).await?;
         row.as_ref().map(read).transpose()
     }
 
@@ -121,7 +187,7 @@ impl Store {
     /// [`Error::Statement`] or [`Error::Corrupt`].
     pub async fn all_recordings(&self) -> Result<Vec<Recording>, Error> {
         let sql = format!("SELECT {COLUMNS} FROM recording ORDER BY begun_at, lesson");
-        sqlx::query(&*sql).fetch_all(&self.readers).await?.iter().map(read).collect()
+        sqlx::query(AssertSqlSafe(sql)).fetch_all(&self.readers).await?.iter().map(read).collect()
     }
 
     /// The recordings for which something remains to be done, and where their lessons are in their lives.
@@ -133,7 +199,7 @@ impl Store {
             "SELECT lesson.*, {COLUMNS} FROM recording JOIN lesson ON lesson.id = recording.lesson \
              WHERE recording.complete = 0 AND recording.state <> 'failed' ORDER BY begun_at, lesson"
         );
-        sqlx::query(&*sql).fetch_all(&self.readers).await?.iter().map(read_both).collect()
+        sqlx::query(AssertSqlSafe(sql)).fetch_all(&self.readers).await?.iter().map(read_both).collect()
     }
 
     /// Recordings with their lessons, the latest first.
@@ -200,7 +266,7 @@ impl Store {
     pub async fn contents(&self, lesson: LessonId) -> Result<Contents, Error> {
         let rows = async |table: &str| {
             let sql = format!("SELECT * FROM {table} WHERE lesson = ? ORDER BY number");
-            sqlx::query(&*sql).bind(lesson.to_string()).fetch_all(&self.readers).await
+            sqlx::query(AssertSqlSafe(sql)).bind(lesson.to_string()).fetch_all(&self.readers).await
         };
         let files = rows("recording_file").await?.iter().map(read_file).collect::<Result<_, sqlx::Error>>()?;
         let slide = |row: &SqliteRow| {
@@ -246,7 +312,7 @@ async fn insert_contents(
     let lesson = lesson.to_string();
     for table in ["recording_file", "recording_slide", "recording_gap", "recording_lack"] {
         let sql = format!("DELETE FROM {table} WHERE lesson = ?");
-        sqlx::query(&*sql).bind(&lesson).execute(&mut *connection).await?;
+        sqlx::query(AssertSqlSafe(sql)).bind(&lesson).execute(&mut *connection).await?;
     }
     for (number, file) in (0_i64..).zip(&contents.files) {
         let sql = "INSERT INTO recording_file (lesson, number, name, track, variant, video, width, height, audio, octets, \
