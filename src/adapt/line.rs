@@ -252,6 +252,10 @@ impl Line {
                 }
                 self.trials.fail(now);
             }
+            Finding::FalseAlarm(queue) => {
+                self.noise = self.noise.max((queue - self.usual).clamp(0.0, NOISE_MOST));
+                self.trials.acquit(now);
+            }
             Finding::LongerWay => self.members.iter_mut().for_each(|member| member.delay.rebase()),
             Finding::Nothing => {}
         }
