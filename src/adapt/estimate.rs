@@ -25,6 +25,9 @@ const PROVED: f64 = 0.93;
 /// queue within so short a time, and a queue that is one is cut for again.
 const DOUBTFUL: f64 = 0.080;
 const DOUBTFUL_KEPT: f64 = 0.70;
+/// How much longer a queue has to stand, or to grow fast, on a line whose queue wavers by a second in calm times.
+const STANDS_FOR_NOISE: f64 = 5.0;
+const RUSHES_FOR_NOISE: f64 = 3.0;
 /// After a cut nothing is concluded for this long, and a round trip.
 const SETTLE: Duration = Duration::from_millis(300);
 /// Loss beyond the learnt that counts as congestion together with a queue, or right after a rise.
@@ -478,9 +481,12 @@ impl Estimate {
         if view.aftermath && view.queue < patience * (AFTERMATH_PATIENCE + AFTERMATH_ROUND_TRIP * view.round_trip) {
             return false;
         }
-        let stands = self.long_since.is_some_and(|since| now.saturating_duration_since(since).as_millis() >= 40);
+        let lasts = |since: Option<Instant>, least: f64| {
+            since.is_some_and(|since| now.saturating_duration_since(since).as_secs_f64() >= least)
+        };
+        let stands = lasts(self.long_since, 0.040 + STANDS_FOR_NOISE * view.noise);
         // By a second report: a computer that is busy reads late what came in time, and tells of it half-way.
-        let rushes = self.rushes_since.is_some_and(|since| now.saturating_duration_since(since).as_millis() >= 20);
+        let rushes = lasts(self.rushes_since, 0.020 + RUSHES_FOR_NOISE * view.noise);
         stands && view.slope > -0.05 || rushes
     }
 

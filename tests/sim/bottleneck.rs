@@ -45,7 +45,17 @@ pub struct Shape {
 
 impl Shape {
     pub const fn of(rate: u64) -> Self {
-        Self { rate, queue: 200, burst: 16_000, delay: 25, jitter: 0, reorders: true, wanders: 0, loss: 0.0, cut: false }
+        Self {
+            rate,
+            queue: 200,
+            burst: 16_000,
+            delay: 25,
+            jitter: 0,
+            reorders: true,
+            wanders: 0,
+            loss: 0.0,
+            cut: false,
+        }
     }
 }
 
@@ -85,7 +95,16 @@ const WANDERING: u64 = 50_000;
 impl Bottleneck {
     pub fn new(shape: Shape, chance: Chance) -> Self {
         let tokens = shape.burst as f64;
-        Self { shape, chance, queue: VecDeque::new(), queued: 0, tokens, last_arrival: 0, arrivals: Vec::new(), wandering: Wandering::default() }
+        Self {
+            shape,
+            chance,
+            queue: VecDeque::new(),
+            queued: 0,
+            tokens,
+            last_arrival: 0,
+            arrivals: Vec::new(),
+            wandering: Wandering::default(),
+        }
     }
 
     /// Whether there was room for it.
