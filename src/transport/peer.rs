@@ -8,7 +8,7 @@ use bytes::BytesMut;
 use super::Endpoint;
 use super::allowance::Allowance;
 use super::dtls::{self, Dtls, Outcome};
-use super::ice::{CONSENT_TIMEOUT, Checked, Credentials, LiteAgent};
+use super::ice::{CONSENT_TIMEOUT, Checked, Credentials, LiteAgent, RECEIVER_TIMEOUT};
 use super::identity::Identity;
 use super::sdp::Remote;
 use super::srtp::{self, Opener, Profile, Sealer};
@@ -68,7 +68,7 @@ pub enum Event {
     Connected,
     /// It never came up.
     NeverConnected,
-    /// The peer is silent: consent expired.
+    /// The peer was silent for too long.
     Expired,
     /// The handshake failed, or the peer said goodbye.
     Closed,
@@ -93,6 +93,9 @@ pub struct Peer {
     heard_us: Option<Endpoint>,
     created: Instant,
     connected: bool,
+    /// Its consent to be sent anything has expired; its next check renews it.
+    silent: bool,
+    gone_after: Duration,
     over: bool,
     outgoing: VecDeque<(Endpoint, BytesMut)>,
     events: VecDeque<Event>,
@@ -120,6 +123,8 @@ impl Peer {
             heard_us: None,
             created: now,
             connected: false,
+            silent: false,
+            gone_after: CONSENT_TIMEOUT,
             over: false,
             outgoing: VecDeque::new(),
             events: VecDeque::new(),
@@ -128,6 +133,11 @@ impl Peer {
             allowance: Allowance::default(),
             stun: Vec::new(),
         }
+    }
+
+    /// It only receives: when its line is back it goes on, as long as its browser would.
+    pub const fn only_receives(&mut self) {
+        self.gone_after = RECEIVER_TIMEOUT;
     }
 
     /// Takes one datagram, told apart by its first octet (RFC 7983 §7).
@@ -176,6 +186,7 @@ impl Peer {
         if matches!(checked, Checked::Answered | Checked::Proved) && !self.connected {
             self.allowance.received(from, datagram.len());
         }
+        self.silent &= self.consent_ends() <= now;
         self.send_stun();
         self.settle(now);
         match checked {
@@ -271,7 +282,7 @@ impl Peer {
             return None;
         }
         let expiry = if self.connected {
-            self.ice.last_check().map_or(self.created, |last| last) + CONSENT_TIMEOUT
+            if self.silent { self.gone() } else { self.consent_ends() }
         } else {
             self.created + CONNECT_TIMEOUT
         };
@@ -287,18 +298,27 @@ impl Peer {
         self.send_flights();
         self.ice.handle_timeout(now, &mut self.stun);
         self.send_stun();
-        let silent_since = self.ice.last_check().unwrap_or(self.created);
-        if self.connected && now >= silent_since + CONSENT_TIMEOUT {
+        self.silent = self.connected && now >= self.consent_ends();
+        if self.connected && now >= self.gone() {
             self.end(Event::Expired);
         } else if !self.connected && now >= self.created + CONNECT_TIMEOUT {
             self.end(Event::NeverConnected);
         }
     }
 
-    /// Where media goes: where the peer's latest nomination came from, once it is proven to be there.
+    fn consent_ends(&self) -> Instant {
+        self.ice.last_check().unwrap_or(self.created) + CONSENT_TIMEOUT
+    }
+
+    fn gone(&self) -> Instant {
+        self.ice.last_check().unwrap_or(self.created) + self.gone_after
+    }
+
+    /// Where media goes: where the peer's latest nomination came from, once it is proven to be there. Nowhere for as long as
+    /// the peer is silent.
     #[must_use]
     pub const fn remote(&self) -> Option<Endpoint> {
-        self.ice.nominated()
+        if self.silent { None } else { self.ice.nominated() }
     }
 
     /// Whether the peer has shown itself from there.

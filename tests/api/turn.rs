@@ -71,7 +71,9 @@ async fn who_is_admitted_gets_credentials_that_end_with_the_token() {
             assert_eq!(answer.header("cache-control"), "no-store");
         }
         site.later(Duration::minutes(12));
-        let renewed = word(&site.post("/api/v1/token", &token, json!({})).await.expect(200), "token");
+        let answer = site.post("/api/v1/token", &token, json!({})).await;
+        assert_eq!(links(&answer).len(), SERVERS.len(), "told with the token: nobody has to ask");
+        let renewed = word(&answer.expect(200), "token");
         let before = field(links(&options(&site, &path, &token).await)[0], "username").to_owned();
         let after = field(links(&options(&site, &path, &renewed).await)[0], "username").to_owned();
         assert!(after > before, "a renewed token has credentials of its own: {before}, {after}");

@@ -15,8 +15,13 @@ export class Resource {
   ) {}
 
   /** Posts the offer of `peer` to `endpoint` and applies the answer. Throws `Refusal` or `Unreachable`. */
-  static async create(peer: RTCPeerConnection, endpoint: string, token: () => string): Promise<Resource> {
-    const [offer, servers] = await Promise.all([peer.createOffer(), iceServers(endpoint, token())]);
+  static async create(
+    peer: RTCPeerConnection,
+    endpoint: string,
+    token: () => string,
+    offered: Promise<RTCSessionDescriptionInit> = peer.createOffer(),
+  ): Promise<Resource> {
+    const [offer, servers] = await Promise.all([offered, serversFor(endpoint, token())]);
     // Known before the offer is set, since browsers gather candidates from then on.
     if (servers.length > 0) peer.setConfiguration({ ...peer.getConfiguration(), iceServers: servers });
     await peer.setLocalDescription(offer);
@@ -26,6 +31,7 @@ export class Resource {
       type: 'application/sdp',
       body: peer.localDescription?.sdp ?? '',
     });
+    iceServers.tell(response, performance.now());
     const location = response.headers.get('Location');
     if (!location) throw new Refusal(502, { code: 'no_location', detail: 'the answer has no Location' }, null);
     const path = new URL(location, window.location.href).pathname;
@@ -42,5 +48,15 @@ export class Resource {
   /** Says goodbye; `keepalive` lets the request outlive the page. */
   remove(): void {
     request(this.location, { method: 'DELETE', token: this.token(), keepalive: true }).catch(() => undefined);
+  }
+}
+
+async function serversFor(endpoint: string, token: string): Promise<RTCIceServer[]> {
+  const known = iceServers.known(performance.now());
+  if (known !== null) return known;
+  try {
+    return iceServers.tell(await request(endpoint, { method: 'OPTIONS', token }), performance.now());
+  } catch {
+    return iceServers.last;
   }
 }
