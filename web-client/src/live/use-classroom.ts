@@ -1,4 +1,5 @@
 import { onScopeDispose, shallowRef, triggerRef } from 'vue';
+import { iceServers } from '../api/ice-servers';
 import { Classroom, type ClassroomEffect, type ClassroomEvent } from '../lesson/classroom';
 import { type Picture, Receiver, type ReceiverListener } from '../media/receiver';
 import { classroomObstacle, enterClassroom, offerRefusal } from './credentials';
@@ -77,7 +78,7 @@ export function useClassroom(code: string | null, urlToken: string | null, schoo
     const knownBefore = memory.classroom()?.code === code;
     try {
       const entering = takeEarly({ code, token: urlToken, school }) ?? enterClassroom(code, urlToken, school);
-      spare ??= new Receiver();
+      spare ??= new Receiver().prepare();
       const entered = await entering;
       admission = entered;
       send({ type: 'joined', lesson: entered.known });
@@ -92,9 +93,17 @@ export function useClassroom(code: string | null, urlToken: string | null, schoo
     if (remembered?.lesson === admission.lesson) memory.rememberClassroom({ ...remembered, token });
   }
 
-  async function build(key: number): Promise<void> {
-    const receiver = spare ?? new Receiver();
+  /** One that was prepared is good for an offer without TURN servers only. */
+  function takeSpare(): Receiver | null {
+    const taken = spare;
     spare = null;
+    if (iceServers.last.length === 0) return taken;
+    taken?.close();
+    return null;
+  }
+
+  async function build(key: number): Promise<void> {
+    const receiver = takeSpare() ?? new Receiver();
     receivers.value.set(key, receiver);
     triggerRef(receivers);
     try {

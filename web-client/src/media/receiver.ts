@@ -32,10 +32,9 @@ export class Receiver {
   private resource: Resource | null = null;
   private closed = false;
   private listener: ReceiverListener | null = null;
-  private readonly offer: Promise<RTCSessionDescriptionInit>;
+  private offered: Promise<void> | null = null;
   private last: { received: number; lost: number; at: number; line: LineSample | null } | null = null;
 
-  /** Begins with its offer, which takes a browser a while. */
   constructor() {
     this.peer = new RTCPeerConnection({ bundlePolicy: 'max-bundle' });
     for (let index = 0; index < VOICES; index += 1) {
@@ -52,15 +51,20 @@ export class Receiver {
     };
     this.pictures = { slides: picture('slides'), camera: picture('camera'), stage: picture('stage') };
     watchTransport(this.peer, (state) => this.closed || this.listener?.transport(state));
-    this.offer = this.peer.createOffer();
+  }
+
+  /** Makes the offer ahead of time, which takes a browser a while. It will know of no TURN servers. */
+  prepare(): this {
+    this.offered = this.peer.createOffer().then((offer) => this.peer.setLocalDescription(offer));
     // Told to whoever connects.
-    this.offer.catch(() => undefined);
+    this.offered.catch(() => undefined);
+    return this;
   }
 
   /** Gives the server's id of the connection. */
   async connect(lesson: string, token: () => string, listener: ReceiverListener): Promise<string> {
     this.listener = listener;
-    const resource = await Resource.create(this.peer, `/whep/${lesson}`, token, this.offer);
+    const resource = await Resource.create(this.peer, `/whep/${lesson}`, token, this.offered);
     if (this.closed) resource.remove();
     this.resource = resource;
     return resource.connection;

@@ -14,17 +14,20 @@ export class Resource {
     private readonly token: () => string,
   ) {}
 
-  /** Posts the offer of `peer` to `endpoint` and applies the answer. Throws `Refusal` or `Unreachable`. */
+  /** Posts the offer of `peer` to `endpoint` and applies the answer; `offered`: when it has been made. Throws `Refusal` or `Unreachable`. */
   static async create(
     peer: RTCPeerConnection,
     endpoint: string,
     token: () => string,
-    offered: Promise<RTCSessionDescriptionInit> = peer.createOffer(),
+    offered: Promise<void> | null = null,
   ): Promise<Resource> {
-    const [offer, servers] = await Promise.all([offered, serversFor(endpoint, token())]);
-    // Known before the offer is set, since browsers gather candidates from then on.
-    if (servers.length > 0) peer.setConfiguration({ ...peer.getConfiguration(), iceServers: servers });
-    await peer.setLocalDescription(offer);
+    if (offered !== null) await offered;
+    else {
+      const [offer, servers] = await Promise.all([peer.createOffer(), serversFor(endpoint, token())]);
+      // Known before the offer is set, since browsers gather candidates from then on.
+      if (servers.length > 0) peer.setConfiguration({ ...peer.getConfiguration(), iceServers: servers });
+      await peer.setLocalDescription(offer);
+    }
     const response = await request(endpoint, {
       method: 'POST',
       token: token(),
