@@ -28,13 +28,9 @@ use rtc_stun::xoraddr::XorMappedAddress;
 use super::Endpoint;
 use proof::Proof;
 
-/// A peer that sent no authenticated request for so long is sent nothing more (in the spirit of RFC 7675 §5.1), and is gone.
-/// Browsers send one every two or three seconds, so this outlasts a short break of a school's line and still ends well
-/// within 30 s.
+/// A peer that sent no authenticated request for so long is gone (in the spirit of RFC 7675 §5.1). Browsers send one every
+/// two or three seconds, so this outlasts a short break of a school's line and still ends well within 30 s.
 pub const CONSENT_TIMEOUT: Duration = Duration::from_secs(20);
-/// A peer that only receives is gone after this time. Browsers go on checking for 30 s after the last answer: a line that is
-/// back within that time goes on where it broke off, with no handshake.
-pub const RECEIVER_TIMEOUT: Duration = Duration::from_secs(35);
 /// A nominated address that was silent for so long, while the peer's checks come from another one, is not the peer's any
 /// more. Not every client nominates again when a router gives it another mapping: it doesn't notice.
 const MOVED_AFTER: Duration = Duration::from_secs(3);

@@ -8,7 +8,7 @@ use bytes::BytesMut;
 use super::Endpoint;
 use super::allowance::Allowance;
 use super::dtls::{self, Dtls, Outcome};
-use super::ice::{CONSENT_TIMEOUT, Checked, Credentials, LiteAgent, RECEIVER_TIMEOUT};
+use super::ice::{CONSENT_TIMEOUT, Checked, Credentials, LiteAgent};
 use super::identity::Identity;
 use super::sdp::Remote;
 use super::srtp::{self, Opener, Profile, Sealer};
@@ -68,7 +68,7 @@ pub enum Event {
     Connected,
     /// It never came up.
     NeverConnected,
-    /// The peer was silent for too long.
+    /// The peer is silent: consent expired.
     Expired,
     /// The handshake failed, or the peer said goodbye.
     Closed,
@@ -93,9 +93,6 @@ pub struct Peer {
     heard_us: Option<Endpoint>,
     created: Instant,
     connected: bool,
-    /// Its consent to be sent anything has expired; its next check renews it.
-    silent: bool,
-    gone_after: Duration,
     over: bool,
     outgoing: VecDeque<(Endpoint, BytesMut)>,
     events: VecDeque<Event>,
@@ -123,8 +120,6 @@ impl Peer {
             heard_us: None,
             created: now,
             connected: false,
-            silent: false,
-            gone_after: CONSENT_TIMEOUT,
             over: false,
             outgoing: VecDeque::new(),
             events: VecDeque::new(),
@@ -133,11 +128,6 @@ impl Peer {
             allowance: Allowance::default(),
             stun: Vec::new(),
         }
-    }
-
-    /// It only receives: when its line is back it goes on, as long as its browser would.
-    pub const fn only_receives(&mut self) {
-        self.gone_after = RECEIVER_TIMEOUT;
     }
 
     /// Takes one datagram, told apart by its first octet (RFC 7983 §7).
@@ -186,7 +176,6 @@ impl Peer {
         if matches!(checked, Checked::Answered | Checked::Proved) && !self.connected {
             self.allowance.received(from, datagram.len());
         }
-        self.silent &= self.consent_ends() <= now;
         self.send_stun();
         self.settle(now);
         match checked {
@@ -282,7 +271,7 @@ impl Peer {
             return None;
         }
         let expiry = if self.connected {
-            if self.silent { self.gone() } else { self.consent_ends() }
+            self.ice.last_check().map_or(self.created, |last| last) + CONSENT_TIMEOUT
         } else {
             self.created + CONNECT_TIMEOUT
         };
@@ -298,27 +287,18 @@ impl Peer {
         self.send_flights();
         self.ice.handle_timeout(now, &mut self.stun);
         self.send_stun();
-        self.silent = self.connected && now >= self.consent_ends();
-        if self.connected && now >= self.gone() {
+        let silent_since = self.ice.last_check().unwrap_or(self.created);
+        if self.connected && now >= silent_since + CONSENT_TIMEOUT {
             self.end(Event::Expired);
         } else if !self.connected && now >= self.created + CONNECT_TIMEOUT {
             self.end(Event::NeverConnected);
         }
     }
 
-    fn consent_ends(&self) -> Instant {
-        self.ice.last_check().unwrap_or(self.created) + CONSENT_TIMEOUT
-    }
-
-    fn gone(&self) -> Instant {
-        self.ice.last_check().unwrap_or(self.created) + self.gone_after
-    }
-
-    /// Where media goes: where the peer's latest nomination came from, once it is proven to be there. Nowhere for as long as
-    /// the peer is silent.
+    /// Where media goes: where the peer's latest nomination came from, once it is proven to be there.
     #[must_use]
     pub const fn remote(&self) -> Option<Endpoint> {
-        if self.silent { None } else { self.ice.nominated() }
+        self.ice.nominated()
     }
 
     /// Whether the peer has shown itself from there.

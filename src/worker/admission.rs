@@ -63,11 +63,6 @@ pub(super) fn admit(
         }
     };
     let answered = Connected { connection: id, answer: agreed.answer, etag: local.ufrag.clone() };
-    let ufrag = local.ufrag.clone();
-    let mut peer = Peer::new(now, &host.identity, local, offer.remote);
-    if matches!(side, Side::Subscriber { .. }) {
-        peer.only_receives();
-    }
     let connection = Connection {
         id,
         lesson: request.lesson,
@@ -75,7 +70,7 @@ pub(super) fn admit(
         end: request.end,
         network: client_network(request.address),
         since: now,
-        ufrag,
+        ufrag: local.ufrag.clone(),
         remote_ufrags: offer.ufrags,
         mids: agreed.media.iter().map(|media| media.mid.clone()).collect(),
         trickle: offer.trickle,
@@ -91,7 +86,7 @@ pub(super) fn admit(
         line: Line::new(now),
         downlink: None,
         tier,
-        peer,
+        peer: Peer::new(now, &host.identity, local, offer.remote),
     };
     Ok((connection, answered))
 }
