@@ -1,5 +1,5 @@
-/** Credentials end with the token they came with; a token that was renewed since has others. */
-const FRESH_MS = 300_000;
+/** Credentials end with the token they came with, which may be near its end: what is older is asked for anew. */
+const FRESH_MS = 60_000;
 
 /**
  * The TURN servers that the server last told of: with a token, with the answer to an offer, or when asked (RFC 9725 §4.6).
