@@ -15,7 +15,8 @@ use super::decisions::Decisions;
 use super::story::Story;
 use crate::id::{ConnectionId, LessonId, ParticipantId, SourceName};
 use crate::lesson::{
-    Decided, Identity, Line, Live, Notice, Participant, Publication, Replaced, Role, Slot, StageError, Stats, Viewer,
+    Behind, Decided, Identity, Line, Live, Notice, Participant, Publication, Replaced, Role, Slot, StageError, Stats,
+    Viewer,
 };
 use crate::telemetry::Exposition;
 use crate::worker::mailbox::Report;
@@ -236,6 +237,13 @@ impl Directory {
     pub fn raise_hand(&self, lesson: LessonId, participant: ParticipantId, raised: bool) {
         let mut running = self.running.entry(lesson).or_default();
         let notices = running.live.raise_hand(participant, raised);
+        running.tell(&notices);
+    }
+
+    /// A classroom says how far behind it is, or that it is live again.
+    pub fn behind(&self, lesson: LessonId, participant: ParticipantId, behind: Option<Behind>) {
+        let Some(mut running) = self.running.get_mut(&lesson) else { return };
+        let notices = running.live.behind(participant, behind);
         running.tell(&notices);
     }
 
