@@ -70,7 +70,7 @@ async function refusal(response: Response): Promise<Refusal> {
   return new Refusal(response.status, problem, Number.isFinite(seconds) ? seconds : null);
 }
 
-async function json<T>(method: string, path: string, token?: string | null, body?: unknown): Promise<T> {
+export async function call<T>(method: string, path: string, token?: string | null, body?: unknown): Promise<T> {
   const exchange: Exchange = { method };
   if (token) exchange.token = token;
   if (body !== undefined) {
@@ -86,16 +86,16 @@ async function json<T>(method: string, path: string, token?: string | null, body
 }
 
 export const exchangeOperatorKey = (key: string): Promise<Token> =>
-  json('POST', '/api/v1/operator', null, { key });
+  call('POST', '/api/v1/operator', null, { key });
 
 export const createLesson = (token: string, lesson: NewLesson): Promise<Lesson> =>
-  json('POST', '/api/v1/lessons', token, lesson);
+  call('POST', '/api/v1/lessons', token, lesson);
 
 /** Lessons planned (or created, where no time was given) between two moments in RFC 3339, and all that are live. */
 export async function listLessons(token: string, from: string, to: string): Promise<Lesson[]> {
   const list = async (query: Record<string, string>): Promise<Lesson[]> => {
     const path = `/api/v1/lessons?${new URLSearchParams(query)}`;
-    return (await json<{ lessons: Lesson[] }>('GET', path, token)).lessons;
+    return (await call<{ lessons: Lesson[] }>('GET', path, token)).lessons;
   };
   const [planned, live] = await Promise.all([list({ from, to }), list({ state: 'live' })]);
   const known = new Set(planned.map((lesson) => lesson.id));
@@ -103,16 +103,16 @@ export async function listLessons(token: string, from: string, to: string): Prom
 }
 
 export const readLesson = (token: string, lesson: string): Promise<Lesson> =>
-  json('GET', `/api/v1/lessons/${lesson}`, token);
+  call('GET', `/api/v1/lessons/${lesson}`, token);
 
 export const startLesson = (token: string, lesson: string): Promise<Lesson> =>
-  json('POST', `/api/v1/lessons/${lesson}/start`, token);
+  call('POST', `/api/v1/lessons/${lesson}/start`, token);
 
 export const endLesson = (token: string, lesson: string): Promise<Lesson> =>
-  json('POST', `/api/v1/lessons/${lesson}/end`, token);
+  call('POST', `/api/v1/lessons/${lesson}/end`, token);
 
 export const invite = (token: string, lesson: string, role: Role, name?: string): Promise<Invitation> =>
-  json('POST', `/api/v1/lessons/${lesson}/tokens`, token, name ? { role, name } : { role });
+  call('POST', `/api/v1/lessons/${lesson}/tokens`, token, name ? { role, name } : { role });
 
 /**
  * Enters a lesson by its six digits. `before` is who this device was before a reload; its token, however old,
@@ -124,7 +124,7 @@ export const join = (
   school: string | null,
   before: { participant: string; token: string | null } | null,
 ): Promise<Joined> =>
-  json('POST', '/api/v1/join', before?.token, {
+  call('POST', '/api/v1/join', before?.token, {
     code,
     ...(name ? { name } : {}),
     ...(school ? { school } : {}),
@@ -132,7 +132,7 @@ export const join = (
   });
 
 export const renewToken = (token: string): Promise<ParticipantToken> =>
-  json('POST', '/api/v1/token', token, {});
+  call('POST', '/api/v1/token', token, {});
 
 export interface Claims {
   sub: string;
