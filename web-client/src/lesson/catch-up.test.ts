@@ -21,6 +21,9 @@ class Room {
   /** Whether this browser can hold back what is live. */
   holdsBack = true;
   stuck = false;
+  pagesOnly = false;
+  /** How much of what the server says it keeps isn't in the playlists yet, in ms. */
+  unwritten = 0;
   line: 'up' | 'down' = 'up';
   private brokenSince: number | null = null;
   private player: { position: number; rate: number; startsAt: number; held: boolean } | null = null;
@@ -86,10 +89,11 @@ class Room {
   private play(): void {
     const { player } = this;
     if (player === null) return;
-    if (!player.held && !this.starved && this.now >= player.startsAt && this.line === 'up') {
-      player.position = Math.min(this.edge, player.position + player.rate * STEP);
+    const before = player.position;
+    if (!player.held && !this.starved && this.now >= player.startsAt && (this.line === 'up' || this.pagesOnly)) {
+      player.position = Math.max(before, Math.min(this.edge - this.unwritten, player.position + player.rate * STEP));
     }
-    this.send({ type: 'recording_plays', position: player.position, edge: this.edge });
+    this.send({ type: 'recording_plays', position: player.position, edge: this.edge, running: player.position > before });
   }
 
   private run1(effect: CatchUpEffect): void {
@@ -173,6 +177,15 @@ describe('a line that comes back', () => {
     }
     expect(room.logic.kind).toBe('live');
     expect(behind).toBeLessThanOrEqual(room.edgeLag + 1000);
+  });
+
+  it('is live though the playlists tell of less than there is', () => {
+    const room = live();
+    room.holdsBack = false;
+    room.unwritten = 1800;
+    room.breaks(20_000);
+    room.untilLive(150_000);
+    expect(room.logic.notice(room.now)).toBeNull();
   });
 
   it('asks for live pictures before it shows them, and shows the recording until they are decoded', () => {
@@ -366,6 +379,20 @@ describe('the local teacher', () => {
     expect([room.logic.kind, room.playerBehind]).toEqual(['playing', behind + 21]);
   });
 
+  it('holds what is only being opened, and nothing plays meanwhile', () => {
+    const room = live();
+    room.breaks(30_000);
+    room.run(STEP);
+    expect(room.logic.kind).toBe('opening');
+    room.send({ type: 'pause' });
+    room.run(5000);
+    expect([room.logic.kind, room.playerBehind]).toEqual(['paused', null]);
+    room.send({ type: 'resume' });
+    room.run(2000);
+    expect([room.logic.kind, room.playerRate]).toEqual(['playing', 1.2]);
+    expect(Math.abs(room.playerBehind! - 36)).toBeLessThanOrEqual(2);
+  });
+
   it('sees the last 30 seconds again as they were, then catches up', () => {
     const room = live();
     room.send({ type: 'again' });
@@ -406,12 +433,7 @@ describe('a classroom that only pages reach', () => {
     room.line = 'down';
     room.run(12_000);
     room.stuck = true;
-    (room as unknown as { play(): void }).play = function play(this: Room): void {
-      const { player } = this as unknown as { player: { position: number; rate: number; startsAt: number } | null };
-      if (player === null) return;
-      if (!this.starved && this.now >= player.startsAt) player.position = Math.min(this.edge, player.position + player.rate * STEP);
-      this.send({ type: 'recording_plays', position: player.position, edge: this.edge });
-    };
+    room.pagesOnly = true;
     room.run(3000);
     return room;
   }

@@ -22,6 +22,8 @@ export interface Recording {
 export interface RecordingSample {
   position: number;
   edge: number;
+  /** Whether the sound runs, or waits for octets. */
+  running: boolean;
 }
 
 export type CatchUpEvent =
@@ -87,6 +89,8 @@ const PICTURES_MS = 5000;
 /** So little before the end of what is kept, playing faster would only stall. */
 const EDGE_MS = 700;
 const CLEAR_OF_EDGE_MS = 1500;
+/** A player that waits for octets so near to the end waits for them to be written: playlists tell of them late. */
+const STARVED_AT_EDGE_MS = 4000;
 /** Nothing more is to be gained by waiting at the end of what is kept. */
 const AT_EDGE_MS = 2000;
 /** How far from the end of what is kept a classroom plays that gets nothing else. */
@@ -97,7 +101,7 @@ const SLOWER = 0.9;
 const HELD_BACK_MS = 4000;
 const TELL_EVERY_MS = 5000;
 const NOTICE_MS = 8000;
-const ASK_EVERY_MS = 60_000;
+const ASK_EVERY_MS = 30_000;
 const LATE_AGAIN_MS = 30_000;
 
 /** Pictures that the server has promised and not sent. */
@@ -310,7 +314,14 @@ export class CatchUp {
     if (state.kind === 'paused') return;
     const at = state.kind === 'live' || state.kind === 'offered' ? now - this.lag : (state.at ?? now);
     if (this.shows === 'recording') out.push({ type: 'hold' });
+    else if (state.kind === 'opening') this.letGo(out);
     this.state = { kind: 'paused', at };
+  }
+
+  /** What is being opened isn't wanted any more. */
+  private letGo(out: CatchUpEffect[]): void {
+    this.sample = null;
+    out.push({ type: 'close' });
   }
 
   private again(now: number, out: CatchUpEffect[]): void {
@@ -381,7 +392,7 @@ export class CatchUp {
       state.at = at;
     }
     const left = sample.edge - sample.position;
-    if (left < EDGE_MS) this.atEdgeSince ??= now;
+    if (left < EDGE_MS || (!sample.running && left < STARVED_AT_EDGE_MS)) this.atEdgeSince ??= now;
     else if (left > CLEAR_OF_EDGE_MS) this.atEdgeSince = null;
     this.leapGap(sample, recording, out);
   }
@@ -394,8 +405,7 @@ export class CatchUp {
 
   private failed(now: number, out: CatchUpEffect[]): void {
     const { state } = this;
-    this.sample = null;
-    out.push({ type: 'close' });
+    this.letGo(out);
     if (state.kind === 'live' || state.kind === 'offered' || state.kind === 'paused') return;
     if (this.brokenSince !== null && !this.stuck) {
       // The line took it: from here, when it is back.

@@ -357,7 +357,7 @@ describe('the end', () => {
 });
 
 describe('a hand', () => {
-  const me = { id: 'me', role: 'classroom', name: null, school: null, connected: true, publishing: [], hand_raised: false, on_stage: false, line: null, joined_at: '' } as const;
+  const me = { id: 'me', role: 'classroom', name: null, school: null, connected: true, publishing: [], hand_raised: false, on_stage: false, line: null, behind: null, joined_at: '' } as const;
   const welcomed = (fields: { hand_raised?: boolean; on_stage?: boolean }): ServerMessage => ({
     ...(welcome(LESSON, slots('c1')) as Extract<ServerMessage, { type: 'welcome' }>),
     participants: [{ ...me, publishing: [], ...fields }],

@@ -149,6 +149,11 @@ export class Classroom {
     return this.current?.slots ?? [];
   }
 
+  /** When the last word came before the break that lasts; null while there is none. */
+  get brokenSince(): number | null {
+    return this.lostAt;
+  }
+
   get bars(): Bars {
     if (this.lostAt !== null) return 0;
     // Pictures that are missing are no good line, however whole the rest comes.
