@@ -24,6 +24,8 @@ class Room {
   pagesOnly = false;
   /** How much of what the server says it keeps isn't in the playlists yet, in ms. */
   unwritten = 0;
+  /** How long the pieces are that can be played once they are whole, in ms. */
+  piece = 1;
   line: 'up' | 'down' = 'up';
   private brokenSince: number | null = null;
   private player: { position: number; rate: number; startsAt: number; held: boolean } | null = null;
@@ -91,7 +93,7 @@ class Room {
     if (player === null) return;
     const before = player.position;
     if (!player.held && !this.starved && this.now >= player.startsAt && (this.line === 'up' || this.pagesOnly)) {
-      player.position = Math.max(before, Math.min(this.edge - this.unwritten, player.position + player.rate * STEP));
+      player.position = Math.max(before, Math.min(Math.floor((this.edge - this.unwritten) / this.piece) * this.piece, player.position + player.rate * STEP));
     }
     this.send({ type: 'recording_plays', position: player.position, edge: this.edge, running: player.position > before });
   }
@@ -184,6 +186,15 @@ describe('a line that comes back', () => {
     room.holdsBack = false;
     room.unwritten = 1800;
     room.breaks(20_000);
+    room.untilLive(150_000);
+    expect(room.logic.notice(room.now)).toBeNull();
+  });
+
+  it('is live though what is kept comes in long pieces, at each of which the player waits', () => {
+    const room = live();
+    room.piece = 4000;
+    room.breaks(20_000);
+    room.run(3000);
     room.untilLive(150_000);
     expect(room.logic.notice(room.now)).toBeNull();
   });

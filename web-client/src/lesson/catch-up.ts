@@ -93,12 +93,15 @@ const CLEAR_OF_EDGE_MS = 1500;
 const STARVED_AT_EDGE_MS = 4000;
 /** Nothing more is to be gained by waiting at the end of what is kept. */
 const AT_EDGE_MS = 2000;
+/** Nor where the way to live, when it is as short as this, hasn't become shorter for so long. */
+const NO_NEARER_MS = 6000;
+const SHORT_WAY_MS = 10_000;
 /** How far from the end of what is kept a classroom plays that gets nothing else. */
 const LATE_MS = 4000;
 const FASTER = 1.2;
 const SLOWER = 0.9;
-/** How far live is held back to meet the recording, which is always some seconds late; browsers take no more. */
-const HELD_BACK_MS = 4000;
+/** How far live is held back to meet the recording, which is always some seconds late; browsers keep no more voice. */
+const HELD_BACK_MS = 3000;
 const TELL_EVERY_MS = 5000;
 const NOTICE_MS = 8000;
 const ASK_EVERY_MS = 30_000;
@@ -136,6 +139,8 @@ export class CatchUp {
   private movedAt = 0;
   private stalls = 0;
   private atEdgeSince: number | null = null;
+  /** How near to live it came, and when. */
+  private nearest = { apart: Infinity, at: 0 };
   private rate = 1;
   private ended = false;
   private notNextLate = -Infinity;
@@ -337,6 +342,7 @@ export class CatchUp {
     this.movedAt = now;
     this.said = null;
     this.atEdgeSince = null;
+    this.nearest = { apart: Infinity, at: now };
     if (this.sample !== null && this.recording !== null && at !== null) {
       // The player is there: it only has to go elsewhere.
       const place = this.placeOf(at, this.recording);
@@ -454,13 +460,15 @@ export class CatchUp {
   /** Near enough to live, or as near as the recording gets. */
   private near(state: Extract<State, { kind: 'playing' }>, now: number): void {
     if (state.until !== null && state.at >= state.until) state.until = null;
-    const atEdge = this.atEdgeSince !== null && now - this.atEdgeSince >= AT_EDGE_MS;
+    const apart = this.apart(state.at, now);
+    if (state.until !== null || apart < this.nearest.apart - IN_STEP_MS) this.nearest = { apart, at: now };
+    const noNearer = this.noNearer(apart, now);
     if (!this.connected) {
-      if (atEdge && this.stuck) this.state = { kind: 'late', at: state.at };
+      if (noNearer && this.stuck) this.state = { kind: 'late', at: state.at };
       return;
     }
     if (this.ended) return;
-    if (atEdge || this.apart(state.at, now) <= CROSS_AT_MS) {
+    if (state.until === null && (noNearer || apart <= CROSS_AT_MS)) {
       this.state = { kind: 'crossing', at: state.at, since: now, frames: null };
     }
   }
@@ -474,9 +482,14 @@ export class CatchUp {
     const decoded = this.live.framesDecoded > state.frames + 1 && !this.live.coming;
     const waited = now - state.since;
     if (!decoded && waited < PICTURES_MS) return;
-    const apart = Math.abs(this.apart(state.at, now));
-    const noNearer = this.atEdgeSince !== null && now - this.atEdgeSince >= AT_EDGE_MS;
-    if (apart <= IN_STEP_MS || noNearer || waited >= CROSSING_MS) this.goLive(now, out);
+    const apart = this.apart(state.at, now);
+    if (Math.abs(apart) <= IN_STEP_MS || this.noNearer(apart, now) || waited >= CROSSING_MS) this.goLive(now, out);
+  }
+
+  /** The recording is written only so soon: the rest of the way would be waiting. */
+  private noNearer(apart: number, now: number): boolean {
+    if (this.atEdgeSince !== null && now - this.atEdgeSince >= AT_EDGE_MS) return true;
+    return apart <= SHORT_WAY_MS && now - this.nearest.at >= NO_NEARER_MS;
   }
 
   /** How much later the recording would have to be, to be at the word that is heard live, in ms. */

@@ -14,8 +14,8 @@ const TRIES = 2;
 const OTHER_LAG_MS = 40;
 /** A line that may spend less, in bit/s, is spared the better slides. */
 const BETTER_SLIDES_FROM = 1_000_000;
-/** Where a break lasts longer than this though the websocket is open, media is blocked. */
-const BLOCKED_AFTER_S = 12;
+/** Where a break lasts longer than this while the websocket is open, media is blocked. */
+const BLOCKED_AFTER_MS = 12_000;
 
 /** The pictures that a recording has places for on screen. */
 export const RECORDED = ['slides', 'camera'] as const;
@@ -38,6 +38,8 @@ export function useCatchUp(classroom: ReturnType<typeof useClassroom>) {
   let opening = 0;
   let budget: number | null = null;
   let ended = false;
+  /** Since when the websocket is open, if it is. */
+  let socketSince = 0;
 
   function send(event: CatchUpEvent): void {
     for (const effect of logic.handle(event, classroom.clock())) run(effect);
@@ -175,12 +177,15 @@ export function useCatchUp(classroom: ReturnType<typeof useClassroom>) {
       coming: picturesComing(live.shownSlots as SlotState[]),
     });
     const connected = status.kind === 'live' || status.kind === 'weak' || (status.kind === 'need_touch' && live.showing);
-    send({ type: 'line', brokenSince: live.brokenSince, connected, stuck: isStuck(live, now) });
+    send({ type: 'line', brokenSince: live.brokenSince, connected, stuck: isStuck(live, socketSince, now) });
     if (dvr !== null) send({ type: 'recording_plays', position: dvr.position(), edge: dvr.liveEdge(), running: dvr.running });
   }
 
   classroom.note((event) => {
-    if (event.type === 'socket_opened') send({ type: 'socket_opened' });
+    if (event.type === 'socket_opened') {
+      socketSince = classroom.clock();
+      send({ type: 'socket_opened' });
+    }
     if (event.type !== 'message') return;
     const { message } = event;
     const now = classroom.clock();
@@ -229,10 +234,11 @@ function picture(): HTMLVideoElement {
 }
 
 /** The lesson answers, but no media gets through: from the start, or since it broke off. */
-function isStuck(live: Classroom, now: number): boolean {
+function isStuck(live: Classroom, socketSince: number, now: number): boolean {
   const status = live.status(now);
   if (status.kind === 'connecting') return status.stuck;
-  return status.kind === 'reconnecting' && status.seconds >= BLOCKED_AFTER_S && live.socket.isOpen && live.lesson?.state === 'live';
+  if (status.kind !== 'reconnecting' || live.brokenSince === null || !live.socket.isOpen) return false;
+  return now - Math.max(live.brokenSince, socketSince) >= BLOCKED_AFTER_MS && live.lesson?.state === 'live';
 }
 
 /** Which track goes where: the teacher's place takes the first other picture of a studio that calls it something else. */
