@@ -160,6 +160,19 @@ export function useCatchUp(classroom: ReturnType<typeof useClassroom>) {
     return caps;
   }
 
+  /** The time of the lesson that is heard, in ms; null where nothing is, or it isn't known. */
+  function heardAt(): number | null {
+    if (logic.hears === 'recording') return dvr?.position() ?? null;
+    const zero = address?.timeline?.zero_unix_ms;
+    if (logic.hears === 'nothing' || zero === undefined || clock.offset === null) return null;
+    return classroom.clock() + clock.offset - zero - lag();
+  }
+
+  function lag(): number {
+    const roundTrip = classroom.model.value.socket.roundTripMs ?? 0;
+    return (classroom.heard()?.waitMs ?? 100) + Math.min(500, roundTrip / 2) + OTHER_LAG_MS;
+  }
+
   function look(): void {
     const now = classroom.clock();
     const live = classroom.model.value;
@@ -169,10 +182,9 @@ export function useCatchUp(classroom: ReturnType<typeof useClassroom>) {
       send({ type: 'ended' });
     }
     const receiver = classroom.heard();
-    const roundTrip = live.socket.roundTripMs ?? 0;
     send({
       type: 'live_plays',
-      lag: (receiver?.waitMs ?? 100) + Math.min(500, roundTrip / 2) + OTHER_LAG_MS,
+      lag: lag(),
       framesDecoded: receiver?.framesDecoded ?? 0,
       coming: picturesComing(live.shownSlots as SlotState[]),
     });
@@ -203,6 +215,8 @@ export function useCatchUp(classroom: ReturnType<typeof useClassroom>) {
     kind: logic.kind,
     mode: logic.mode,
     behind: logic.behind(classroom.clock()),
+    hears: logic.hears,
+    heardAt: heardAt(),
     rate: logic.playingRate,
     available: logic.available,
     position: dvr?.position() ?? null,
