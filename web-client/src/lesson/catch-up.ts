@@ -28,7 +28,7 @@ export interface RecordingSample {
 
 export type CatchUpEvent =
   /** How the live line does; told four times a second at least. */
-  | { type: 'line'; brokenSince: number | null; connected: boolean; stuck: boolean }
+  | { type: 'line'; brokenSince: number | null; connected: boolean; stuck: boolean; onStage: boolean }
   /** What the server keeps, or that it keeps nothing that could be played. */
   | { type: 'recording'; recording: Recording | null }
   | ({ type: 'recording_plays' } & RecordingSample)
@@ -73,6 +73,8 @@ export type Kind = State['kind'];
 const BREAK_MS = 3000;
 /** After a longer one the lesson is elsewhere: the classroom is asked. */
 const LONG_BREAK_MS = 15 * 60_000;
+/** Of what came before a break, so much is played again: the last word may have been cut. */
+const OVERLAP_MS = 500;
 const OFFERED_FOR_MS = 60_000;
 const AGAIN_MS = 30_000;
 /** A recording that brings nothing for so long has stalled. */
@@ -131,6 +133,7 @@ export class CatchUp {
   private brokenSince: number | null = null;
   private connected = false;
   private stuck = false;
+  private onStage = false;
   private connectedAt: number | null = null;
   private lag = 300;
   private live = { framesDecoded: 0, coming: false };
@@ -163,7 +166,7 @@ export class CatchUp {
 
   /** Whether there is a recording to go back to: without one nothing is offered. */
   get available(): boolean {
-    return this.recording !== null;
+    return this.recording !== null && !this.onStage;
   }
 
   /** What is on screen: live pictures, the last one of something, or the recording. */
@@ -283,6 +286,9 @@ export class CatchUp {
     this.brokenSince = event.brokenSince;
     this.connected = event.connected;
     this.stuck = event.stuck;
+    this.onStage = event.onStage;
+    // Who talks with the teacher has to be where the teacher is.
+    if (event.onStage && event.connected && this.state.kind !== 'live') this.goLive(now, out);
     if (event.brokenSince === null && event.connected) {
       // The voice may have been silent by intent for long before the line broke.
       const from = before === null || this.connectedAt === null ? null : Math.max(before, this.connectedAt - 2000);
@@ -307,16 +313,16 @@ export class CatchUp {
       this.movedAt = now;
       return;
     }
-    if (this.state.kind !== 'live' || missed < BREAK_MS || this.ended) return;
+    if (this.state.kind !== 'live' || missed < BREAK_MS || this.ended || this.onStage) return;
     // Whoever was told already that nothing is kept isn't kept waiting for the same.
     if (this.recording === null && this.askAt !== null) return;
     if (missed > LONG_BREAK_MS) this.state = { kind: 'offered', from, missed, since: now };
-    else this.playFrom(from, null, 'held', now, out, true);
+    else this.playFrom(from - OVERLAP_MS, null, 'held', now, out, true);
   }
 
   private pause(now: number, out: CatchUpEffect[]): void {
     const { state } = this;
-    if (state.kind === 'paused') return;
+    if (state.kind === 'paused' || this.onStage) return;
     const at = state.kind === 'live' || state.kind === 'offered' ? now - this.lag : (state.at ?? now);
     if (this.shows === 'recording') out.push({ type: 'hold' });
     else if (state.kind === 'opening') this.letGo(out);
@@ -331,6 +337,7 @@ export class CatchUp {
 
   private again(now: number, out: CatchUpEffect[]): void {
     const { state } = this;
+    if (this.onStage) return;
     const isLive = state.kind === 'live' || state.kind === 'offered';
     const at = isLive ? now - this.lag : (state.at ?? now);
     const earlier = state.kind === 'opening' || state.kind === 'playing' ? state.until : null;

@@ -154,6 +154,10 @@ export class Classroom {
     return this.lostAt;
   }
 
+  get onStage(): boolean {
+    return this.me !== null && this.participants.get(this.me)?.on_stage === true;
+  }
+
   get bars(): Bars {
     if (this.lostAt !== null) return 0;
     // Pictures that are missing are no good line, however whole the rest comes.

@@ -189,7 +189,7 @@ export function useCatchUp(classroom: ReturnType<typeof useClassroom>) {
       coming: picturesComing(live.shownSlots as SlotState[]),
     });
     const connected = status.kind === 'live' || status.kind === 'weak' || (status.kind === 'need_touch' && live.showing);
-    send({ type: 'line', brokenSince: live.brokenSince, connected, stuck: isStuck(live, socketSince, now) });
+    send({ type: 'line', brokenSince: live.brokenSince, connected, stuck: isStuck(live, socketSince, now), onStage: live.onStage });
     if (dvr !== null) send({ type: 'recording_plays', position: dvr.position(), edge: dvr.liveEdge(), running: dvr.running });
   }
 
