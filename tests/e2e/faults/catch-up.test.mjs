@@ -137,3 +137,40 @@ test('the local teacher holds the lesson, and it goes on from there', options, a
   await page.mouse.move(300, 340);
   await page.getByTestId('go-live').click();
 });
+
+/** Runs in the page: no media gets through, as behind a firewall that looks into what it lets through; until `window.unblock()`. */
+const BLOCKED = `(() => {
+  const set = RTCPeerConnection.prototype.setRemoteDescription;
+  let blocked = true;
+  window.unblock = () => (blocked = false);
+  RTCPeerConnection.prototype.setRemoteDescription = function (description) {
+    const sdp = blocked ? description.sdp.replace(/a=candidate:.*\\r\\n/g, '') : description.sdp;
+    return set.call(this, { type: description.type, sdp });
+  };
+})();`;
+
+test('where only pages get through, the recording plays at its end, hands go up, and media is tried on', options, async (t) => {
+  const late = await openDevice(browser, { init: [BLOCKED] });
+  const opened = Date.now();
+  await late.goto(`https://${SERVER.ipv4}:8443/#/c/${server.code}`);
+  const at = () => late.evaluate(() => window.__mingshi.place());
+  await until('the recording plays', 40, async () => (await at()).kind === 'late' && (await at()).running);
+  const plays = Date.now() - opened;
+  await sleep(8000);
+  const { behind, kind } = await at();
+  assert.equal(kind, 'late');
+  assert.ok(behind >= 2000 && behind <= 10_000, `${behind} ms late`);
+  assert.match(await late.getByTestId('catch-up').textContent(), /线路只允许网页访问，画面和声音晚约 \d+ 秒/);
+  await late.mouse.move(300, 300);
+  await late.getByTestId('hand').click();
+  const token = await server.operator();
+  const raised = async () => {
+    const { participants } = await server.call('GET', `/api/v1/lessons/${server.demo.lesson}/participants`, { token });
+    return participants.some(({ participant }) => participant.hand_raised && participant.behind?.mode === null);
+  };
+  await until('the studio sees the hand of one that is late', 10, raised);
+  await late.evaluate(() => window.unblock());
+  await until('it is live after all', 180, async () => (await at()).kind === 'live');
+  row(t, { fault: 'no media gets through to a classroom', figures: { 'the recording plays after': plays, 'late by': Math.round(behind) } });
+  await late.context().close();
+});
