@@ -1,0 +1,4 @@
+//! The recorder.
+
+pub mod folder;
+pub mod timeline;
