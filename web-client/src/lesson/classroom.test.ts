@@ -169,6 +169,17 @@ describe('coming in', () => {
     expect(room.count('build_connection')).toBeGreaterThan(1);
   });
 
+  it('tries now and then only while the lesson is seen without media', () => {
+    const room = enter();
+    room.send({ type: 'answered', key: 1, connection: 'c1' });
+    room.run(13_000);
+    room.logic.unhurried = true;
+    const since = room.now;
+    room.run(120_000);
+    expect(room.count('build_connection', since)).toBeGreaterThanOrEqual(4);
+    expect(room.count('build_connection', since)).toBeLessThanOrEqual(6);
+  });
+
   it('is final about an offer that the server can not meet', () => {
     const room = enter();
     room.send({ type: 'refused', key: 1, reason: 'offer_refused' });

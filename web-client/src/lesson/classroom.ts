@@ -55,6 +55,9 @@ const STUCK_MS = 12000;
 
 const SETTLED_MS = 2000;
 
+/** How often media is tried where something else is seen meanwhile. */
+const UNHURRIED_MS = 20_000;
+
 /** What the replacement connections of a whole county are spread over when they all lose the same server. */
 const REBUILD_SPREAD_MS = 200;
 
@@ -65,6 +68,8 @@ const REBUILD_SPREAD_MS = 200;
 export class Classroom {
   lesson: Lesson | null = null;
   handRaised = false;
+  /** The lesson is seen without media: no need to try for them all the time. */
+  unhurried = false;
   readonly signal = new Signal();
   readonly lineNote = new LineNote();
   readonly socket: SocketKeeper;
@@ -389,6 +394,7 @@ export class Classroom {
     else this.current = null;
     const needless = this.current?.hearing(now) === true && this.socket.isOpen;
     this.rebuildAt = needless ? null : now + this.rebuildBackoff.next();
+    if (this.unhurried && this.rebuildAt !== null) this.rebuildAt = Math.max(this.rebuildAt, now + UNHURRIED_MS);
   }
 
   private settle(now: number, out: ClassroomEffect[]): void {

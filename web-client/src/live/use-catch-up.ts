@@ -45,6 +45,7 @@ export function useCatchUp(classroom: ReturnType<typeof useClassroom>) {
     for (const effect of logic.handle(event, classroom.clock())) run(effect);
     const receiver = classroom.heard();
     receiver?.holdBack(logic.heldBack);
+    classroom.model.value.unhurried = logic.kind === 'late';
     triggerRef(model);
   }
 
