@@ -286,6 +286,15 @@ describe('a line that comes back', () => {
     expect([room.logic.kind, room.count('play')]).toEqual(['live', 0]);
   });
 
+  it('goes live at once when the server was away and writes no recording yet', () => {
+    const room = live();
+    const written = room.edge;
+    Object.defineProperty(room, 'edge', { get: () => written });
+    room.breaks(10_000);
+    room.run(STEP);
+    expect([room.logic.kind, room.logic.hears, room.count('play')]).toEqual(['live', 'live', 0]);
+  });
+
   it('does not go back behind a long silence that nobody missed', () => {
     const room = live();
     room.line = 'down';

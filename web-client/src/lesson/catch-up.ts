@@ -76,6 +76,8 @@ const LONG_BREAK_MS = 15 * 60_000;
 /** Of what came before a break, so much is played again: the last word may have been cut. */
 const OVERLAP_MS = 500;
 const OFFERED_FOR_MS = 60_000;
+/** Less than this of what was missed is nothing to begin with. */
+const LEAST_MS = 1500;
 const AGAIN_MS = 30_000;
 /** A recording that brings nothing for so long has stalled. */
 const STALL_MS = 5000;
@@ -377,9 +379,9 @@ export class CatchUp {
       return;
     }
     const from = state.at === null ? recording.edge - LATE_MS : state.at + recording.offset;
-    // In a restart of the server nobody missed anything.
+    // In a restart of the server nobody missed anything, and what writes the recording may not be up again.
     const kept = keptWithin(from, this.lessonNow(now), recording.gaps);
-    if (state.broke && kept < BREAK_MS) {
+    if (state.broke && (kept < BREAK_MS || recording.edge < from + LEAST_MS)) {
       this.goLive(now, out);
       return;
     }
