@@ -5,6 +5,7 @@ pub mod auth;
 pub mod cli;
 pub mod config;
 pub mod id;
+pub mod journal;
 pub mod lesson;
 pub mod rtp;
 pub mod server;
