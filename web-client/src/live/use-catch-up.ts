@@ -5,11 +5,13 @@ import type { SlotState } from '../api/types';
 import { CatchUp, type CatchUpEffect, type CatchUpEvent, type Recording, picturesComing } from '../lesson/catch-up';
 import type { Classroom } from '../lesson/classroom';
 import { ServerClock } from '../lesson/server-clock';
-import { type Caps, type Dvr, type DvrEvent, VOICE, canPlayDvr, openDvr } from '../media/dvr';
+import { type Caps, type Dvr, type DvrEvent, VOICE, canPlayDvr, loadDvr, openDvr } from '../media/dvr';
 import type { useClassroom } from './use-classroom';
 
 const LOOK_EVERY_MS = 250;
 const TRIES = 2;
+/** The player isn't fetched while the lesson itself begins. */
+const LOAD_AFTER_MS = 10_000;
 /** From the server to the network card of this machine, and through decoder and sound card, beside what is measured. */
 const OTHER_LAG_MS = 40;
 /** A line that may spend less, in bit/s, is spared the better slides. */
@@ -38,6 +40,7 @@ export function useCatchUp(classroom: ReturnType<typeof useClassroom>) {
   let opening = 0;
   let budget: number | null = null;
   let ended = false;
+  let loading = 0;
   /** Since when the websocket is open, if it is. */
   let socketSince = 0;
 
@@ -80,7 +83,9 @@ export function useCatchUp(classroom: ReturnType<typeof useClassroom>) {
   async function ask(): Promise<void> {
     const { lesson, token } = classroom.admission();
     address = canPlayDvr() ? await read(token, lesson) : null;
-    send({ type: 'recording', recording: recordingOf(address?.timeline ?? null) });
+    const recording = recordingOf(address?.timeline ?? null);
+    if (recording !== null) loading ||= window.setTimeout(() => void loadDvr().catch(() => undefined), LOAD_AFTER_MS);
+    send({ type: 'recording', recording });
   }
 
   /** A line that has only just come back may not answer the first time. */
@@ -209,6 +214,7 @@ export function useCatchUp(classroom: ReturnType<typeof useClassroom>) {
   const timer = window.setInterval(look, LOOK_EVERY_MS);
   onScopeDispose(() => {
     clearInterval(timer);
+    clearTimeout(loading);
     close();
   });
 
