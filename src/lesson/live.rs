@@ -312,6 +312,17 @@ impl Live {
         self.connections.get(&connection).map(|connection| connection.participant)
     }
 
+    /// Who a participant is, where it is known.
+    #[must_use]
+    pub fn identity(&self, participant: ParticipantId) -> Option<Identity> {
+        self.people.get(&participant).map(|person| person.identity.clone())
+    }
+
+    /// Who is there.
+    pub fn identities(&self) -> impl Iterator<Item = Identity> + '_ {
+        self.people.values().filter(|person| person.is_present()).map(|person| person.identity.clone())
+    }
+
     /// What a participant is, where it is known.
     #[must_use]
     pub fn role(&self, participant: ParticipantId) -> Option<Role> {
