@@ -15,6 +15,7 @@ use crate::demo::Demo;
 use crate::demo::ladder::VideoCodec;
 use crate::publish::Publisher;
 use crate::publish::whip::Whip;
+use crate::record::command::{self, RecordArguments};
 
 /// How often the encoders are asked whether they are well.
 const WATCH_INTERVAL: std::time::Duration = std::time::Duration::from_secs(1);
@@ -37,6 +38,8 @@ enum Command {
     },
     /// Publish the demonstration lesson until told to stop.
     Demo(DemoArguments),
+    /// Make a lesson's journal into its recording, while the lesson is live and afterwards.
+    Record(RecordArguments),
 }
 
 #[derive(Debug, clap::Args)]
@@ -67,6 +70,11 @@ impl Cli {
         match self.command {
             Command::Check { json } => report(json),
             Command::Demo(arguments) => demo(arguments).await,
+            Command::Record(arguments) => {
+                let (stop, stopped) = watch::channel(false);
+                tokio::spawn(watch_for_the_end(stop, arguments.exit_with_stdin));
+                command::record(arguments, stopped).await
+            }
         }
     }
 }

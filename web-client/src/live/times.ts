@@ -16,3 +16,9 @@ export function runningTime(ms: number): string {
   const two = (n: number): string => String(n).padStart(2, '0');
   return `${two(Math.floor(seconds / 3600))}:${two(Math.floor(seconds / 60) % 60)}:${two(seconds % 60)}`;
 }
+
+/** Whole minutes and the seconds beside them. */
+export function durationParts(ms: number): { minutes: number; seconds: number } {
+  const seconds = Math.max(0, Math.round(ms / 1000));
+  return { minutes: Math.floor(seconds / 60), seconds: seconds % 60 };
+}
