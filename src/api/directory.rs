@@ -408,6 +408,7 @@ impl Directory {
     pub fn end_lesson(&self, lesson: LessonId) {
         if let Some((_, mut running)) = self.running.remove(&lesson) {
             running.story.lesson_over(lesson, &running.live, self.clock.instant());
+            self.note(lesson, Some(Happening::Stage(Vec::new())));
             running.send(|_| Some(Outgoing::Close(Closing::LessonEnded)));
         }
     }

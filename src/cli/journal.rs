@@ -122,10 +122,10 @@ mod tests {
         };
         let words = told(false);
         let lines: Vec<_> = words.lines().collect();
-        assert!(lines[0].ends_with("2026-11-18 06:13:20.000 opened 0000000000001 古诗"), "{words}");
+        assert!(lines[0].ends_with("2026-11-18 11:06:40.000 opened 0000000000001 古诗"), "{words}");
         assert!(lines[1].contains("damaged up to 1:") && lines[2].ends_with("closed"), "{words}");
         let first: serde_json::Value = serde_json::from_str(told(true).lines().next().expect("a line")).expect("JSON");
         assert_eq!(first["record"], "opened");
-        assert_eq!(first["position"]["offset"], 26);
+        assert_eq!(first["title"], "古诗");
     }
 }
