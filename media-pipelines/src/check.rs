@@ -27,7 +27,9 @@ const GOOD: &str = "gstreamer1.0-plugins-good";
 const BAD: &str = "gstreamer1.0-plugins-bad";
 const UGLY: &str = "gstreamer1.0-plugins-ugly";
 
-const ELEMENTS: [Element; 9] = [
+const LIBAV: &str = "gstreamer1.0-libav";
+
+const ELEMENTS: [Element; 15] = [
     element("appsrc", BASE, "feeding pictures and sound", "送入画面和声音"),
     element("appsink", BASE, "taking out encoded media", "取出编码后的音视频"),
     element("audioconvert", BASE, "converting sound", "转换声音格式"),
@@ -37,6 +39,12 @@ const ELEMENTS: [Element; 9] = [
     element("x264enc", UGLY, "encoding H.264", "编码 H.264"),
     element("vp8enc", GOOD, "encoding VP8", "编码 VP8"),
     element("rsvgdec", BAD, "drawing slides", "绘制课件"),
+    element("vp8dec", GOOD, "recording VP8", "录制 VP8"),
+    element("h264parse", BAD, "recording slide changes", "录制翻页"),
+    element("avdec_h264", LIBAV, "recording slide changes", "录制翻页"),
+    element("av1dec", BAD, "recording slide changes", "录制翻页"),
+    element("videoscale", BASE, "recording slide changes", "录制翻页"),
+    element("jpegenc", GOOD, "recording slide changes", "录制翻页"),
 ];
 
 /// Something that is missing.
