@@ -1,0 +1,3 @@
+//! The recording of a lesson, after the journal has kept what the worker received.
+
+pub mod files;
