@@ -1,3 +1,5 @@
-//! The recording of a lesson, after the journal has kept what the worker received.
+//! The recorder.
 
 pub mod files;
+pub mod folder;
+pub mod timeline;

@@ -7,7 +7,8 @@ use std::path::PathBuf;
 
 use mp4_atom::{Avc1, Avc3, Codec};
 
-use super::dvr::{Recorded, Slide};
+use super::super::timeline::SlideChange;
+use super::dvr::Recorded;
 use super::h264::ParameterSets;
 use super::movie::{Chapter, Labels, Movie, Track};
 
@@ -45,7 +46,7 @@ pub fn side_by_side<'a>(
 
 /// Chapters at the changes of slides.
 #[must_use]
-pub fn chapters(slides: &[Slide]) -> Vec<Chapter> {
+pub fn chapters(slides: &[SlideChange]) -> Vec<Chapter> {
     let mut chapters: Vec<Chapter> = Vec::new();
     if slides.first().is_some_and(|first| first.at_ms > 0) {
         chapters.push(Chapter { at_ms: 0, title: "开始 Beginning".into() });
@@ -110,7 +111,7 @@ mod tests {
 
     #[test]
     fn chapters_begin_with_the_lesson_and_change_with_the_slides() {
-        let slide = |at_ms| Slide { at_ms, picture: None };
+        let slide = |at_ms| SlideChange { at_ms, picture: None };
         let chapters = chapters(&[slide(4_000), slide(4_000), slide(9_500)]);
         let titles: Vec<_> = chapters.iter().map(|chapter| (chapter.at_ms, chapter.title.as_str())).collect();
         assert_eq!(titles, [(0, "开始 Beginning"), (4_000, "课件 1 Slide 1"), (9_500, "课件 3 Slide 3")]);

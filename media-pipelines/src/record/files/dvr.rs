@@ -6,8 +6,9 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use mp4_atom::{Atom, Codec, FourCC, Moof, Mvex, Trex};
-use serde::{Deserialize, Serialize};
 
+use super::super::folder::{PLAYLIST, TIMELINE};
+use super::super::timeline::{MediaKind, Timeline, TrackLine, VERSION};
 use super::movie::{Kind, Place, Sample, Track, codec_name};
 use super::mp4::boxes::{child, children, header};
 use super::mp4::read::{ReadError, TrackHead, atom, track_head};
@@ -20,70 +21,6 @@ const BEST: &str = "high";
 const VOICE: &str = "audio";
 /// The bit of a sample's flags that says that decoding can't begin here.
 const IS_NON_SYNC: u32 = 0x1_0000;
-
-/// `dvr/timeline.json`, as far as files are made from it.
-#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
-pub struct Timeline {
-    /// The lesson's identity.
-    #[serde(default)]
-    pub lesson: String,
-    /// The instant from which all times count, in milliseconds since 1970.
-    #[serde(default)]
-    pub zero_unix_ms: i64,
-    /// How long the lesson lasted.
-    #[serde(default)]
-    pub duration_ms: u64,
-    /// What was recorded.
-    #[serde(default)]
-    pub tracks: Vec<TimelineTrack>,
-    /// What is missing.
-    #[serde(default)]
-    pub gaps: Vec<Gap>,
-    /// When slides changed.
-    #[serde(default)]
-    pub slides: Vec<Slide>,
-}
-
-/// A source of the studio.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-pub struct TimelineTrack {
-    /// Its name, which is its folder's.
-    pub name: String,
-    /// `video` or `audio`.
-    pub kind: String,
-    /// Its renditions.
-    #[serde(default)]
-    pub renditions: Vec<Rendition>,
-}
-
-/// One encoding of a source.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-pub struct Rendition {
-    /// Its name, which is its folder's.
-    pub name: String,
-}
-
-/// A time of which something is missing.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Gap {
-    /// Where it begins.
-    pub from_ms: u64,
-    /// Where it ends.
-    pub to_ms: u64,
-    /// The track that lacks it; none if all do.
-    pub track: Option<String>,
-    /// Why: `studio_away`, `server_down`, `not_kept` or `damaged`.
-    pub why: String,
-}
-
-/// A slide that was shown.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Slide {
-    /// Since when.
-    pub at_ms: u64,
-    /// Its picture, a path inside of the folder that names it.
-    pub picture: Option<String>,
-}
 
 /// Why the folder can't be read.
 #[derive(Debug, thiserror::Error)]
@@ -128,11 +65,25 @@ pub struct Recorded {
 /// # Errors
 /// [`DvrError`] names the file.
 pub fn timeline(dvr: &Path) -> Result<Timeline, DvrError> {
-    let path = dvr.join("timeline.json");
+    let path = dvr.join(TIMELINE);
     match std::fs::read(&path) {
         Ok(text) => serde_json::from_slice(&text).map_err(|error| DvrError::Timeline { path, error }),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Timeline::default()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(nothing()),
         Err(error) => Err(DvrError::Io { path, error }),
+    }
+}
+
+/// The time line of a lesson that nothing was received of.
+const fn nothing() -> Timeline {
+    Timeline {
+        version: VERSION,
+        lesson: String::new(),
+        zero_unix_ms: 0,
+        live: false,
+        duration_ms: 0,
+        tracks: Vec::new(),
+        gaps: Vec::new(),
+        slides: Vec::new(),
     }
 }
 
@@ -141,12 +92,12 @@ pub fn timeline(dvr: &Path) -> Result<Timeline, DvrError> {
 ///
 /// # Errors
 /// [`DvrError`] when the playlist can't be read.
-pub fn recorded(dvr: &Path, track: &TimelineTrack, damage: &mut Vec<DvrError>) -> Result<Vec<Recorded>, DvrError> {
-    let rendition = if track.kind == "audio" { VOICE } else { BEST };
+pub fn recorded(dvr: &Path, track: &TrackLine, damage: &mut Vec<DvrError>) -> Result<Vec<Recorded>, DvrError> {
+    let rendition = if track.kind == MediaKind::Audio { VOICE } else { BEST };
     let known = track.renditions.iter().any(|known| known.name == rendition);
     let rendition = if known { rendition } else { track.renditions.first().map_or(rendition, |first| &first.name) };
     let folder = dvr.join(&track.name).join(rendition);
-    let path = folder.join("index.m3u8");
+    let path = folder.join(PLAYLIST);
     let playlist = match std::fs::read_to_string(&path) {
         Ok(playlist) => playlist,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -189,12 +140,19 @@ enum Line<'a> {
 }
 
 fn lines(playlist: &str) -> impl Iterator<Item = Line<'_>> {
-    playlist.lines().map(str::trim).filter_map(|line| {
+    let mut is_gap = false;
+    playlist.lines().map(str::trim).filter_map(move |line| {
+        if line == "#EXT-X-GAP" {
+            is_gap = true;
+        }
         if let Some(attributes) = line.strip_prefix("#EXT-X-MAP:") {
             let name = attributes.split_once("URI=\"")?.1.split('"').next()?;
             return is_plain(name).then_some(Line::Map(name));
         }
-        (!line.is_empty() && !line.starts_with('#') && is_plain(line)).then_some(Line::Segment(line))
+        let is_segment = !line.is_empty() && !line.starts_with('#');
+        // Where there is nothing, a player is given a name without a file.
+        let is_there = is_segment && !std::mem::take(&mut is_gap);
+        (is_there && is_plain(line)).then_some(Line::Segment(line))
     })
 }
 

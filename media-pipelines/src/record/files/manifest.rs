@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::dvr::{Gap, Slide};
+use super::super::timeline::{Gap, GapReason, SlideChange};
 use super::write;
 
 /// The name of the manifest.
@@ -33,7 +33,7 @@ pub struct Manifest {
     /// A picture of the lesson.
     pub poster: Option<String>,
     /// When slides changed.
-    pub slides: Vec<Slide>,
+    pub slides: Vec<SlideChange>,
     /// Times of which something is missing.
     pub gaps: Vec<Gap>,
     /// What is missing, in words.
@@ -135,12 +135,11 @@ fn gap_in_words(gap: &Gap) -> Words {
         None => ("画面和声音".to_owned(), "pictures and voice".to_owned()),
         Some(track) => track_in_words(track),
     };
-    let (zh_why, en_why) = match gap.why.as_str() {
-        "studio_away" => ("教师端不在线", "the studio was away"),
-        "server_down" => ("服务器中断", "the server was down"),
-        "not_kept" => ("服务器磁盘跟不上或已满", "the server's disk was full or too slow"),
-        "damaged" => ("记录损坏", "the record is damaged"),
-        _ => ("原因不明", "the reason is unknown"),
+    let (zh_why, en_why) = match gap.why {
+        GapReason::StudioAway => ("教师端不在线", "the studio was away"),
+        GapReason::ServerDown => ("服务器中断", "the server was down"),
+        GapReason::NotKept => ("服务器磁盘跟不上或已满", "the server's disk was full or too slow"),
+        GapReason::Damaged => ("记录损坏", "the record is damaged"),
     };
     Words {
         zh: format!("{from}–{to} 缺少{zh_what}：{zh_why}。"),
@@ -173,7 +172,7 @@ mod tests {
 
     #[test]
     fn a_gap_is_told_in_both_languages() {
-        let gap = Gap { from_ms: 61_000, to_ms: 3_725_000, track: Some("slides".into()), why: "studio_away".into() };
+        let gap = Gap { from_ms: 61_000, to_ms: 3_725_000, track: Some("slides".into()), why: GapReason::StudioAway };
         let words = gaps_in_words(&[gap]);
         assert_eq!(words[0].zh, "1:01–1:02:05 缺少课件画面：教师端不在线。");
         assert_eq!(words[0].en, "From 1:01 to 1:02:05 the recording lacks the slides: the studio was away.");
@@ -181,7 +180,7 @@ mod tests {
 
     #[test]
     fn a_lesson_of_many_gaps_tells_the_first_and_counts_the_rest() {
-        let gap = |at| Gap { from_ms: at, to_ms: at + 1, track: None, why: "damaged".into() };
+        let gap = |at| Gap { from_ms: at, to_ms: at + 1, track: None, why: GapReason::Damaged };
         let gaps: Vec<_> = (0..60).map(gap).collect();
         let words = gaps_in_words(&gaps);
         assert_eq!(words.len(), 51);

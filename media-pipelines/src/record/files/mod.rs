@@ -30,10 +30,12 @@ use time::format_description::well_known::Rfc3339;
 
 use assemble::{Assembled, chapters, settle_parameter_sets, side_by_side};
 use converter::Converter;
-use dvr::{DvrError, Recorded, Slide, Timeline};
+use dvr::{DvrError, Recorded};
 use manifest::{Audio, Manifest, Variant, Video, Words};
 use movie::{Chapter, Kind, Labels, Movie, codec_name};
 use verify::VerifyError;
+
+use super::timeline::{GapReason, MediaKind, SlideChange, Timeline};
 
 /// The track that every file carries the sound of.
 const VOICE: &str = "voice";
@@ -132,7 +134,7 @@ struct Finishing<'a> {
     /// What was recorded of pictures: tracks by name, an entry for each codec.
     pictures: BTreeMap<String, Vec<Recorded>>,
     voice: Option<Recorded>,
-    slides: Vec<Slide>,
+    slides: Vec<SlideChange>,
     chapters: Vec<Chapter>,
     labels: Labels,
     manifest: Manifest,
@@ -157,7 +159,7 @@ impl<'a> Finishing<'a> {
                 continue;
             }
             let found = dvr::recorded(&dvr, track, &mut damage)?;
-            if track.kind == "audio" {
+            if track.kind == MediaKind::Audio {
                 voice = voice.or_else(|| found.into_iter().next());
             } else if !found.is_empty() {
                 pictures.insert(track.name.clone(), found);
@@ -170,7 +172,7 @@ impl<'a> Finishing<'a> {
         let labels = Labels { title, artist: job.teacher.clone(), date, created };
         let made_from = fingerprint(&timeline, &labels, pictures.values().flatten().chain(voice.as_ref()));
         let ends = pictures.values().flatten().chain(voice.as_ref()).map(|recorded| recorded.track.end_ms());
-        let torn = timeline.gaps.iter().any(|gap| matches!(gap.why.as_str(), "server_down" | "damaged"));
+        let torn = timeline.gaps.iter().any(|gap| matches!(gap.why, GapReason::ServerDown | GapReason::Damaged));
         let manifest = Manifest {
             version: 1,
             lesson: job.lesson.clone(),
@@ -289,7 +291,7 @@ impl<'a> Finishing<'a> {
                     Some(name)
                 }
             });
-            self.manifest.slides.push(Slide { at_ms: slide.at_ms, picture });
+            self.manifest.slides.push(SlideChange { at_ms: slide.at_ms, picture });
         }
         let Some(converter) = &self.job.converter else { return Ok(()) };
         let Some(file) = self.manifest.files.iter().find(|file| file.video.is_some()).cloned() else { return Ok(()) };
