@@ -2,11 +2,11 @@
 //! text track.
 
 use bytes::Bytes;
-use mp4_atom::{Chpl, ChplEntry, Codec, Co64, FourCC, Stco, Stsc, StscEntry, Stsz, StszSamples, Stts, SttsEntry, Tkhd};
+use mp4_atom::{Chpl, ChplEntry, Co64, Stco, Stsc, StscEntry, Stsz, StszSamples, Stts, SttsEntry, Tkhd};
 
 use super::super::movie::{Chapter, Labels, scale, TIMESCALE};
 use super::boxes::{boxed, encoded, full_box};
-use super::{Media, Mp4Error, mdia, sample_description};
+use super::{Media, Mp4Error, mdia};
 
 /// Ticks a second in the chapter track.
 const CHAPTER_TIMESCALE: u32 = 1_000;
@@ -110,7 +110,7 @@ impl ChapterTrack {
         let stts = self.durations.iter().map(|duration| SttsEntry { sample_count: 1, sample_delta: *duration });
         let sizes = self.samples.iter().map(|sample| sample.len() as u32).collect();
         let chunk = StscEntry { first_chunk: 1, samples_per_chunk: count, sample_description_index: 1 };
-        let mut body = sample_description(&Codec::Unknown(FourCC::new(b"text"), text_entry()))?;
+        let mut body = full_box(b"stsd", &[&1_u32.to_be_bytes()[..], &boxed(b"text", &text_entry())].concat());
         body.extend(encoded(&Stts { entries: stts.collect() })?);
         body.extend(encoded(&Stsc { entries: vec![chunk] })?);
         body.extend(encoded(&Stsz { samples: StszSamples::Different { sizes } })?);

@@ -10,7 +10,7 @@ mod tables;
 
 use bytes::Bytes;
 use mp4_atom::{
-    Dinf, Dref, Edts, Elst, ElstEntry, Encode, FourCC, Ftyp, Hdlr, Mdhd, Mvhd, Smhd, Stsd, Tkhd, Tref,
+    Dinf, Dref, DrefEntry, Edts, Elst, ElstEntry, FourCC, Ftyp, Hdlr, Mdhd, Mvhd, Smhd, Stsd, Tkhd, Tref,
     TrackReferenceTypeBox, Url, Vmhd,
 };
 
@@ -223,7 +223,7 @@ fn mdia(media: Media<'_>) -> Result<Vec<u8>, Mp4Error> {
         language: "und".into(),
     };
     let hdlr = Hdlr { handler: FourCC::new(media.handler), name: media.name.into() };
-    let dinf = Dinf { dref: Dref { urls: vec![Url::default()] } };
+    let dinf = Dinf { dref: Dref { entries: vec![DrefEntry::Url(Url::default())] } };
     let minf = boxed(b"minf", &[media.head, encoded(&dinf)?, media.samples].concat());
     Ok(boxed(b"mdia", &[encoded(&mdhd)?, encoded(&hdlr)?, minf].concat()))
 }
@@ -244,5 +244,5 @@ fn edits(track: &Track) -> Option<Edts> {
 }
 
 fn sample_description(entry: &mp4_atom::Codec) -> Result<Vec<u8>, Mp4Error> {
-    encoded(&Stsd { codecs: vec![entry.clone()] })
+    Ok(encoded(&Stsd { codecs: vec![entry.clone()] })?)
 }
