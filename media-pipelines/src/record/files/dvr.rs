@@ -109,7 +109,10 @@ pub fn recorded(dvr: &Path, track: &TrackLine, damage: &mut Vec<DvrError>) -> Re
         let (name, result) = match line {
             Line::Map(name) => {
                 head = None;
-                (name, initial(&folder.join(name)).map(|initial| head = Some((entry_for(&mut found, &initial), initial))))
+                (
+                    name,
+                    initial(&folder.join(name)).map(|initial| head = Some((entry_for(&mut found, &initial), initial))),
+                )
             }
             Line::Segment(name) => {
                 // Without its beginning a segment can't be understood; that was said when the beginning was read.
@@ -219,10 +222,13 @@ fn segment(path: &Path, initial: &Initial, recorded: &mut Recorded) -> Result<()
     while at < size {
         let mut start = [0; 16];
         let read = read_at_most(&file, &mut start, at).map_err(failed)?;
-        let (kind, head, length) =
-            header(&start[..read]).ok_or(ReadError::Missing("moof")).map_err(damaged)?;
+        let (kind, head, length) = header(&start[..read]).ok_or(ReadError::Missing("moof")).map_err(damaged)?;
+        // Only the last samples of a recording may be torn off; a part without its index, or what is none, is damage.
+        if at + length > size && kind != FourCC::new(b"mdat") {
+            return Err(damaged(ReadError::Missing("moof")));
+        }
         if kind == Moof::KIND {
-            if length > INDEX_AT_MOST || at + length > size {
+            if length > INDEX_AT_MOST {
                 return Err(damaged(ReadError::Missing("moof")));
             }
             let mut octets = vec![0; length as usize];
@@ -268,8 +274,7 @@ fn samples(moof: &Moof, initial: &Initial, origin: Origin) -> Result<Vec<Sample>
         let duration = tfhd.default_sample_duration.or(defaults.map(|trex| trex.default_sample_duration)).unwrap_or(0);
         let size = tfhd.default_sample_size.or(defaults.map(|trex| trex.default_sample_size)).unwrap_or(0);
         let flags = tfhd.default_sample_flags.or(defaults.map(|trex| trex.default_sample_flags)).unwrap_or(0);
-        let mut decode =
-            traf.tfdt.as_ref().ok_or(ReadError::Missing("tfdt"))?.base_media_decode_time;
+        let mut decode = traf.tfdt.as_ref().ok_or(ReadError::Missing("tfdt"))?.base_media_decode_time;
         let base = tfhd.base_data_offset.unwrap_or(origin.moof);
         let mut at = base;
         for trun in &traf.trun {

@@ -211,6 +211,17 @@ impl<'a> Finishing<'a> {
 
     /// Write the files that hold what was received, as it was received.
     fn originals(&mut self) -> Result<(), FilesError> {
+        let silence = write::unfinished(&self.folder, "silence");
+        if let Some(voice) = &mut self.voice {
+            fs::write(&silence, assemble::second_of_silence())
+                .map_err(|error| FilesError::Write { path: silence.clone(), error })?;
+            assemble::fill_with_silence(&mut voice.track, voice.files.len() as u32);
+            voice.files.push(silence);
+        } else {
+            for recorded in self.pictures.values_mut().flatten() {
+                assemble::begin_with_the_lesson(&mut recorded.track);
+            }
+        }
         let mut names: Vec<_> = self.pictures.keys().cloned().collect();
         names.sort_by_key(|name| name != CAMERA);
         for track in names {
@@ -232,12 +243,15 @@ impl<'a> Finishing<'a> {
             }
             self.pictures.insert(track, encodings);
         }
-        if self.pictures.is_empty() && let Some(voice) = &self.voice {
+        if self.pictures.is_empty()
+            && let Some(voice) = &self.voice
+        {
             let assembled = side_by_side([voice], self.chapters.clone(), self.labels.clone());
             self.original(VOICE, "voice.m4a", &assembled)?;
         }
         self.tell_absence();
-        Ok(())
+        // The silence is in the files now.
+        write::remove_unfinished(&self.folder).map_err(|error| FilesError::Write { path: self.folder.clone(), error })
     }
 
     fn original(&mut self, track: &str, name: &str, assembled: &Assembled) -> Result<(), FilesError> {
@@ -258,10 +272,16 @@ impl<'a> Finishing<'a> {
             && let Err(error) = converter.check(&path)
         {
             tracing::warn!(file = name, %error, "the first or the last keyframe can't be decoded");
-            self.problem(Some(track), 0, Words {
-                zh: format!("{name} 的首个或末个关键帧无法解码，画面可能不完整。"),
-                en: format!("The first or the last keyframe of {name} can't be decoded: pictures may be incomplete."),
-            });
+            self.problem(
+                Some(track),
+                0,
+                Words {
+                    zh: format!("{name} 的首个或末个关键帧无法解码，画面可能不完整。"),
+                    en: format!(
+                        "The first or the last keyframe of {name} can't be decoded: pictures may be incomplete."
+                    ),
+                },
+            );
         }
         Ok(())
     }
@@ -338,7 +358,8 @@ impl<'a> Finishing<'a> {
         }
         let from: Vec<_> = from.iter().map(|name| self.folder.join(name)).collect();
         // The voice need be encoded only once.
-        let voice = self.manifest.files.iter().find(|file| file.audio.as_ref().is_some_and(|audio| audio.codec == "aac"));
+        let voice =
+            self.manifest.files.iter().find(|file| file.audio.as_ref().is_some_and(|audio| audio.codec == "aac"));
         let voice = voice.map(|file| self.folder.join(&file.name));
         let part = write::unfinished(&self.folder, &name);
         let made = converter.compatible(&from, voice.as_deref(), &part).map_err(|error| error.to_string());
@@ -354,10 +375,16 @@ impl<'a> Finishing<'a> {
                 write::remove_unfinished(&self.folder)
                     .map_err(|error| FilesError::Write { path: self.folder.clone(), error })?;
                 let (zh, en) = manifest::track_in_words(track);
-                self.problem(Some(track), 0, Words {
-                    zh: format!("{zh}的兼容版本（H.264 + AAC）生成失败，原始文件完好。"),
-                    en: format!("The compatible variant (H.264 + AAC) of {en} couldn't be made; the original is whole."),
-                });
+                self.problem(
+                    Some(track),
+                    0,
+                    Words {
+                        zh: format!("{zh}的兼容版本（H.264 + AAC）生成失败，原始文件完好。"),
+                        en: format!(
+                            "The compatible variant (H.264 + AAC) of {en} couldn't be made; the original is whole."
+                        ),
+                    },
+                );
             }
         }
         Ok(())
@@ -382,17 +409,25 @@ impl<'a> Finishing<'a> {
             return;
         }
         let count = damage.len();
-        self.problem(None, 0, Words {
-            zh: format!("有 {count} 个录制片段已损坏，未能收入文件（详见日志）。"),
-            en: format!("{count} pieces of the recording are damaged and not in the files (the log names them)."),
-        });
+        self.problem(
+            None,
+            0,
+            Words {
+                zh: format!("有 {count} 个录制片段已损坏，未能收入文件（详见日志）。"),
+                en: format!("{count} pieces of the recording are damaged and not in the files (the log names them)."),
+            },
+        );
     }
 
     /// A lesson that lacks pictures, voice or both.
     fn tell_absence(&mut self) {
         let words = match (self.pictures.is_empty(), self.voice.is_none()) {
-            (true, true) => ("这节课没有收到任何画面和声音。", "Neither pictures nor voice were received in this lesson."),
-            (true, false) => ("这节课没有收到画面，只有声音。", "No pictures were received in this lesson, only voice."),
+            (true, true) => {
+                ("这节课没有收到任何画面和声音。", "Neither pictures nor voice were received in this lesson.")
+            }
+            (true, false) => {
+                ("这节课没有收到画面，只有声音。", "No pictures were received in this lesson, only voice.")
+            }
             (false, true) => ("这节课没有收到声音。", "No voice was received in this lesson."),
             (false, false) => return,
         };
@@ -431,13 +466,7 @@ fn variant_as_made(path: &Path, from: &[PathBuf]) -> Result<(Movie, verify::Veri
     Ok((movie, verified))
 }
 
-fn entry(
-    name: &str,
-    track: &str,
-    variant: Variant,
-    movie: &Movie,
-    verified: verify::Verified,
-) -> manifest::File {
+fn entry(name: &str, track: &str, variant: Variant, movie: &Movie, verified: verify::Verified) -> manifest::File {
     let video = movie.track(Kind::Video).map(|track| {
         let (width, height) = track.entry.visual().map_or((0, 0), |visual| (visual.width, visual.height));
         Video { codec: codec_name(&track.entry).into(), width: width.into(), height: height.into() }

@@ -8,16 +8,16 @@ use gstreamer as gst;
 use mp4_atom::esds::{DecoderConfig, DecoderSpecific, EsDescriptor};
 use mp4_atom::{Audio, Avc1, Codec, Esds, Mp4a, Visual};
 
-use super::super::assemble::settle_parameter_sets;
+use super::super::assemble::{SILENCE, settle_parameter_sets};
 use super::super::dvr::octets_of;
 use super::super::h264::ParameterSets;
 use super::super::movie::{Kind, Place, Sample, Track, scale};
 use super::super::verify;
 use super::super::{mp4, write};
+use super::ConvertError;
 use super::pipeline::{self, Packet};
 use super::still::decoder;
 use super::throttle::Throttle;
-use super::ConvertError;
 
 /// Nanoseconds in a second, as a clock rate.
 const NANOSECONDS: u32 = 1_000_000_000;
@@ -31,18 +31,11 @@ const AAC_PRIMING: u64 = 1_024;
 const AAC_BITRATE: u32 = 64_000;
 /// Samples in a packet of Opus that stands for a missing one, at 48 kHz.
 const SILENCE_LENGTH: u64 = 960;
-/// 20 ms of silence in Opus.
-const SILENCE: [u8; 3] = [0xf8, 0xff, 0xfe];
 /// Sample rate of Opus and of the voice in AAC.
 const SAMPLE_RATE: u32 = 48_000;
 
 /// Make `to` of the pictures of `from` and the voice of `voice`, or else of the first of `from`.
-pub(super) fn make(
-    from: &[PathBuf],
-    voice: Option<&Path>,
-    to: &Path,
-    throttle: Throttle,
-) -> Result<(), ConvertError> {
+pub(super) fn make(from: &[PathBuf], voice: Option<&Path>, to: &Path, throttle: Throttle) -> Result<(), ConvertError> {
     let first = from.first().ok_or(ConvertError::Nothing)?;
     let mut movie = verify::open(first)?.movie;
     let sound = match voice {
@@ -77,9 +70,8 @@ fn merged(track: Option<Track>, mut other: Track) -> Track {
     let Some(mut track) = track else { return other };
     other.rescale(track.timescale);
     // The larger pictures name the size.
-    let area = |track: &Track| {
-        track.entry.visual().map_or(0, |visual| u32::from(visual.width) * u32::from(visual.height))
-    };
+    let area =
+        |track: &Track| track.entry.visual().map_or(0, |visual| u32::from(visual.width) * u32::from(visual.height));
     if area(&other) > area(&track) {
         track.entry = other.entry;
     }
@@ -202,9 +194,8 @@ impl Work<'_> {
 
     /// Remove the files beside the result.
     fn clean(&self) {
-        let ours = |path: &&PathBuf| {
-            path.as_os_str().as_encoded_bytes().starts_with(self.to.as_os_str().as_encoded_bytes())
-        };
+        let ours =
+            |path: &&PathBuf| path.as_os_str().as_encoded_bytes().starts_with(self.to.as_os_str().as_encoded_bytes());
         for path in self.sources.iter().filter(ours) {
             // What stays is removed by the next run.
             let _ = std::fs::remove_file(path);

@@ -140,9 +140,10 @@ fn packet(sample: &gst::Sample) -> Result<Packet, ConvertError> {
     let buffer = sample.buffer().ok_or(ConvertError::Nothing)?;
     let octets = buffer.map_readable().map_err(|error| ConvertError::GStreamer(error.to_string()))?.to_vec();
     // Encoders may shift their times and say so in the segment.
-    let running = sample.segment().and_then(|segment| segment.downcast_ref::<gst::ClockTime>()).and_then(|segment| {
-        segment.to_running_time(buffer.pts()?)
-    });
+    let running = sample
+        .segment()
+        .and_then(|segment| segment.downcast_ref::<gst::ClockTime>())
+        .and_then(|segment| segment.to_running_time(buffer.pts()?));
     let at = running.or(buffer.pts()).map_or(0, gst::ClockTime::nseconds);
     Ok(Packet { octets, at, key: !buffer.flags().contains(gst::BufferFlags::DELTA_UNIT) })
 }

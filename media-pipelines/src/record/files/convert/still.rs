@@ -8,9 +8,9 @@ use mp4_atom::{Codec, Encode};
 use super::super::dvr::octets_of;
 use super::super::movie::{Kind, Sample, Track, scale};
 use super::super::verify;
+use super::ConvertError;
 use super::pipeline::{self, Packet};
 use super::throttle::Throttle;
-use super::ConvertError;
 
 /// The size of a poster: as wide as a card in a library is drawn on a sharp screen.
 const POSTER: &str = "video/x-raw,width=960,height=540,pixel-aspect-ratio=1/1";

@@ -4,7 +4,7 @@
 use bytes::Bytes;
 use mp4_atom::{Chpl, ChplEntry, Co64, Stco, Stsc, StscEntry, Stsz, StszSamples, Stts, SttsEntry, Tkhd};
 
-use super::super::movie::{Chapter, Labels, scale, TIMESCALE};
+use super::super::movie::{Chapter, Labels, TIMESCALE, scale};
 use super::boxes::{boxed, encoded, full_box};
 use super::{Media, Mp4Error, mdia};
 

@@ -10,8 +10,8 @@ mod tables;
 
 use bytes::Bytes;
 use mp4_atom::{
-    Dinf, Dref, DrefEntry, Edts, Elst, ElstEntry, FourCC, Ftyp, Hdlr, Mdhd, Mvhd, Smhd, Stsd, Tkhd, Tref,
-    TrackReferenceTypeBox, Url, Vmhd,
+    Dinf, Dref, DrefEntry, Edts, Elst, ElstEntry, FourCC, Ftyp, Hdlr, Mdhd, Mvhd, Smhd, Stsd, Tkhd,
+    TrackReferenceTypeBox, Tref, Url, Vmhd,
 };
 
 use super::movie::{Kind, Movie, Place, TIMESCALE, Track, scale};
@@ -164,13 +164,7 @@ fn shown_until(track: &Track) -> u64 {
     scale(track.end().saturating_sub(track.skip), track.timescale, TIMESCALE)
 }
 
-fn trak(
-    track: &Track,
-    id: u32,
-    created: u64,
-    samples: Vec<u8>,
-    chapters: Option<u32>,
-) -> Result<Vec<u8>, Mp4Error> {
+fn trak(track: &Track, id: u32, created: u64, samples: Vec<u8>, chapters: Option<u32>) -> Result<Vec<u8>, Mp4Error> {
     let (width, height) = track.entry.visual().map_or((0, 0), |visual| (visual.width, visual.height));
     let audio = track.kind == Kind::Audio;
     let tkhd = Tkhd {

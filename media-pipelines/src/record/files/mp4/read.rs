@@ -57,10 +57,8 @@ pub fn movie(moov: &[u8]) -> Result<Movie, ReadError> {
 /// # Errors
 /// [`ReadError::Missing`] without one, [`ReadError::Damaged`] when it can't be decoded.
 pub fn atom<T: Atom>(octets: &[u8], name: &'static str) -> Result<T, ReadError> {
-    let mut body = children(octets)
-        .find(|(kind, _)| *kind == T::KIND)
-        .map(|(_, body)| body)
-        .ok_or(ReadError::Missing(name))?;
+    let mut body =
+        children(octets).find(|(kind, _)| *kind == T::KIND).map(|(_, body)| body).ok_or(ReadError::Missing(name))?;
     Ok(T::decode_body(&mut body)?)
 }
 

@@ -1,8 +1,6 @@
 //! The sample tables, and the order in which samples lie in the file.
 
-use mp4_atom::{
-    Co64, Ctts, CttsEntry, Stco, Stsc, StscEntry, Stss, Stsz, StszSamples, Stts, SttsEntry,
-};
+use mp4_atom::{Co64, Ctts, CttsEntry, Stco, Stsc, StscEntry, Stss, Stsz, StszSamples, Stts, SttsEntry};
 
 use super::super::movie::{Kind, Sample, Track, scale};
 use super::boxes::{boxed, encoded};
