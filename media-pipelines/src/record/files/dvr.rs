@@ -88,7 +88,7 @@ const fn nothing() -> Timeline {
 }
 
 /// Read all that was recorded of a track: one entry for every codec that it was sent in, the longest first.
-/// What is damaged is left out and said.
+/// What is damaged is left out and said. Samples last as long as the recorder said: holes are holes.
 ///
 /// # Errors
 /// [`DvrError`] when the playlist can't be read.
@@ -126,9 +126,6 @@ pub fn recorded(dvr: &Path, track: &TrackLine, damage: &mut Vec<DvrError>) -> Re
         }
     }
     found.retain(|recorded| !recorded.track.samples.is_empty());
-    for recorded in &mut found {
-        recorded.track.close_up();
-    }
     found.sort_by_key(|recorded| std::cmp::Reverse(recorded.track.samples.len()));
     Ok(found)
 }

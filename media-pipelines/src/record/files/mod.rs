@@ -217,8 +217,10 @@ impl<'a> Finishing<'a> {
                 .map_err(|error| FilesError::Write { path: silence.clone(), error })?;
             assemble::fill_with_silence(&mut voice.track, voice.files.len() as u32);
             voice.files.push(silence);
-        } else {
-            for recorded in self.pictures.values_mut().flatten() {
+        }
+        for recorded in self.pictures.values_mut().flatten() {
+            recorded.track.close_up();
+            if self.voice.is_none() {
                 assemble::begin_with_the_lesson(&mut recorded.track);
             }
         }

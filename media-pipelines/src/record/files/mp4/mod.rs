@@ -240,3 +240,143 @@ fn edits(track: &Track) -> Option<Edts> {
 fn sample_description(entry: &mp4_atom::Codec) -> Result<Vec<u8>, Mp4Error> {
     Ok(encoded(&Stsd { codecs: vec![entry.clone()] })?)
 }
+
+#[cfg(test)]
+mod tests {
+    use mp4_atom::{Audio, Avc1, Avcc, Codec, Dops, Opus, Visual};
+
+    use super::super::movie::{Chapter, Labels, Sample};
+    use super::*;
+
+    fn track(kind: Kind, timescale: u32, entry: Codec, samples: Vec<Sample>) -> Track {
+        Track { kind, timescale, entry, skip: 0, samples }
+    }
+
+    fn h264() -> Codec {
+        let visual = Visual { data_reference_index: 1, width: 640, height: 360, ..Visual::default() };
+        let avcc = Avcc::new(&[0x67, 0x42, 0xe0, 0x1f], &[0x68, 1]).expect("parameter sets");
+        Codec::Avc1(Avc1 { visual, avcc, btrt: None, colr: None, pasp: None, taic: None, fiel: None, spatial: None })
+    }
+
+    fn opus() -> Codec {
+        let audio = Audio { data_reference_index: 1, channel_count: 1, sample_size: 16, sample_rate: 48_000.into() };
+        let dops = Dops {
+            output_channel_count: 1,
+            pre_skip: 0,
+            input_sample_rate: 48_000,
+            output_gain: 0,
+            channel_mapping: None,
+        };
+        Codec::Opus(Opus { audio, dops, btrt: None })
+    }
+
+    /// Pictures from 1.5 s on, fifteen a second, each `size` octets; sound from the beginning.
+    fn movie(size: u32) -> Movie {
+        let picture = |index: u64| {
+            let place = Place { file: 0, offset: index * u64::from(size), size };
+            Sample { decode: 135_000 + index * 6_000, duration: 6_000, shift: 0, key: index % 30 == 0, place }
+        };
+        let packet = |index: u64| {
+            let place = Place { file: 1, offset: 100 + index * 60, size: 60 };
+            Sample { decode: index * 960, duration: 960, shift: 0, key: true, place }
+        };
+        let tracks = vec![
+            track(Kind::Video, 90_000, h264(), (0..150).map(picture).collect()),
+            track(Kind::Audio, 48_000, opus(), (0..500).map(packet).collect()),
+        ];
+        let chapters = vec![Chapter { at_ms: 0, title: "开始".into() }, Chapter { at_ms: 4_000, title: "二".into() }];
+        let labels = Labels {
+            title: Some("分数".into()),
+            artist: Some("李老师".into()),
+            date: Some("2026-11-24T09:25:45Z".into()),
+            created: 1_795_512_345,
+        };
+        Movie { tracks, chapters, labels }
+    }
+
+    /// The index of a head, its boxes in order.
+    fn read_back(layout: &Layout) -> Movie {
+        let kinds: Vec<_> = boxes::children(&layout.head[..layout.head.len() - 8]).map(|(kind, _)| kind).collect();
+        assert_eq!(kinds[..2], [FourCC::new(b"ftyp"), FourCC::new(b"moov")], "the index comes before the samples");
+        read::movie(boxes::child(&layout.head, b"moov").expect("an index")).expect("it reads")
+    }
+
+    #[test]
+    fn what_was_laid_out_is_read_back_with_every_time_and_size() {
+        let movie = movie(900);
+        let layout = layout(&movie).expect("it fits");
+        let found = read_back(&layout);
+        assert_eq!((&found.chapters, &found.labels), (&movie.chapters, &movie.labels));
+        for (found, wanted) in found.tracks.iter().zip(&movie.tracks) {
+            assert_eq!((found.timescale, &found.entry), (wanted.timescale, &wanted.entry));
+            let told = |track: &Track| -> Vec<_> {
+                track.samples.iter().map(|at| (at.decode, at.duration, at.key, at.place.size)).collect()
+            };
+            assert_eq!(told(found), told(wanted));
+        }
+    }
+
+    #[test]
+    fn every_sample_lies_where_the_index_says() {
+        let movie = movie(900);
+        let layout = layout(&movie).expect("it fits");
+        let found = read_back(&layout);
+        // Where each piece begins in the file, and where its octets come from.
+        let mut at = layout.head.len() as u64;
+        let mut sources = std::collections::BTreeMap::new();
+        for piece in &layout.pieces {
+            if let Piece::Copied { file, offset, size } = piece {
+                (0..*size).step_by(10).for_each(|within| {
+                    sources.insert(at + within, (*file, offset + within));
+                });
+            }
+            at += piece.size();
+        }
+        assert_eq!(at, layout.size);
+        for (found, wanted) in found.tracks.iter().zip(&movie.tracks) {
+            for (found, wanted) in found.samples.iter().zip(&wanted.samples) {
+                let source = sources.get(&found.place.offset);
+                assert_eq!(source, Some(&(wanted.place.file, wanted.place.offset)));
+            }
+        }
+    }
+
+    #[test]
+    fn pictures_and_voice_of_one_second_lie_near_each_other() {
+        let layout = layout(&movie(900)).expect("it fits");
+        let farthest = layout.pieces.iter().map(Piece::size).max().expect("pieces");
+        assert!(farthest <= 16 * 900, "a player reads {farthest} octets of pictures before the next sound");
+    }
+
+    #[test]
+    fn a_lesson_of_more_than_four_gigabytes_has_wide_offsets() {
+        let movie = movie(40 << 20);
+        let layout = layout(&movie).expect("it fits");
+        assert!(layout.size > u64::from(u32::MAX));
+        let head = layout.head.len();
+        assert_eq!(layout.head[head - 12..head - 8], *b"mdat");
+        assert_eq!(layout.head[head - 8..], (layout.size - head as u64 + 16).to_be_bytes());
+        let found = read_back(&layout);
+        let last = found
+            .tracks
+            .iter()
+            .flat_map(|track| &track.samples)
+            .map(|last| last.place.offset + u64::from(last.place.size));
+        assert_eq!(last.max(), Some(layout.size));
+    }
+
+    #[test]
+    fn damaged_indexes_are_refused_and_never_a_panic() {
+        let layout = layout(&movie(900)).expect("it fits");
+        let moov = boxes::child(&layout.head, b"moov").expect("an index");
+        for cut in (0..moov.len()).step_by(7) {
+            let _ = read::movie(&moov[..cut]);
+        }
+        for at in (0..moov.len()).step_by(3) {
+            let mut damaged = moov.to_vec();
+            damaged[at] ^= 0xff;
+            let _ = read::movie(&damaged);
+        }
+        assert!(matches!(read::movie(&[]), Err(read::ReadError::Missing("mvhd"))));
+    }
+}
