@@ -182,6 +182,31 @@ fn a_track_that_changed_its_codec_has_an_original_for_each_and_one_whole_variant
     assert_eq!(seen_at(&lesson.files().join("camera-av1.mp4"), 3.0), Some(3_000));
 }
 
+/// A camera that is there from 4 s to 8 s in one size and from 14 s on in another, and a voice from 2 s on.
+fn late_and_changing() -> Lesson {
+    let (small, large, voice) = (recorded::h264(20), recorded::h264_of_size(20, "640x360"), recorded::voice(20));
+    let mut lesson = Lesson::new();
+    lesson.track("camera", &[(&small, 2..4, 0), (&large, 7..10, 0)]).track("voice", &[(&voice, 1..10, 0)]);
+    lesson.slide(3_000).gap(8_000, 14_000, "camera").ended();
+    lesson
+}
+
+#[test]
+fn pictures_that_change_their_size_carry_their_parameter_sets() {
+    let lesson = late_and_changing();
+    let (manifest, _) = finished(&lesson);
+    for file in &manifest.files {
+        let path = lesson.files().join(&file.name);
+        let video = file.video.as_ref().expect("pictures");
+        assert_eq!((video.width, video.height), (640, 360));
+        assert_eq!(probe(&path)["streams"][0]["codec_tag_string"], "avc3", "{}", file.name);
+        for at in [4.5, 7.9, 14.0, 16.7, 19.9] {
+            let seen = seen_at(&path, at).expect("a legible picture");
+            assert!((seen - (at * 1_000.0) as i64).abs() <= PICTURE_MS, "{}: {seen} at {at}", file.name);
+        }
+    }
+}
+
 #[test]
 fn av1_stays_av1_in_the_original() {
     let (pictures, voice) = (recorded::av1(8), recorded::voice(8));
@@ -331,6 +356,21 @@ fn whoever_is_stopped_on_the_way_and_run_again_ends_with_the_same_files() {
     lesson.timeline.slides.pop();
     lesson.ended();
     assert!(finished(&lesson).1.len() > 1);
+}
+
+/// What `tests/e2e/files.test.mjs` plays in browsers.
+#[test]
+#[ignore = "makes files for another test"]
+fn files_for_browsers() {
+    let place = Path::new(env!("CARGO_TARGET_TMPDIR")).join("files-for-browsers");
+    let lesson = late_and_changing();
+    finished(&lesson);
+    lesson.keep(&place.join("changing"));
+    let (pictures, voice) = (recorded::av1(20), recorded::voice(20));
+    let mut lesson = Lesson::new();
+    lesson.track("camera", &[(&pictures, 2..10, 0)]).track("voice", &[(&voice, 0..10, 0)]).slide(3_000).ended();
+    finished(&lesson);
+    lesson.keep(&place.join("av1"));
 }
 
 /// Run with `cargo test --release -p mingshi-media --test files -- --ignored --nocapture`.

@@ -41,10 +41,14 @@ pub(crate) fn pictures(seconds: u64, encoder: &[&str]) -> Encoded {
 }
 
 pub(crate) fn h264(seconds: u64) -> Encoded {
-    pictures(
-        seconds,
-        &["-c:v", "libx264", "-preset", "veryfast", "-crf", "20", "-bf", "0", "-g", "30", "-sc_threshold", "0"],
-    )
+    h264_of_size(seconds, "320x180")
+}
+
+/// H.264 whose keyframes carry their parameter sets, as it comes from a browser.
+pub(crate) fn h264_of_size(seconds: u64, size: &str) -> Encoded {
+    let scale = ["-s", size, "-sws_flags", "neighbor"];
+    let rate = ["-c:v", "libx264", "-preset", "veryfast", "-crf", "20", "-bf", "0", "-g", "30", "-sc_threshold", "0"];
+    pictures(seconds, &[&scale[..], &rate, &["-bsf:v", "dump_extra=freq=keyframe"]].concat())
 }
 
 pub(crate) fn av1(seconds: u64) -> Encoded {
@@ -107,6 +111,15 @@ impl Lesson {
             slides: Vec::new(),
         };
         Self { folder: tempfile::tempdir().expect("a folder"), timeline }
+    }
+
+    /// What is left of the lesson stays in `place`.
+    pub(crate) fn keep(self, place: &Path) {
+        // Nothing is there the first time.
+        let _ = fs::remove_dir_all(place);
+        fs::create_dir_all(place.parent().expect("not the root")).expect("a folder");
+        let status = Command::new("mv").arg(self.folder.keep()).arg(place).status().expect("mv is installed");
+        assert!(status.success());
     }
 
     pub(crate) fn dvr(&self) -> PathBuf {

@@ -23,6 +23,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::thread;
 
 use sha2::{Digest, Sha256};
 use time::OffsetDateTime;
@@ -266,8 +267,11 @@ impl<'a> Finishing<'a> {
         let layout = mp4::layout(&assembled.movie).map_err(|error| cant_write(io::Error::other(error)))?;
         write::write_movie(&part, &layout, &assembled.sources).map_err(cant_write)?;
         // What differs from what was meant to be written is a fault of ours or of the disk: nobody should take it for
-        // the recording.
-        let verified = verify::verify(&part, &assembled.movie).map_err(|error| cant_write(io::Error::other(error)))?;
+        // the recording. The disk is busy with the octets while they are looked at.
+        let verified = thread::scope(|scope| {
+            scope.spawn(|| write::sync(&self.folder, name));
+            verify::verify(&part, &assembled.movie).map_err(|error| cant_write(io::Error::other(error)))
+        })?;
         write::publish(&self.folder, name).map_err(cant_write)?;
         self.manifest.files.push(entry(name, track, Variant::Original, &assembled.movie, verified));
         if let Some(converter) = &self.job.converter

@@ -34,14 +34,21 @@ pub fn remove_unfinished(folder: &Path) -> io::Result<()> {
     Ok(())
 }
 
+/// Wait until the disk has what was written of `name`.
+///
+/// # Errors
+/// What the system says.
+pub fn sync(folder: &Path, name: &str) -> io::Result<()> {
+    File::open(unfinished(folder, name))?.sync_all()
+}
+
 /// Give a finished file its name, for good: its octets and its name outlive a power failure.
 ///
 /// # Errors
 /// What the system says.
 pub fn publish(folder: &Path, name: &str) -> io::Result<()> {
-    let part = unfinished(folder, name);
-    File::open(&part)?.sync_all()?;
-    fs::rename(&part, folder.join(name))?;
+    sync(folder, name)?;
+    fs::rename(unfinished(folder, name), folder.join(name))?;
     File::open(folder)?.sync_all()
 }
 
@@ -63,7 +70,8 @@ pub fn copy_whole(from: &Path, folder: &Path, name: &str) -> io::Result<()> {
     publish(folder, name)
 }
 
-/// Write a movie to `path`, its samples copied from `sources` with a bounded amount of memory.
+/// Write a movie to `path`, its samples copied from `sources` with a bounded amount of memory. Only [`publish`] waits for
+/// the disk.
 ///
 /// # Errors
 /// What the system says; a source that ends before a sample does is [`io::ErrorKind::UnexpectedEof`].
@@ -87,7 +95,7 @@ pub fn write_movie(path: &Path, layout: &Layout, sources: &[PathBuf]) -> io::Res
             }
         }
     }
-    output.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()
+    output.flush()
 }
 
 /// The few sources that were read last.
