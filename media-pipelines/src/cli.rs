@@ -15,6 +15,7 @@ use crate::demo::Demo;
 use crate::demo::ladder::VideoCodec;
 use crate::publish::Publisher;
 use crate::publish::whip::Whip;
+use crate::record::command::{self, RecordArguments};
 use crate::record::files::convert::{self, Conversion};
 
 /// How often the encoders are asked whether they are well.
@@ -44,6 +45,8 @@ enum Command {
         #[command(subcommand)]
         conversion: Conversion,
     },
+    /// Make a lesson's journal into its recording, while the lesson is live and afterwards.
+    Record(RecordArguments),
 }
 
 #[derive(Debug, clap::Args)]
@@ -75,6 +78,11 @@ impl Cli {
             Command::Check { json } => report(json),
             Command::Demo(arguments) => demo(arguments).await,
             Command::Convert { conversion } => convert(conversion).await,
+            Command::Record(arguments) => {
+                let (stop, stopped) = watch::channel(false);
+                tokio::spawn(watch_for_the_end(stop, arguments.exit_with_stdin));
+                command::record(arguments, stopped).await
+            }
         }
     }
 }

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
+use std::sync::Arc;
 
 use mingshi_media::clock::instant;
 use mingshi_media::record::files::converter::Converter;
@@ -22,8 +23,11 @@ fn job(lesson: &Lesson) -> Job {
         lesson: "lesson".into(),
         title: "分数的初步认识".into(),
         teacher: Some("李老师".into()),
-        repaired: false,
-        converter: Some(Converter { program: env!("CARGO_BIN_EXE_mingshi-media").into(), cores: 2.0 }),
+        converter: Some(Converter {
+            program: env!("CARGO_BIN_EXE_mingshi-media").into(),
+            cores: 2.0,
+            stop: Arc::default(),
+        }),
     }
 }
 
@@ -280,7 +284,7 @@ fn a_variant_that_cannot_be_made_costs_nothing_that_was_received() {
     let (pictures, voice) = (recorded::h264(4), recorded::voice(4));
     let mut lesson = Lesson::new();
     lesson.track("camera", &[(&pictures, 0..2, 0)]).track("voice", &[(&voice, 0..2, 0)]).ended();
-    let broken = Converter { program: "/bin/false".into(), cores: 1.0 };
+    let broken = Converter { program: "/bin/false".into(), cores: 1.0, stop: Arc::default() };
     let mut problems = 0;
     let manifest = finish(&Job { converter: Some(broken), ..job(&lesson) }, &mut |report| {
         problems += usize::from(matches!(report, Report::Problem { .. }));

@@ -4,9 +4,9 @@ use bytes::Bytes;
 use mingshi_journal::Codec;
 use serde::{Deserialize, Serialize};
 
+use super::checkpoint::octets;
 use super::depacketise::{self, Format, av1, h264, vp8};
 use super::reorder::Arrived;
-use super::checkpoint::octets;
 
 /// Octets that one picture may have: a keyframe of a large screen has less than one million.
 const PICTURE_AT_MOST: usize = 8 << 20;
@@ -14,6 +14,7 @@ const PICTURE_AT_MOST: usize = 8 << 20;
 /// One whole picture.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct AccessUnit {
+    pub(super) codec: Codec,
     pub(super) timestamp: u32,
     /// When its last packet arrived.
     pub(super) arrival: i64,
@@ -122,6 +123,7 @@ impl Assembler {
                 self.awaits_keyframe = false;
                 let (timestamp, arrival) = (self.timestamp, self.arrival);
                 out.push(Assembled::Whole(AccessUnit {
+                    codec,
                     timestamp,
                     arrival,
                     data: picture.data,

@@ -264,8 +264,7 @@ mod tests {
 
     #[test]
     fn a_keyframe_in_fragments_is_put_together_with_its_sets_before_it() {
-        let payloads =
-            [stap(), Bytes::from_static(&[0x7c, 0x85, 1, 2]), Bytes::from_static(&[0x7c, 0x45, 3])];
+        let payloads = [stap(), Bytes::from_static(&[0x7c, 0x85, 1, 2]), Bytes::from_static(&[0x7c, 0x45, 3])];
         let mut sets = Sets::default();
         let picture = picture(&payloads, &mut sets).expect("it is whole");
         let Some(Format::H264(parameters)) = &picture.format else { panic!("a keyframe") };

@@ -5,6 +5,8 @@ use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -22,6 +24,8 @@ pub struct Converter {
     pub program: PathBuf,
     /// How many cores it may keep busy; none for the variants if zero.
     pub cores: f64,
+    /// Set when there is no more time: the next run does the rest.
+    pub stop: Arc<AtomicBool>,
 }
 
 /// Why it didn't do what it was asked for.
@@ -33,6 +37,9 @@ pub enum ConverterError {
     /// It ended without success; it has written why to standard error.
     #[error("the converter ended with {0}")]
     Failed(std::process::ExitStatus),
+    /// It was stopped before it was done.
+    #[error("the converter was stopped")]
+    Stopped,
     /// It didn't end.
     #[error("the converter took longer than {} s", QUICK.as_secs())]
     Hangs,
@@ -84,6 +91,7 @@ impl Converter {
             match child.0.try_wait()? {
                 Some(status) if status.success() => return Ok(()),
                 Some(status) => return Err(ConverterError::Failed(status)),
+                None if self.stop.load(Ordering::Relaxed) => return Err(ConverterError::Stopped),
                 None if limit.is_some_and(|limit| instant().saturating_duration_since(started) > limit) => {
                     return Err(ConverterError::Hangs);
                 }

@@ -30,7 +30,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use assemble::{Assembled, chapters, settle_parameter_sets, side_by_side};
-use converter::Converter;
+use converter::{Converter, ConverterError};
 use dvr::{DvrError, Recorded};
 use manifest::{Audio, Manifest, Variant, Video, Words};
 use movie::{Chapter, Kind, Labels, Movie, codec_name};
@@ -54,8 +54,6 @@ pub struct Job {
     pub title: String,
     /// The teacher.
     pub teacher: Option<String>,
-    /// Whether the recording was repaired after a process had been killed.
-    pub repaired: bool,
     /// Who decodes and encodes; without one there are neither poster nor compatible variants.
     pub converter: Option<Converter>,
 }
@@ -85,6 +83,9 @@ pub enum FilesError {
     /// The DVR's folder can't be read.
     #[error(transparent)]
     Dvr(#[from] DvrError),
+    /// It was told to stop. What is done stays; the next run does the rest.
+    #[error("stopped before every file was made")]
+    Stopped,
     /// A file can't be written.
     #[error("{path} can't be written: {error}")]
     Write {
@@ -179,7 +180,7 @@ impl<'a> Finishing<'a> {
             lesson: job.lesson.clone(),
             zero_unix_ms: timeline.zero_unix_ms,
             duration_ms: ends.max().unwrap_or(0).max(timeline.duration_ms),
-            repaired: job.repaired || torn || !damage.is_empty(),
+            repaired: torn || !damage.is_empty(),
             complete: false,
             files: Vec::new(),
             poster: None,
@@ -277,6 +278,7 @@ impl<'a> Finishing<'a> {
         if let Some(converter) = &self.job.converter
             && let Err(error) = converter.check(&path)
         {
+            unless_stopped(&error)?;
             tracing::warn!(file = name, %error, "the first or the last keyframe can't be decoded");
             self.problem(
                 Some(track),
@@ -329,6 +331,7 @@ impl<'a> Finishing<'a> {
                 self.manifest.poster = Some("poster.jpg".into());
             }
             Err(error) => {
+                unless_stopped(&error)?;
                 tracing::warn!(%error, "there is no poster");
                 let (zh, en) = ("无法生成封面图。".into(), "No poster could be made.".into());
                 self.problem(Some(&file.track), self.manifest.duration_ms / 10, Words { zh, en });
@@ -368,7 +371,11 @@ impl<'a> Finishing<'a> {
             self.manifest.files.iter().find(|file| file.audio.as_ref().is_some_and(|audio| audio.codec == "aac"));
         let voice = voice.map(|file| self.folder.join(&file.name));
         let part = write::unfinished(&self.folder, &name);
-        let made = converter.compatible(&from, voice.as_deref(), &part).map_err(|error| error.to_string());
+        let made = converter.compatible(&from, voice.as_deref(), &part);
+        if let Err(error) = &made {
+            unless_stopped(error)?;
+        }
+        let made = made.map_err(|error| error.to_string());
         let looked_at = made.and_then(|()| variant_as_made(&part, &from).map_err(|error| error.to_string()));
         match looked_at {
             Ok((movie, verified)) => {
@@ -450,6 +457,11 @@ impl<'a> Finishing<'a> {
             ),
         });
     }
+}
+
+/// A converter that was stopped has failed at nothing.
+const fn unless_stopped(error: &ConverterError) -> Result<(), FilesError> {
+    if matches!(error, ConverterError::Stopped) { Err(FilesError::Stopped) } else { Ok(()) }
 }
 
 fn is_h264(file: &manifest::File) -> bool {
