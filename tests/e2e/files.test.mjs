@@ -58,6 +58,8 @@ async function play({ address, places, zero }) {
     const jumped = happens('seeked');
     video.currentTime = place;
     await jumped;
+    // Firefox says so before the picture is on screen, from where it is drawn.
+    await new Promise((resolve) => setTimeout(resolve, 300));
     const cell = video.videoWidth / 40;
     context.drawImage(video, 0, video.videoHeight - 2 * cell, video.videoWidth, 2 * cell, 0, 0, 40 * side, 2 * side);
     const code = decodeTime(cellsOf(context.getImageData(0, 0, 40 * side, 2 * side).data, side, 1));
