@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 use mingshi_media::clock::instant;
@@ -18,8 +19,12 @@ use recorded::{Lesson, bursts, probe, seen_at};
 const PICTURE_MS: i64 = 67;
 
 fn job(lesson: &Lesson) -> Job {
+    job_in(lesson.folder.path())
+}
+
+fn job_in(folder: &Path) -> Job {
     Job {
-        folder: lesson.folder.path().to_owned(),
+        folder: folder.to_owned(),
         lesson: "lesson".into(),
         title: "分数的初步认识".into(),
         teacher: Some("李老师".into()),
@@ -360,6 +365,54 @@ fn whoever_is_stopped_on_the_way_and_run_again_ends_with_the_same_files() {
     lesson.timeline.slides.pop();
     lesson.ended();
     assert!(finished(&lesson).1.len() > 1);
+}
+
+/// Names the folder that [`finish_a_folder`] is to finish.
+const FOLDER: &str = "MINGSHI_TEST_FOLDER";
+
+/// The process that [`whoever_is_killed_at_any_instant_ends_with_the_same_files`] kills.
+#[test]
+#[ignore = "is run by another test"]
+fn finish_a_folder() {
+    let Some(folder) = std::env::var_os(FOLDER) else { return };
+    let job = Job { folder: folder.into(), ..job_in(Path::new("")) };
+    finish(&job, &mut |_| ()).expect("the lesson is finished");
+}
+
+#[test]
+fn whoever_is_killed_at_any_instant_ends_with_the_same_files() {
+    let (before, after, voice) = (recorded::av1(4), recorded::h264(8), recorded::voice(8));
+    let mut lesson = Lesson::new();
+    lesson.track("camera", &[(&before, 0..2, 0), (&after, 2..4, 0)]).track("slides", &[(&after, 0..4, 0)]);
+    lesson.track("voice", &[(&voice, 0..4, 0)]).slide(1_000).ended();
+    let begin = instant();
+    finished(&lesson);
+    let whole = content(&lesson.files());
+    let took = instant().saturating_duration_since(begin);
+
+    fs::remove_dir_all(lesson.files()).expect("begin anew");
+    let mut kills = 0;
+    // Each run gets further than the one before; what it reaches depends on the machine, which is the point.
+    for share in 1..=16 {
+        let arguments = ["--exact", "finish_a_folder", "--ignored"];
+        let mut run = Command::new(std::env::current_exe().expect("this program"))
+            .args(arguments)
+            .env(FOLDER, lesson.folder.path())
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("it runs");
+        std::thread::sleep(took * share / 16);
+        kills += usize::from(run.try_wait().expect("it can be asked").is_none());
+        run.kill().expect("it is killed or over");
+        run.wait().expect("it is over");
+    }
+    finished(&lesson);
+    assert!(kills >= 4, "only {kills} runs were killed");
+    let found = content(&lesson.files());
+    assert_eq!(found.keys().collect::<Vec<_>>(), whole.keys().collect::<Vec<_>>());
+    for (name, octets) in found {
+        assert!(octets == whole[&name], "{name} differs after {kills} kills");
+    }
 }
 
 /// What `tests/e2e/files.test.mjs` plays in browsers.
