@@ -156,7 +156,9 @@ fn a_source_that_comes_late_and_goes_keeps_the_lesson_s_time_line() {
         let probed = probe(&path);
         lasts(&probed["format"], 20.0);
         assert_eq!(probed["format"]["start_time"], "0.000000", "players count from here");
-        assert_eq!(probed["streams"][0]["start_time"], "4.000000");
+        // Before the first picture stands the first picture.
+        assert_eq!(probed["streams"][0]["start_time"], "0.000000");
+        assert_eq!(seen_at(&path, 0.0), Some(4_000));
         for (at, seen) in [(4.5, 4_533), (7.0, 7_000), (7.9, 7_933), (14.0, 14_000), (19.5, 19_533)] {
             let found = seen_at(&path, at).expect("a legible picture");
             assert!((found - seen).abs() <= PICTURE_MS, "{}: {found} at {at}", file.name);

@@ -75,9 +75,9 @@ async function play({ address, places, zero }) {
 
 const timeCode = readFileSync(new URL('support/time-code.mjs', import.meta.url), 'utf8').replace(/^export /gm, '');
 
-/** What is shown at each place: the picture of that moment, or the one before a hole. */
-const LATE = [[4.5, 4500], [7.2, 7200], [13.4, 13400], [19.5, 19500], [10.1, 10100]];
-const CHANGING = [[4.5, 4500], [7.9, 7900], [10, 7933], [14.1, 14100], [19.5, 19500], [5.1, 5100]];
+/** What is shown at each place: the picture of that moment, the one before a hole, or the first. */
+const LATE = [[0.5, 4000], [4.5, 4500], [7.2, 7200], [13.4, 13400], [19.5, 19500], [10.1, 10100]];
+const CHANGING = [[4.5, 4500], [7.9, 7900], [10, 7933], [14.1, 14100], [19.5, 19500], [2.1, 4000], [5.1, 5100]];
 
 async function plays(t, page, file, expected) {
   await page.goto(address);

@@ -222,9 +222,7 @@ impl<'a> Finishing<'a> {
         }
         for recorded in self.pictures.values_mut().flatten() {
             recorded.track.close_up();
-            if self.voice.is_none() {
-                assemble::begin_with_the_lesson(&mut recorded.track);
-            }
+            assemble::begin_with_the_lesson(&mut recorded.track);
         }
         let mut names: Vec<_> = self.pictures.keys().cloned().collect();
         names.sort_by_key(|name| name != CAMERA);

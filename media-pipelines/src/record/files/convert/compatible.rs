@@ -8,7 +8,7 @@ use gstreamer as gst;
 use mp4_atom::esds::{DecoderConfig, DecoderSpecific, EsDescriptor};
 use mp4_atom::{Audio, Avc1, Codec, Esds, Mp4a, Visual};
 
-use super::super::assemble::{SILENCE, settle_parameter_sets};
+use super::super::assemble::{SILENCE, begin_with_the_lesson, settle_parameter_sets};
 use super::super::dvr::octets_of;
 use super::super::h264::ParameterSets;
 use super::super::movie::{Kind, Place, Sample, Track, scale};
@@ -46,13 +46,14 @@ pub(super) fn make(from: &[PathBuf], voice: Option<&Path>, to: &Path, throttle: 
     let mut pictures = None;
     for from in from {
         if let Some(track) = verify::open(from)?.movie.track(Kind::Video) {
-            let track = work.pictures(from, track)?;
+            let track = work.pictures(from, &without_stand_in(from, track)?)?;
             pictures = Some(merged(pictures, track));
         }
     }
     movie.tracks.clear();
     if let Some(mut track) = pictures {
         track.close_up();
+        begin_with_the_lesson(&mut track);
         settle_parameter_sets(&mut track, &work.sources)?;
         movie.tracks.push(track);
     }
@@ -63,6 +64,20 @@ pub(super) fn make(from: &[PathBuf], voice: Option<&Path>, to: &Path, throttle: 
     write::write_movie(to, &layout, &work.sources)?;
     work.clean();
     Ok(())
+}
+
+/// A track without the picture that stands in front of a late first one, which is the same.
+fn without_stand_in(from: &Path, track: &Track) -> Result<Track, ConvertError> {
+    let mut track = track.clone();
+    if let [first, second, ..] = track.samples.as_slice()
+        && first.place.size == second.place.size
+    {
+        let source = [from.to_owned()];
+        if octets_of(&source, first.place)? == octets_of(&source, second.place)? {
+            track.samples.remove(0);
+        }
+    }
+    Ok(track)
 }
 
 /// Two halves of a track that changed its codec, as one.

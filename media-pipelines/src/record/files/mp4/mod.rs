@@ -17,7 +17,7 @@ use mp4_atom::{
 use super::movie::{Kind, Movie, Place, TIMESCALE, Track, scale};
 use boxes::{boxed, encoded};
 use labels::ChapterTrack;
-use tables::{Chunks, late};
+use tables::Chunks;
 
 /// Seconds between the epochs of ISO files (1904) and Unix (1970).
 const ISO_EPOCH_OFFSET: u64 = 2_082_844_800;
@@ -190,7 +190,7 @@ fn trak(track: &Track, id: u32, created: u64, samples: Vec<u8>, chapters: Option
     }
     let (handler, name) = if audio { (b"soun", "voice") } else { (b"vide", "pictures") };
     let head = if audio { encoded(&Smhd::default())? } else { encoded(&Vmhd::default())? };
-    let duration = track.end() - track.start() + u64::from(late(track));
+    let duration = track.end() - track.start();
     body.extend(mdia(Media { created, timescale: track.timescale, duration, handler, name, head, samples })?);
     Ok(boxed(b"trak", &body))
 }
@@ -222,10 +222,10 @@ fn mdia(media: Media<'_>) -> Result<Vec<u8>, Mp4Error> {
     Ok(boxed(b"mdia", &[encoded(&mdhd)?, encoded(&hdlr)?, minf].concat()))
 }
 
-/// The edit list of a track whose beginning nobody is to hear, or that begins late and can't say so otherwise.
+/// The edit list of a track that begins late or whose beginning nobody is to hear.
 fn edits(track: &Track) -> Option<Edts> {
     let media_time = track.skip;
-    let start = if late(track) > 0 { 0 } else { scale(track.start(), track.timescale, TIMESCALE) };
+    let start = scale(track.start(), track.timescale, TIMESCALE);
     if start == 0 && media_time == 0 {
         return None;
     }
@@ -313,22 +313,6 @@ mod tests {
             };
             assert_eq!(told(found), told(wanted));
         }
-    }
-
-    #[test]
-    fn a_track_that_begins_late_has_an_edit_list_only_if_it_is_sound() {
-        let mut movie = movie(900);
-        let edit_lists = |movie: &Movie| {
-            let layout = layout(movie).expect("it fits");
-            let moov = boxes::child(&layout.head, b"moov").expect("an index");
-            let tracks = boxes::children(moov).filter(|(kind, _)| *kind == FourCC::new(b"trak"));
-            tracks.map(|(_, trak)| boxes::child(trak, b"edts").is_some()).collect::<Vec<_>>()
-        };
-        assert_eq!(edit_lists(&movie), [false, false, false]);
-        movie.tracks[1].samples.iter_mut().for_each(|sample| sample.decode += 4_800);
-        assert_eq!(edit_lists(&movie), [false, true, false]);
-        let found = read_back(&layout(&movie).expect("it fits"));
-        assert_eq!(found.tracks[1].samples[1].decode, 4_800 + 960);
     }
 
     #[test]

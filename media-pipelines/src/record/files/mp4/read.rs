@@ -111,7 +111,6 @@ fn track(trak: &[u8], movie_timescale: u32) -> Result<Option<Track>, ReadError> 
     let table = stbl(child(trak, b"mdia").unwrap_or_default())?;
     let (start, media_time) = edits(trak)?;
     let mut samples = timed(table)?;
-    undo_late(kind, &mut samples);
     let start = scale(start, movie_timescale, timescale);
     for sample in &mut samples {
         sample.decode += start;
@@ -119,17 +118,6 @@ fn track(trak: &[u8], movie_timescale: u32) -> Result<Option<Track>, ReadError> 
     mark_keys(table, kind, &mut samples)?;
     place(table, &mut samples)?;
     Ok(Some(Track { kind, timescale, entry, skip: media_time, samples }))
-}
-
-/// A first picture that is shown late, as the only one, is one that comes late.
-fn undo_late(kind: Kind, samples: &mut [Sample]) {
-    let Some((first, others)) = samples.split_first_mut() else { return };
-    let late = u32::try_from(first.shift).unwrap_or(0);
-    if kind == Kind::Video && late > 0 && late <= first.duration && others.iter().all(|sample| sample.shift == 0) {
-        first.decode += u64::from(late);
-        first.duration -= late;
-        first.shift = 0;
-    }
 }
 
 /// How long a track waits before it begins, in ticks of the movie, and where in its media it begins.

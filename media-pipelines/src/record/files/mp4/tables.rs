@@ -60,7 +60,7 @@ impl Chunks {
         let chunks: Vec<_> = self.0.iter().filter(|chunk| chunk.track == index).collect();
         let mut body = sample_description(&track.entry)?;
         body.extend(encoded(&durations(track))?);
-        if track.reorders() || late(track) > 0 {
+        if track.reorders() {
             body.extend(encoded(&shifts(track))?);
         }
         if track.kind == Kind::Video {
@@ -97,27 +97,12 @@ fn cut(track: &Track) -> Vec<(u64, usize, usize)> {
     chunks
 }
 
-/// How much later than the lesson a track of pictures begins, in ticks, if its first picture is written as one that is
-/// decoded with the lesson's beginning and shown this much later. 0 means an edit list, or nothing to wait for.
-///
-/// An edit list would say the same, but Firefox jumps to wrong pictures in a track that begins with an empty edit.
-pub(super) fn late(track: &Track) -> u32 {
-    if track.kind != Kind::Video || track.reorders() {
-        return 0;
-    }
-    let duration = track.samples.first().map_or(0, |first| first.duration);
-    let fits = |late: u32| late.checked_add(duration).is_some() && i32::try_from(late).is_ok();
-    u32::try_from(track.start()).ok().filter(|late| fits(*late)).unwrap_or(0)
-}
-
 fn durations(track: &Track) -> Stts {
     let mut entries: Vec<SttsEntry> = Vec::new();
-    let mut wait = late(track);
     for sample in &track.samples {
-        let sample_delta = sample.duration + std::mem::take(&mut wait);
         match entries.last_mut() {
-            Some(last) if last.sample_delta == sample_delta => last.sample_count += 1,
-            _ => entries.push(SttsEntry { sample_count: 1, sample_delta }),
+            Some(last) if last.sample_delta == sample.duration => last.sample_count += 1,
+            _ => entries.push(SttsEntry { sample_count: 1, sample_delta: sample.duration }),
         }
     }
     Stts { entries }
@@ -125,9 +110,8 @@ fn durations(track: &Track) -> Stts {
 
 fn shifts(track: &Track) -> Ctts {
     let mut entries: Vec<CttsEntry> = Vec::new();
-    let mut wait = late(track);
     for sample in &track.samples {
-        let shift = i64::from(sample.shift) + i64::from(std::mem::take(&mut wait));
+        let shift = i64::from(sample.shift);
         match entries.last_mut() {
             Some(last) if last.sample_offset == shift => last.sample_count += 1,
             _ => entries.push(CttsEntry { sample_count: 1, sample_offset: shift }),
