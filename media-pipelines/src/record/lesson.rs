@@ -187,7 +187,7 @@ impl Lesson {
         &mut self.queues
     }
 
-    /// An encoder made this of the picture of `time`; `data` has length prefixes.
+    /// An encoder made this of the picture of `time`; `data` has length prefixes. False if it is known already.
     pub(super) fn transcoded(
         &mut self,
         rendition: &str,
@@ -195,11 +195,13 @@ impl Lesson {
         data: bytes::Bytes,
         format: Option<Format>,
         out: &mut Outcome,
-    ) {
-        let Some((track, level)) = split_name(rendition) else { return };
-        if self.queues.get_mut(rendition).is_some_and(|queue| queue.made(time)) {
+    ) -> bool {
+        let Some((track, level)) = split_name(rendition) else { return false };
+        let is_new = self.queues.get_mut(rendition).is_some_and(|queue| queue.made(time));
+        if is_new {
             self.put(&track, level, time, data, format, out);
         }
+        is_new
     }
 
     /// An encoder failed or stood still.

@@ -88,6 +88,8 @@ struct Recorder<'a, E> {
     is_disk_refusing: bool,
     /// Whether the journal's end was reached once in this run.
     is_live: bool,
+    /// Whether nothing more comes for encoders.
+    is_settled: bool,
     clock: Clock,
     playlists_at: Instant,
     timeline_at: Instant,
@@ -173,6 +175,7 @@ impl<'a, E: Events> Recorder<'a, E> {
             is_blind: false,
             is_disk_refusing: false,
             is_live: false,
+            is_settled: false,
             clock: Clock::start(),
             playlists_at: now,
             timeline_at: now,
@@ -272,7 +275,7 @@ impl<'a, E: Events> Recorder<'a, E> {
     fn encode(&mut self) -> Result<(), RecordError> {
         let names: Vec<_> = self.lesson.queues().keys().cloned().collect();
         self.encoders.retain(|name, _| names.contains(name));
-        let now = instant();
+        let (now, is_over) = (instant(), self.is_settled);
         for name in names {
             let mut outcome = Outcome::default();
             let (mut encoder, failures) = match self.encoders.remove(&name) {
@@ -282,13 +285,16 @@ impl<'a, E: Events> Recorder<'a, E> {
             let mut made = Vec::new();
             let failure = match (&mut encoder, self.lesson.queues().get_mut(&name)) {
                 (_, None) => continue,
-                (Ok(encoder), Some(queue)) => encoder.work(queue, now, &mut made).err().map(|error| error.to_string()),
+                (Ok(encoder), Some(queue)) => {
+                    encoder.work(queue, is_over, now, &mut made).err().map(|error| error.to_string())
+                }
                 (Err(error), Some(_)) => Some(error.to_string()),
             };
-            let failures = if made.is_empty() { failures } else { 0 };
+            let mut is_new = false;
             for (time, picture) in made {
-                self.lesson.transcoded(&name, time, picture.data, picture.format, &mut outcome);
+                is_new |= self.lesson.transcoded(&name, time, picture.data, picture.format, &mut outcome);
             }
+            let failures = if is_new { 0 } else { failures };
             match failure {
                 None => {
                     if let Ok(encoder) = encoder {
@@ -338,6 +344,7 @@ impl<'a, E: Events> Recorder<'a, E> {
     fn end(mut self) -> Result<Ended, RecordError> {
         let mut outcome = Outcome::default();
         self.lesson.settle(&mut outcome);
+        self.is_settled = true;
         self.carry_out(outcome)?;
         // Encoders that stand still are given up after a while, and so is a look that takes too long.
         while self.waiting_pictures() > 0 || self.viewer.is_busy() {

@@ -51,6 +51,8 @@ pub(in crate::record) struct Encoder {
     made: Receiver<Made>,
     sets: h264::Sets,
     in_flight: usize,
+    /// Whether it was told that nothing more comes.
+    is_ended: bool,
     /// When it was given something while it had nothing, or gave something.
     alive: Instant,
 }
@@ -69,16 +71,20 @@ impl Encoder {
         let (sender, made) = sync_channel(2 * IN_FLIGHT);
         output.set_callbacks(callbacks(sender));
         pipeline.set_state(gst::State::Playing).map_err(|error| failed(&error))?;
-        Ok(Self { pipeline, input, made, sets: h264::Sets::default(), in_flight: 0, alive: now })
+        Ok(Self { pipeline, input, made, sets: h264::Sets::default(), in_flight: 0, is_ended: false, alive: now })
     }
 
-    /// Give it what waits, take what it made, and put that, with its time, into `out`.
+    /// Give it what waits, take what it made, and put that, with its time, into `out`. It holds one picture back until the
+    /// next one comes, or until it knows that none will (`is_end`).
     pub(in crate::record) fn work(
         &mut self,
         queue: &mut Queue,
+        is_end: bool,
         now: Instant,
         out: &mut Vec<(u64, Picture)>,
     ) -> Result<(), EncoderError> {
+        let bus = self.pipeline.bus();
+        let has_ended = bus.as_ref().and_then(|bus| bus.pop_filtered(&[gst::MessageType::Eos])).is_some();
         loop {
             match self.made.try_recv() {
                 Ok(made) => {
@@ -95,18 +101,27 @@ impl Encoder {
         while self.in_flight < IN_FLIGHT
             && let Some(feed) = queue.feed()
         {
-            if self.in_flight == 0 {
+            if self.in_flight <= 1 {
                 self.alive = now;
             }
             self.in_flight += 1;
             self.push(feed)?;
         }
-        if let Some(message) = self.pipeline.bus().and_then(|bus| bus.pop_filtered(&[gst::MessageType::Error]))
+        if is_end && queue.is_fed() && !std::mem::replace(&mut self.is_ended, true) {
+            self.alive = now;
+            self.input.end_of_stream().map_err(|error| EncoderError::Failed(error.to_string()))?;
+        }
+        if let Some(message) = bus.and_then(|bus| bus.pop_filtered(&[gst::MessageType::Error]))
             && let gst::MessageView::Error(error) = message.view()
         {
             return Err(EncoderError::Failed(error.error().to_string()));
         }
-        if self.in_flight > 0 && now.saturating_duration_since(self.alive) > STALLED {
+        if has_ended {
+            // What it made nothing of, it couldn't decode.
+            queue.end();
+            return Ok(());
+        }
+        if self.in_flight > usize::from(!self.is_ended) && now.saturating_duration_since(self.alive) > STALLED {
             return Err(EncoderError::Stalled);
         }
         Ok(())

@@ -87,6 +87,16 @@ impl Queue {
         true
     }
 
+    /// Whether the encoder has all there is.
+    pub(in crate::record) fn is_fed(&self) -> bool {
+        self.fed >= self.pictures.len()
+    }
+
+    /// The encoder has made all that it will.
+    pub(in crate::record) fn end(&mut self) {
+        self.out = self.pictures.back().map(|last| last.time).max(self.out);
+    }
+
     /// The encoder is gone; the next one begins.
     pub(in crate::record) fn again(&mut self) {
         (self.fed, self.was_fed) = (0, false);
