@@ -330,8 +330,8 @@ mod tests {
     #[test]
     fn a_packet_of_opus_says_how_long_it_is() {
         assert_eq!(opus_length(&SILENCE), SILENCE_LENGTH);
-        assert_eq!(opus_length(&[0b0000_1_0_00]), 960);
-        assert_eq!(opus_length(&[0b1111_0_0_11, 3]), 3 * 480);
+        assert_eq!(opus_length(&[1 << 3]), 960);
+        assert_eq!(opus_length(&[30 << 3 | 3, 3]), 3 * 480);
         assert_eq!(opus_length(&[]), 0);
     }
 }

@@ -135,7 +135,7 @@ fn moov(
 ) -> Result<Vec<u8>, Mp4Error> {
     let created = movie.labels.created + ISO_EPOCH_OFFSET;
     let chapter_id = movie.tracks.len() as u32 + 1;
-    let duration = movie.tracks.iter().map(|track| shown_until(track)).max().unwrap_or(0);
+    let duration = movie.tracks.iter().map(shown_until).max().unwrap_or(0);
     let mvhd = Mvhd {
         creation_time: created,
         modification_time: created,
@@ -273,7 +273,7 @@ mod tests {
     fn movie(size: u32) -> Movie {
         let picture = |index: u64| {
             let place = Place { file: 0, offset: index * u64::from(size), size };
-            Sample { decode: 135_000 + index * 6_000, duration: 6_000, shift: 0, key: index % 30 == 0, place }
+            Sample { decode: 135_000 + index * 6_000, duration: 6_000, shift: 0, key: index.is_multiple_of(30), place }
         };
         let packet = |index: u64| {
             let place = Place { file: 1, offset: 100 + index * 60, size: 60 };
