@@ -450,6 +450,6 @@ fn forty_five_minutes_are_finished_in_seconds() {
     let manifest = finish(&Job { converter, ..job(&lesson) }, &mut |_| ()).expect("it is finished");
     let took = instant().saturating_duration_since(begin);
     let octets: u64 = manifest.files.iter().map(|file| file.bytes).sum();
-    println!("{:?} for {} files of {} MB: {:?}", took, manifest.files.len(), octets / 1_000_000, names(&manifest));
+    eprintln!("{:?} for {} files of {} MB: {:?}", took, manifest.files.len(), octets / 1_000_000, names(&manifest));
     assert!(took.as_secs_f64() < 5.0 && manifest.complete && manifest.missing.is_empty());
 }

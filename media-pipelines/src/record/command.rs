@@ -93,7 +93,15 @@ fn finish(arguments: &RecordArguments, stop: &Arc<AtomicBool>, events: &mut impl
     match told {
         Ok(_) => events.tell(&Event::Finished),
         Err(FilesError::Stopped) => {}
-        Err(error) => return Err(error).context("making the recording's files"),
+        Err(error) => {
+            let en = format!(
+                "The recording's files can't be made: {error}. Nothing is lost: see to the disk, then start the recorder \
+                 again."
+            );
+            let zh = format!("无法生成录像文件：{error}。已录内容完好；请检查磁盘空间和权限，然后重新启动录制。");
+            events.tell(&Event::Problem(Problem { track: None, at_ms: 0, en, zh }));
+            return Err(error).context("making the recording's files");
+        }
     }
     Ok(())
 }
