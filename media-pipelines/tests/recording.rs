@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use mingshi_journal::{Codec, Kind, Writer};
 use mingshi_media::record::events::Event;
+use mingshi_media::record::files::manifest::Manifest;
 use mingshi_media::record::folder::DvrFolder;
 use mingshi_media::record::recorder::{self, Ended, Job};
 use mingshi_media::record::timeline::GapReason;
@@ -251,6 +252,47 @@ fn a_recorder_that_is_killed_at_any_instant_leaves_what_one_leaves_that_was_not(
         assert_eq!(octets.len(), other[path].len(), "{path}");
         assert!(octets == &other[path], "{path} differs");
     }
+    assert!(start(left_alone.path()).wait().expect("it ends").success());
+    let (one, other) = (contents(&killed.path().join("files")), contents(&left_alone.path().join("files")));
+    let names: Vec<_> = one.keys().map(String::as_str).collect();
+    assert_eq!(names, ["camera-compatible.mp4", "camera.mp4", "manifest.json", "poster.jpg"]);
+    for (path, octets) in &one {
+        assert!(octets == &other[path], "files/{path} differs");
+    }
+}
+
+#[test]
+fn a_lesson_whose_codec_changed_ends_in_files_that_any_player_plays() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut studio = Studio::default();
+    studio.opens(0);
+    studio.publishes(1, "camera", Kind::Voice, 1, 1_000);
+    studio.publishes(2, "camera", Kind::Video, 1, 1_000);
+    studio.speaks(1, 1_000, 16_000);
+    studio.shows(2, 0, AV1, 1_000, 8_000, Line::Good);
+    studio.publishes(3, "camera", Kind::Video, 1, 8_000);
+    studio.shows(3, 0, H264_LARGE, 8_000, 16_000, Line::Good);
+    studio.closes(16_200);
+    studio.writes(folder.path());
+    assert!(start(folder.path()).wait().expect("it ends").success());
+    let text = fs::read(folder.path().join("files/manifest.json")).expect("a manifest");
+    let manifest: Manifest = serde_json::from_slice(&text).expect("it reads");
+    assert!(manifest.complete && manifest.lesson == "lesson", "{manifest:?}");
+    let told: Vec<_> = manifest.files.iter().map(|file| (file.name.as_str(), file.whole)).collect();
+    let expected = [("camera.mp4", false), ("camera-av1.mp4", false), ("camera-compatible.mp4", true)];
+    assert_eq!(told, expected, "{:?}", manifest.missing);
+    let whole = &manifest.files[2];
+    assert!(whole.duration_ms.abs_diff(16_000) <= 300, "{} ms", whole.duration_ms);
+    let output = Command::new("ffmpeg")
+        .args(["-v", "error", "-i"])
+        .arg(folder.path().join("files").join(&whole.name))
+        .args(["-f", "null", "-"])
+        .output()
+        .expect("ffmpeg is installed");
+    // Pictures whose times vary fall together on the even ones that ffmpeg counts by here.
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    let wrong: Vec<_> = told.lines().filter(|line| !line.contains("monotonically increasing dts")).collect();
+    assert!(output.status.success() && wrong.is_empty(), "{wrong:?}");
 }
 
 #[test]

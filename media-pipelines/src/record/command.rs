@@ -8,10 +8,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use mingshi_journal::{Next, Opened, Position, Record, Tail};
 use rustix::fs::FlockOperation;
 use tokio::sync::watch;
 
-use super::events::StandardOutput;
+use super::events::{Event, Events, Problem, StandardOutput};
+use super::files::converter::Converter;
+use super::files::{self, FilesError, Report};
 use super::recorder::{self, Ended, Job};
 
 /// Held while a recorder is at work in a folder.
@@ -55,7 +58,7 @@ pub async fn record(arguments: RecordArguments, mut stopped: watch::Receiver<boo
     tokio::task::spawn_blocking(move || record_here(&arguments, &stop)).await.context("the recorder panicked")?
 }
 
-fn record_here(arguments: &RecordArguments, stop: &AtomicBool) -> anyhow::Result<ExitCode> {
+fn record_here(arguments: &RecordArguments, stop: &Arc<AtomicBool>) -> anyhow::Result<ExitCode> {
     let folder = &arguments.folder;
     fs::create_dir_all(folder).with_context(|| format!("{}", folder.display()))?;
     let _lock = lock(folder, stop)?;
@@ -63,8 +66,55 @@ fn record_here(arguments: &RecordArguments, stop: &AtomicBool) -> anyhow::Result
         tracing::warn!("the priority can't be lowered: {error}");
     }
     let job = Job { folder: folder.clone(), finish: arguments.finish, cores: arguments.transcode_cores };
-    match recorder::record(&job, stop, &mut StandardOutput)? {
-        Ended::Whole | Ended::Stopped => Ok(ExitCode::SUCCESS),
+    if recorder::record(&job, stop, &mut StandardOutput)? == Ended::Whole {
+        finish(arguments, stop, &mut StandardOutput)?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Make the files of a lesson that is over.
+fn finish(arguments: &RecordArguments, stop: &Arc<AtomicBool>, events: &mut impl Events) -> anyhow::Result<()> {
+    let program = std::env::current_exe().context("finding this program")?;
+    let converter = Converter { program, cores: arguments.transcode_cores, stop: Arc::clone(stop) };
+    let opened = opened(&arguments.folder);
+    let job = files::Job {
+        folder: arguments.folder.clone(),
+        lesson: opened.as_ref().map(|opened| opened.lesson.clone()).unwrap_or_default(),
+        title: opened.as_ref().map(|opened| opened.title.clone()).unwrap_or_default(),
+        teacher: opened.and_then(|opened| opened.teacher),
+        converter: Some(converter),
+    };
+    let told = files::finish(&job, &mut |report| match report {
+        Report::Files { complete } => events.tell(&Event::Files { complete }),
+        Report::Problem { track, at_ms, words } => {
+            events.tell(&Event::Problem(Problem { track, at_ms, en: words.en, zh: words.zh }));
+        }
+    });
+    match told {
+        Ok(_) => events.tell(&Event::Finished),
+        Err(FilesError::Stopped) => {}
+        Err(error) => {
+            let en = format!(
+                "The recording's files can't be made: {error}. Nothing is lost: see to the disk, then start the recorder \
+                 again."
+            );
+            let zh = format!("无法生成录像文件：{error}。已录内容完好；请检查磁盘空间和权限，然后重新启动录制。");
+            events.tell(&Event::Problem(Problem { track: None, at_ms: 0, en, zh }));
+            return Err(error).context("making the recording's files");
+        }
+    }
+    Ok(())
+}
+
+/// What the journal says of its lesson.
+fn opened(folder: &Path) -> Option<Opened> {
+    let mut tail = Tail::open(&folder.join(recorder::JOURNAL), Position::default());
+    loop {
+        match tail.next() {
+            Ok(Next::Record(Record::Opened(opened))) => return Some(opened),
+            Ok(Next::Record(_) | Next::Damaged { .. }) => {}
+            Ok(Next::Waiting) | Err(_) => return None,
+        }
     }
 }
 

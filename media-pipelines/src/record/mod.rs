@@ -10,10 +10,11 @@
 //! ```
 //!
 //! [`lesson`] holds these together and is, like all of them, a function of the journal alone; [`recorder`] follows the
-//! journal and touches files and GStreamer.
+//! journal and touches files and GStreamer. When the lesson is over, [`files`] makes of `dvr/` what is kept.
 
 pub mod command;
 pub mod events;
+pub mod files;
 pub mod folder;
 pub mod recorder;
 pub mod timeline;

@@ -22,7 +22,7 @@ use super::words;
 use crate::clock::{Clock, instant};
 
 /// The journal's folder and that of the live recording, in a lesson's.
-const JOURNAL: &str = "journal";
+pub(super) const JOURNAL: &str = "journal";
 const DVR: &str = "dvr";
 /// How often a journal without news is asked.
 const POLL: Duration = Duration::from_millis(50);
