@@ -1,4 +1,4 @@
-import { call } from './rest';
+import { call, request } from './rest';
 
 /** A hole in what was kept, on the time line of the lesson. */
 export interface Gap {
@@ -51,3 +51,86 @@ export interface DvrAddress {
 
 export const readDvr = (token: string, lesson: string): Promise<DvrAddress> =>
   call('GET', `/api/v1/lessons/${lesson}/dvr`, token);
+
+export type RecordingState = 'recording' | 'finishing' | 'ready' | 'repaired' | 'failed';
+
+/** One recording as the library lists it. */
+export interface Recording {
+  lesson: string;
+  title: string;
+  teacher: string | null;
+  subject: string | null;
+  grade: string | null;
+  school: string | null;
+  state: RecordingState;
+  /** Why it failed, in words. */
+  reason: Words | null;
+  pinned: boolean;
+  views: number;
+  started_at: string;
+  duration_ms: number;
+  bytes: number;
+  /** Address of its picture, with a ticket in it. */
+  poster: string | null;
+}
+
+export interface Words {
+  zh: string;
+  en: string;
+}
+
+export interface RecordedFile {
+  name: string;
+  track: string;
+  variant: 'original' | 'compatible';
+  video: { codec: string; width: number; height: number } | null;
+  audio: { codec: string } | null;
+  bytes: number;
+  duration_ms: number;
+  address: string;
+  /** The address to save it from; null for those who may only watch. */
+  download: string | null;
+}
+
+export interface RecordingDetails extends Recording {
+  files: RecordedFile[];
+  slides: SlideChange[];
+  gaps: Gap[];
+  missing: Words[];
+}
+
+export interface RecordingPage {
+  recordings: Recording[];
+  /** Where the next page begins. */
+  next: string | null;
+}
+
+/** Some seconds that were watched. `view` is one visit of the page. */
+export interface Viewed {
+  view: string;
+  from_ms: number;
+  to_ms: number;
+  rate: number;
+}
+
+export const listRecordings = (token: string, query: Record<string, string>): Promise<RecordingPage> =>
+  call('GET', `/api/v1/recordings?${new URLSearchParams(query)}`, token);
+
+export const readRecording = (token: string, lesson: string): Promise<RecordingDetails> =>
+  call('GET', `/api/v1/recordings/${lesson}`, token);
+
+export const pinRecording = (token: string, lesson: string, pinned: boolean): Promise<Recording> =>
+  call('PATCH', `/api/v1/recordings/${lesson}`, token, { pinned });
+
+export async function deleteRecording(token: string, lesson: string): Promise<void> {
+  await request(`/api/v1/recordings/${lesson}`, { method: 'DELETE', token });
+}
+
+export const linkTo = (token: string, lesson: string, wish: { download: boolean; hours: number }): Promise<{ url: string; expires_at: string }> =>
+  call('POST', `/api/v1/recordings/${lesson}/links`, token, wish);
+
+/** `keepalive` lets the last seconds be told when the page is left. */
+export async function reportView(token: string, lesson: string, viewed: Viewed): Promise<void> {
+  const body = JSON.stringify(viewed);
+  await request(`/api/v1/recordings/${lesson}/views`, { method: 'POST', token, type: 'application/json', body, keepalive: true });
+}
