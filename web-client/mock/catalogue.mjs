@@ -88,7 +88,7 @@ export async function answerRecording(request, response, text, claims) {
 
 function answerOf(entry, method, rest, dvr, text, claims) {
   const { lesson } = entry.recording;
-  if (dvr) return [{ base: `/lessons/${lesson}/dvr/x/`, expires_at: new Date(Date.now() + 7_200_000).toISOString(), timeline: timelineOf(entry) }];
+  if (dvr) return [{ base: `/lessons/${lesson}/dvr/x/`, expires_at: new Date(Date.now() + 7_200_000).toISOString(), timeline: entry.noDvr ? null : timelineOf(entry) }];
   if (rest === '/links') return [{ url: `/#/replay/${lesson}?token=${entry.token ?? 'x'}`, expires_at: new Date(Date.now() + JSON.parse(text).hours * 3_600_000).toISOString() }, 201];
   if (rest === '/views') return [(views.push({ lesson, ...JSON.parse(text) }), {})];
   if (method === 'DELETE') return [(recordings.delete(lesson), {})];

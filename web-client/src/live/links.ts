@@ -5,6 +5,12 @@ export const entryAddress = (): string => base();
 
 export const classroomLink = (code: string): string => `${base()}#/c/${code}`;
 
+/** A lesson to see again, from a second on; whoever came by a link passes on that link. */
+export function replayLink(lesson: string, ms: number | null, token: string | null): string {
+  const query = [ms === null ? '' : `t=${Math.floor(ms / 1000)}`, token === null ? '' : `token=${token}`].filter(Boolean).join('&');
+  return `${base()}#/replay/${lesson}${query ? `?${query}` : ''}`;
+}
+
 /** Addresses like 127.0.0.1 mean another machine to whoever receives them. */
 export const onlyHere = (): boolean => /^(localhost|127\.|\[::1\])/.test(location.hostname);
 
