@@ -65,11 +65,13 @@ export interface Recording {
   state: RecordingState;
   /** Why it failed, in words. */
   reason: Words | null;
-  pinned: boolean;
-  views: number;
-  started_at: string;
+  begun_at: string;
   duration_ms: number;
   bytes: number;
+  /** Whether all its files are there, those that are made afterwards too. */
+  complete: boolean;
+  /** Whether it stays, whatever the rules of cleaning up say. */
+  kept: boolean;
   /** Address of its picture, with a ticket in it. */
   poster: string | null;
 }
@@ -87,16 +89,20 @@ export interface RecordedFile {
   audio: { codec: string } | null;
   bytes: number;
   duration_ms: number;
-  address: string;
-  /** The address to save it from; null for those who may only watch. */
-  download: string | null;
+  /** Where it is played from, with a ticket in it. */
+  url: string;
+  /** Where it is saved from; null for those who may only watch. */
+  download_url: string | null;
 }
 
 export interface RecordingDetails extends Recording {
   files: RecordedFile[];
   slides: SlideChange[];
   gaps: Gap[];
+  /** What it lacks, in words. */
   missing: Words[];
+  /** How much it was watched; for operators and the studio. */
+  views: { views: number; viewers: number; watched_ms: number } | null;
 }
 
 export interface RecordingPage {
@@ -119,8 +125,8 @@ export const listRecordings = (token: string, query: Record<string, string>): Pr
 export const readRecording = (token: string, lesson: string): Promise<RecordingDetails> =>
   call('GET', `/api/v1/recordings/${lesson}`, token);
 
-export const pinRecording = (token: string, lesson: string, pinned: boolean): Promise<Recording> =>
-  call('PATCH', `/api/v1/recordings/${lesson}`, token, { pinned });
+export const keepRecording = (token: string, lesson: string, kept: boolean): Promise<{ kept: boolean }> =>
+  call('PUT', `/api/v1/recordings/${lesson}/kept`, token, { kept });
 
 export async function deleteRecording(token: string, lesson: string): Promise<void> {
   await request(`/api/v1/recordings/${lesson}`, { method: 'DELETE', token });

@@ -4,11 +4,11 @@ import { Replay, type ReplayEffect, type ReplayEvent } from './replay';
 import { Watched } from './watched';
 
 const file = (track: string, variant: 'original' | 'compatible'): RecordedFile => ({
-  name: `${track}-${variant}.mp4`, track, variant, video: { codec: 'h264', width: 1, height: 1 }, audio: { codec: 'opus' }, bytes: 1, duration_ms: 600_000, address: `/${track}`, download: null,
+  name: `${track}-${variant}.mp4`, track, variant, video: { codec: 'h264', width: 1, height: 1 }, audio: { codec: 'opus' }, bytes: 1, duration_ms: 600_000, url: `/${track}`, download_url: null,
 });
 const FILES = [file('camera', 'original'), file('slides', 'original'), file('slides', 'compatible')];
 const details = (state: RecordingState, files: RecordedFile[] = FILES): RecordingDetails => ({
-  lesson: 'a', title: '周长', teacher: null, subject: null, grade: null, school: null, state, reason: null, pinned: false, views: 0, started_at: '', duration_ms: 600_000, bytes: 1, poster: null,
+  lesson: 'a', title: '周长', teacher: null, subject: null, grade: null, school: null, state, reason: null, begun_at: '', duration_ms: 600_000, bytes: 1, complete: true, kept: false, poster: null, views: null,
   files, slides: [0, 60_000, 120_000].map((at_ms) => ({ at_ms, picture: null })), gaps: [], missing: [],
 });
 const dvr = (live: boolean, duration_ms: number): DvrAddress => ({
@@ -21,8 +21,8 @@ class Visit {
   readonly replay: Replay;
   now = 0;
 
-  constructor(options: { playsDvr?: boolean; linkMs?: number; stoppedMs?: number } = {}) {
-    this.replay = new Replay(() => true, options.playsDvr ?? true);
+  constructor(options: { playsDvr?: boolean; linkMs?: number; stoppedMs?: number; decodes?: boolean } = {}) {
+    this.replay = new Replay(() => options.decodes ?? true, options.playsDvr ?? true);
     this.does({ type: 'entered', linkMs: options.linkMs ?? null, stoppedMs: options.stoppedMs ?? null });
   }
 
@@ -95,6 +95,15 @@ describe('a replay', () => {
     expect(visit.does({ type: 'read', details: details('finishing', []), dvr: dvr(false, 600_000) })).toEqual([]);
     expect(visit.kind).toBe('finishing');
     expect(visit.replay.deadline()).not.toBeNull();
+  });
+
+  it('waits for the file that every browser plays where it can’t play the others, and gives up once all are made', () => {
+    const visit = new Visit({ decodes: false });
+    visit.does({ type: 'read', details: { ...details('ready'), complete: false }, dvr: null });
+    expect(visit.kind).toBe('finishing');
+    expect(visit.replay.deadline()).not.toBeNull();
+    visit.does({ type: 'read', details: details('ready'), dvr: null });
+    expect(visit.replay.status(0)).toMatchObject({ kind: 'obstacle', obstacle: 'cannot_decode' });
   });
 
   it('asks again while the server can’t be reached, and gives up on a link that is over', () => {

@@ -77,6 +77,7 @@ export class Replay {
   private running = false;
   private touchNeeded = false;
   private over = false;
+  private awaited = false;
   private startedAt: number | null = null;
   private stoodAt: number | null = null;
   private readAt: number | null = null;
@@ -104,7 +105,7 @@ export class Replay {
   status(now: number): ReplayStatus {
     if (this.obstacle !== null) return { kind: 'obstacle', ...this.obstacle };
     if (this.source === null) {
-      if (this.details?.state === 'finishing') return { kind: 'finishing' };
+      if (this.details?.state === 'finishing' || this.awaited) return { kind: 'finishing' };
       return { kind: 'loading', slow: this.startedAt !== null && now - this.startedAt > SLOW_MS };
     }
     if (this.touchNeeded) return { kind: 'need_touch' };
@@ -206,7 +207,10 @@ export class Replay {
   }
 
   private nothingYet(done: boolean, now: number): void {
-    if (done) this.obstacle = { obstacle: 'cannot_decode', reason: null };
+    // The file that every browser plays is made last.
+    this.awaited = done && this.details?.complete === false;
+    if (this.awaited) this.readAt = now + FINISHED_YET_MS;
+    else if (done) this.obstacle = { obstacle: 'cannot_decode', reason: null };
     else if (this.details?.state === 'ready' || this.details?.state === 'repaired') this.obstacle = { obstacle: 'not_kept', reason: null };
     else this.readAt = now + (this.details?.state === 'finishing' ? FINISHED_YET_MS : READ_AGAIN_MS);
   }

@@ -1,6 +1,6 @@
 import { computed, onScopeDispose, ref, watch } from 'vue';
 import { useRoute, useRouter } from 'vue-router';
-import { type Recording, deleteRecording, listRecordings, pinRecording } from '../api/recording';
+import { type Recording, deleteRecording, listRecordings, keepRecording } from '../api/recording';
 import { Refusal } from '../api/rest';
 import { signOut } from './operator';
 
@@ -114,10 +114,8 @@ export function useLibrary(token: () => string | null) {
   }
 
   /** Throws `Refusal` or `Unreachable`. */
-  async function pin(recording: Recording): Promise<void> {
-    const pinned = !recording.pinned;
-    await pinRecording(token() ?? '', recording.lesson, pinned);
-    recording.pinned = pinned;
+  async function keep(recording: Recording): Promise<void> {
+    recording.kept = (await keepRecording(token() ?? '', recording.lesson, !recording.kept)).kept;
   }
 
   /** Throws `Refusal` or `Unreachable`; one that is gone already counts as deleted. */
@@ -138,7 +136,7 @@ export function useLibrary(token: () => string | null) {
     asked += 1;
     clearTimeout(timer);
   });
-  return { recordings, next, failing, loading, filters, filtered, seen, look, more, pin, remove };
+  return { recordings, next, failing, loading, filters, filtered, seen, look, more, keep, remove };
 }
 
 /** The beginning of a day on this device's clock, `later` days on. */

@@ -29,7 +29,7 @@ class FilePart implements Part {
     element.addEventListener('loadedmetadata', this.settle);
     element.addEventListener('error', this.fail);
     element.preload = 'auto';
-    element.src = file.address;
+    element.src = file.url;
     element.load();
   }
 
