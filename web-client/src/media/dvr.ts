@@ -179,6 +179,8 @@ class HlsPart implements Part {
 
   close(): void {
     this.hls.destroy();
+    this.element.removeAttribute('src');
+    this.element.load();
   }
 
   private learn(details: LevelDetails): void {
