@@ -6,6 +6,7 @@ pub mod cli;
 pub mod config;
 pub mod id;
 pub mod lesson;
+pub mod recording;
 pub mod rtp;
 pub mod server;
 pub mod sfu;

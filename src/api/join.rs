@@ -82,7 +82,7 @@ pub(super) async fn join(
 fn may_be(state: &ApiState, headers: &HeaderMap, lesson: LessonId, participant: ParticipantId) -> bool {
     let proof = || bearer(headers).ok().and_then(|token| state.tokens.read_expired(token).ok());
     match state.directory.role(lesson, participant) {
-        Some(Role::Studio | Role::Operator) => false,
+        Some(Role::Studio | Role::Operator | Role::Viewer) => false,
         Some(Role::Classroom) if state.directory.is_on_stage(lesson, participant) => {
             proof().is_some_and(|claims| claims.sub == participant && claims.lesson == Some(lesson))
         }
@@ -144,5 +144,6 @@ pub fn operator_claims(key: crate::store::OperatorKeyId) -> Claims {
         name: None,
         school: None,
         key: Some(key),
+        download: true,
     }
 }

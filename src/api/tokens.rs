@@ -77,7 +77,7 @@ pub(super) async fn hand_out(
     let by = holder.staff(id)?;
     state.count(client.address, Some(&by))?;
     let allowed = match new.role {
-        Role::Operator => false,
+        Role::Operator | Role::Viewer => false,
         Role::Studio => by.role == Role::Operator,
         Role::Classroom => true,
     } && (new.minutes.is_none() || by.role == Role::Operator);
@@ -143,6 +143,7 @@ pub fn member(
         name,
         school,
         key: None,
+        download: false,
     }
 }
 
@@ -163,6 +164,7 @@ pub(super) fn shown(field: &'static str, value: Option<String>) -> Result<Option
 pub fn page_url(base: &str, issued: &Issued) -> String {
     let page = match issued.claims.role {
         Role::Studio => "studio",
+        Role::Viewer => "replay",
         Role::Operator | Role::Classroom => "c",
     };
     let lesson = issued.claims.lesson.map(|lesson| lesson.to_string()).unwrap_or_default();
@@ -178,6 +180,10 @@ pub(super) async fn renew(
     holder: Holder,
 ) -> Result<axum::Json<Renewed>, Problem> {
     let claims = holder.0;
+    if claims.role == Role::Viewer {
+        let zh = "回放链接到期后请向老师索取新的链接";
+        return Err(Problem::new(Kind::RoleNotAllowed, "a replay link isn't renewed; ask for another one", zh));
+    }
     state.count(client.address, Some(&claims))?;
     if let Some(lesson) = claims.lesson {
         not_ended(&state.lesson(lesson).await?)?;

@@ -1,0 +1,107 @@
+//! What people who watch over the server are told of recordings.
+
+use std::collections::VecDeque;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use serde::Serialize;
+use time::OffsetDateTime;
+use utoipa::ToSchema;
+
+use super::Disk;
+use crate::id::LessonId;
+use crate::lesson::Words;
+
+/// Troubles that are remembered; the oldest are forgotten.
+const TROUBLES: usize = 100;
+
+/// Something that went wrong with a recording.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = RecordingTrouble)]
+pub struct Trouble {
+    /// When.
+    #[serde(with = "time::serde::rfc3339")]
+    pub at: OffsetDateTime,
+    /// With which.
+    #[schema(value_type = String)]
+    pub lesson: LessonId,
+    /// In which track.
+    pub track: Option<String>,
+    /// Where in the recording, in milliseconds from its zero.
+    pub at_ms: Option<u64>,
+    /// What.
+    #[serde(flatten)]
+    pub words: Words,
+}
+
+/// How recording goes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = RecordingOverview)]
+pub struct Overview {
+    /// Octets that can still be written to the disk of the data folder; `null` where the disk can't be asked.
+    pub free_bytes: Option<u64>,
+    /// With less than this, the disk is nearly full.
+    pub warn_free_bytes: u64,
+    /// Whether it is.
+    pub nearly_full: bool,
+    /// Media processes that run.
+    pub processes: usize,
+    /// Why lessons aren't made into recordings at present; `null` where they are.
+    pub hindered: Option<Words>,
+    /// What went wrong lately, the latest first.
+    pub troubles: Vec<Trouble>,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    disk: Option<Disk>,
+    processes: usize,
+    hindered: Option<Words>,
+    troubles: VecDeque<Trouble>,
+}
+
+/// What is known at present.
+#[derive(Debug, Default)]
+pub(super) struct Watch(Mutex<Known>);
+
+impl Watch {
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn overview(&self, warn_free_bytes: u64) -> Overview {
+        let known = self.known();
+        let free_bytes = known.disk.map(|disk| disk.free);
+        Overview {
+            free_bytes,
+            warn_free_bytes,
+            nearly_full: free_bytes.is_some_and(|free| free < warn_free_bytes),
+            processes: known.processes,
+            hindered: known.hindered.clone(),
+            troubles: known.troubles.iter().rev().cloned().collect(),
+        }
+    }
+
+    pub(super) fn disk(&self, disk: Option<Disk>) {
+        self.known().disk = disk;
+    }
+
+    pub(super) fn processes(&self, running: usize) {
+        self.known().processes = running;
+    }
+
+    /// What hinders recording at present. Returns whether that is news.
+    pub(super) fn hinder(&self, hindered: Option<Words>) -> bool {
+        let mut known = self.known();
+        let is_news = known.hindered != hindered;
+        known.hindered = hindered;
+        is_news
+    }
+
+    pub(super) fn trouble(&self, trouble: Trouble) {
+        let mut known = self.known();
+        if known.troubles.len() == TROUBLES {
+            known.troubles.pop_front();
+        }
+        known.troubles.push_back(trouble);
+    }
+}
