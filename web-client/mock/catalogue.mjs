@@ -40,12 +40,12 @@ function detailed(entry, download) {
   const address = (name) => `/recordings/${entry.recording.lesson}/${name}?ticket=x`;
   const done = entry.recording.state === 'ready' || entry.recording.state === 'repaired';
   const file = (track, variant, name, codec) => ({
-    name, track, variant, video: { codec, width: 960, height: 540 }, audio: { codec: variant === 'compatible' ? 'aac' : 'opus' }, bytes: 11_700_000,
+    name, track, variant, video: { codec, width: 960, height: 540 }, audio: { codec: variant === 'compatible' ? 'aac' : 'opus' }, bytes: 11_700_000, sha256: '0'.repeat(64),
     duration_ms: SECONDS * 1000, url: address(name), download_url: download ? `${address(name)}&download=1` : null,
   });
   const slidesCodec = entry.av1 ? file('slides', 'original', 'slides-av1.mp4', 'av1') : file('slides', 'original', 'slides.mp4', 'h264');
   return {
-    ...listed(entry), zero_unix_ms: entry.zeroMs,
+    ...listed(entry), zero_unix_ms: entry.zeroMs, expires_at: new Date(Date.now() + 7_200_000).toISOString(), main: null, may_download: download,
     files: done ? [file('camera', 'original', 'camera.mp4', 'h264'), slidesCodec, file('camera', 'compatible', 'camera-compatible.mp4', 'h264'), file('slides', 'compatible', 'slides-compatible.mp4', 'h264')] : [],
     slides: done ? slideChanges((number) => address(`slide-${String(number).padStart(4, '0')}.jpg`)) : [],
     gaps: done ? gaps : [], missing: [], views: download ? { views: 12, viewers: 9, watched_ms: 9_000_000 } : null,

@@ -4,7 +4,7 @@ import { beginning, besideRate, besideSlide, filesOf, gapAt, keyAction, slideAt 
 
 const file = (track: string, variant: 'original' | 'compatible', video: string | null, audio: string | null): RecordedFile => ({
   name: `${track}-${variant}.mp4`, track, variant, video: video === null ? null : { codec: video, width: 1, height: 1 }, audio: audio === null ? null : { codec: audio },
-  bytes: 1, duration_ms: 60_000, url: `/${track}-${variant}`, download_url: null,
+  bytes: 1, sha256: '', duration_ms: 60_000, url: `/${track}-${variant}`, download_url: null,
 });
 const details = (files: RecordedFile[]): RecordingDetails => ({ files }) as RecordingDetails;
 const LESSON = details([file('camera', 'original', 'h264', 'opus'), file('slides', 'original', 'av1', 'opus'), file('slides', 'compatible', 'h264', 'aac')]);

@@ -67,6 +67,11 @@ export function besideSlide(slides: readonly SlideChange[], ms: number, by: 1 | 
   return slides[target]?.at_ms ?? (by === -1 && at >= 0 ? 0 : null);
 }
 
+/** Why something is missing, as far as pages have words for it. */
+export const GAP_REASONS = ['studio_away', 'server_down', 'not_kept', 'damaged'] as const;
+
+export const reasonOf = (gap: Gap): (typeof GAP_REASONS)[number] => GAP_REASONS.find((one) => one === gap.why) ?? 'not_kept';
+
 /** The hole that a picture is in, if it is in one. */
 export function gapAt(gaps: readonly Gap[], track: string, ms: number): Gap | null {
   return gaps.find((gap) => (gap.track === null || gap.track === track) && gap.from_ms <= ms && ms < gap.to_ms) ?? null;

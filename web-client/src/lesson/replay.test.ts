@@ -4,11 +4,11 @@ import { Replay, type ReplayEffect, type ReplayEvent } from './replay';
 import { Watched } from './watched';
 
 const file = (track: string, variant: 'original' | 'compatible'): RecordedFile => ({
-  name: `${track}-${variant}.mp4`, track, variant, video: { codec: 'h264', width: 1, height: 1 }, audio: { codec: 'opus' }, bytes: 1, duration_ms: 600_000, url: `/${track}`, download_url: null,
+  name: `${track}-${variant}.mp4`, track, variant, video: { codec: 'h264', width: 1, height: 1 }, audio: { codec: 'opus' }, bytes: 1, sha256: '', duration_ms: 600_000, url: `/${track}`, download_url: null,
 });
 const FILES = [file('camera', 'original'), file('slides', 'original'), file('slides', 'compatible')];
 const details = (state: RecordingState, files: RecordedFile[] = FILES): RecordingDetails => ({
-  lesson: 'a', title: '周长', teacher: null, subject: null, grade: null, school: null, state, reason: null, begun_at: '', duration_ms: 600_000, bytes: 1, complete: true, kept: false, poster: null, views: null,
+  lesson: 'a', lesson_state: 'ended', zero_unix_ms: 0, expires_at: '', main: null, may_download: false, title: '周长', teacher: null, subject: null, grade: null, school: null, state, reason: null, begun_at: '', duration_ms: 600_000, bytes: 1, complete: true, kept: false, poster: null, views: null,
   files, slides: [0, 60_000, 120_000].map((at_ms) => ({ at_ms, picture: null })), gaps: [], missing: [],
 });
 const dvr = (live: boolean, duration_ms: number): DvrAddress => ({
