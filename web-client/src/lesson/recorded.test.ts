@@ -30,6 +30,11 @@ describe('which files are played', () => {
     expect(filesOf(details([file('voice', 'original', null, 'opus')]), () => true, NONE)).toMatchObject({ sound: { track: 'voice' }, pictures: {} });
   });
 
+  it('takes the compatible file of a track that changed its codec, since no original of it is whole', () => {
+    const parts = details([file('camera', 'original', 'h264', 'opus'), { ...file('camera', 'original', 'av1', 'opus'), name: 'camera-av1.mp4' }, file('camera', 'compatible', 'h264', 'aac')]);
+    expect(filesOf(parts, () => true, NONE)).toMatchObject({ sound: { name: 'camera-compatible.mp4' } });
+  });
+
   it('has nothing for a browser that plays none of them', () => {
     expect(filesOf(LESSON, () => false, NONE)).toBeNull();
   });

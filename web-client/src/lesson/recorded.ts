@@ -14,12 +14,17 @@ export type Source =
 /** Which codecs this browser plays, by the names in a recording. */
 export type Decodes = (codec: string) => boolean;
 
-/** The file of a track to play: the original where the browser can, the compatible one where it can't or has failed. */
+/**
+ * The file of a track to play: the original where the browser can, the compatible one where it can't or has failed.
+ * A track that changed its codec has an original for each, and none of them is the whole of it.
+ */
 export function fileOf(files: RecordedFile[], track: string, decodes: Decodes, refused: ReadonlySet<string>): RecordedFile | null {
   const playable = (file: RecordedFile): boolean =>
     !refused.has(file.name) && [file.video?.codec, file.audio?.codec].every((codec) => codec === undefined || decodes(codec));
   const mine = files.filter((file) => file.track === track && playable(file));
-  return mine.find((file) => file.variant === 'original') ?? mine[0] ?? null;
+  const originals = files.filter((file) => file.track === track && file.variant === 'original');
+  const whole = mine.find((file) => file.variant === (originals.length > 1 ? 'compatible' : 'original'));
+  return whole ?? mine[0] ?? null;
 }
 
 /** What to play of a finished recording; null where the browser can play none of it. */
