@@ -4,4 +4,5 @@ import { i18n } from './i18n';
 import { router } from './router';
 import './styles.css';
 
+document.documentElement.lang = i18n.global.locale.value === 'zh' ? 'zh-CN' : 'en';
 createApp(App).use(i18n).use(router).mount('#app');

@@ -329,7 +329,7 @@ export const en: Messages = {
     sign_in: 'The library is for operators',
     sign_in_hint: 'Open your operator link first. To see a single lesson, use the replay link your teacher gave you.',
     watch: 'Watch',
-    watch_live: 'Watch from the beginning',
+    watch_live: 'Watch now',
     state: { recording: 'Recording', finishing: 'Being made', ready: '', repaired: 'Interrupted, repaired', failed: 'Not recorded' },
     kept: 'Kept',
     keep: 'Keep for good',
