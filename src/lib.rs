@@ -5,6 +5,7 @@ pub mod auth;
 pub mod cli;
 pub mod config;
 pub mod id;
+pub mod journal;
 pub mod lesson;
 pub mod recording;
 pub mod rtp;

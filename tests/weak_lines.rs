@@ -28,7 +28,6 @@ fn tier(kbps: u64) -> Tier {
         line: LineTier { nominal: Some(nominal), share, start, floor: Bitrate::from_bps(400_000) },
         redundancy: 2,
         playout: (millis(80), secs(10)),
-        rhythm: secs(5),
     }
 }
 

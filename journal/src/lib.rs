@@ -18,7 +18,7 @@ pub use record::{
     Anchor, Closed, Codec, End, Event, Kind, Lost, LostWhy, Opened, Packet, PacketHead, Record, Restarted, Source,
     SourceEnded, What,
 };
-pub use repair::{Repaired, repair};
+pub use repair::{Repaired, is_closed, repair};
 pub use segment::{SEGMENT_OCTETS, VERSION};
 pub use tail::{Next, Position, Tail};
 pub use writer::{Unsynced, Writer};

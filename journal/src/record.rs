@@ -437,6 +437,11 @@ fn anchor(payload: &[u8]) -> Option<Anchor> {
     })
 }
 
+/// Whether these octets are the record of a lesson's end, and nothing else.
+pub(crate) fn is_closing(octets: &[u8]) -> bool {
+    matches!(frame::look(octets), frame::Look::Whole(CLOSED, payload) if payload.end == octets.len())
+}
+
 /// Whether a record of this type with a payload of `length` octets that begins with `first` is ever written.
 pub(crate) fn is_plausible(kind: u8, length: usize, first: Option<u8>) -> bool {
     match kind {

@@ -1,9 +1,13 @@
 //! Making a journal end with a whole record.
 
 use std::fs::{self, OpenOptions};
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-use crate::{Error, Next, Position, Result, Tail, segment};
+use crate::{Error, Next, Position, Result, Tail, record, segment};
+
+/// What says that a journal is closed is shorter, in octets.
+const LAST_RECORD: u64 = 128;
 
 /// What a repair came to.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -42,4 +46,18 @@ pub fn repair(folder: &Path) -> Result<Repaired> {
         file.sync_all()?;
     }
     Ok(Repaired { cut: length.saturating_sub(end) })
+}
+
+/// Whether the journal in `folder` ends with [`Record::Closed`](crate::Record::Closed), told by its last octets alone.
+///
+/// # Errors
+/// When the last segment can't be read.
+pub fn is_closed(folder: &Path) -> Result<bool> {
+    let Some(&last) = segment::numbers(folder)?.last() else { return Ok(false) };
+    let file = fs::File::open(segment::path(folder, last))?;
+    let length = file.metadata()?.len();
+    let from = length.saturating_sub(LAST_RECORD);
+    let mut octets = vec![0; (length - from) as usize];
+    file.read_exact_at(&mut octets, from)?;
+    Ok((0..octets.len()).any(|at| record::is_closing(&octets[at..])))
 }

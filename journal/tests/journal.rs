@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 use mingshi_journal::{
     Anchor, Closed, Codec, End, Event, Kind, Lost, LostWhy, MAX_PAYLOAD, Next, Opened, Packet, Position, Record,
-    Restarted, Source, SourceEnded, Tail, What, Writer, repair,
+    Restarted, Source, SourceEnded, Tail, What, Writer, is_closed, repair,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -266,6 +266,21 @@ fn what_is_given_up_is_gone_and_nothing_else() {
     writer.append(&packet(3, b"kept too")).expect("short");
     writer.flush().expect("room");
     assert_eq!(read_all(folder.path()), whole(&[packet(1, b"kept"), packet(3, b"kept too")]));
+}
+
+#[test]
+fn a_journal_says_by_its_end_whether_it_is_closed() {
+    let folder = TempDir::new().expect("a folder");
+    assert!(!is_closed(folder.path()).expect("an empty folder"));
+    write(folder.path(), &lesson());
+    assert!(is_closed(folder.path()).expect("readable"));
+    let path = segment(folder.path(), 1);
+    let octets = fs::read(&path).expect("a segment");
+    fs::write(&path, &octets[..octets.len() - 1]).expect("room");
+    assert!(!is_closed(folder.path()).expect("readable"), "cut short");
+    fs::write(&path, &octets).expect("room");
+    write(folder.path(), &lesson()[..1]);
+    assert!(!is_closed(folder.path()).expect("readable"), "another run goes on");
 }
 
 #[test]

@@ -177,6 +177,14 @@ pub(super) fn endpoint_options(state: &ApiState, admitted: Result<Claims, Proble
     response
 }
 
+/// Whoever may connect is told with its token as well: a page that knows them, or that there are none, needn't ask before it offers.
+pub(super) fn ice_servers(state: &ApiState, holder: &Claims) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    add_ice_servers(state, holder, &mut headers);
+    headers
+}
+
 fn add_ice_servers(state: &ApiState, holder: &Claims, headers: &mut HeaderMap) {
     let links = state.turn.iter().flat_map(|turn| turn.links(holder));
     for link in links.filter_map(|link| HeaderValue::try_from(link).ok()) {

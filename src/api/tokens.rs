@@ -1,11 +1,12 @@
 //! Tokens: handed out by staff, renewed by their holders.
 
 use axum::extract::State as Shared;
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
 use serde::{Deserialize, Serialize};
 use time::{Duration, OffsetDateTime};
 use utoipa::ToSchema;
 
+use super::connection::ice_servers;
 use super::extract::{Base, Client, Holder, Json, LessonPath};
 use super::problem::{Document, Kind, Problem};
 use super::state::{ApiState, not_ended};
@@ -178,7 +179,7 @@ pub(super) async fn renew(
     Shared(state): Shared<ApiState>,
     client: Client,
     holder: Holder,
-) -> Result<axum::Json<Renewed>, Problem> {
+) -> Result<(HeaderMap, axum::Json<Renewed>), Problem> {
     let claims = holder.0;
     if claims.role == Role::Viewer {
         let zh = "回放链接到期后请向老师索取新的链接";
@@ -189,5 +190,7 @@ pub(super) async fn renew(
         not_ended(&state.lesson(lesson).await?)?;
     }
     let Issued { token, claims, expires_at } = state.tokens.issue(claims, state.clock.latest());
-    Ok(axum::Json(Renewed { token, expires_at, participant: claims.sub }))
+    // An operator takes part in no lesson.
+    let headers = if claims.lesson.is_some() { ice_servers(&state, &claims) } else { HeaderMap::new() };
+    Ok((headers, axum::Json(Renewed { token, expires_at, participant: claims.sub })))
 }

@@ -1,5 +1,6 @@
 //! What a lesson is and what goes on in it, without clock, socket, task or database.
 
+mod chronicle;
 mod decision;
 mod join_code;
 mod live;
@@ -11,6 +12,7 @@ mod school;
 mod state;
 mod stats;
 
+pub use chronicle::{Chronicle, Happening};
 pub use decision::{Decided, DecidedView};
 pub use join_code::{JoinCode, NotACode};
 pub use live::{Flow, Identity, Live, MAX_ON_STAGE, Seen, StageError, Viewer};

@@ -1,4 +1,4 @@
-import { call, request } from './rest';
+import { json, request } from './rest';
 import type { components } from './schema';
 import type { Whole } from './types';
 
@@ -23,23 +23,23 @@ export type Viewed = Schemas['View'];
 export type ReplayLink = Schemas['ReplayLink'];
 
 export const readDvr = (token: string, lesson: string): Promise<DvrAddress> =>
-  call('GET', `/api/v1/lessons/${lesson}/dvr`, token);
+  json('GET', `/api/v1/lessons/${lesson}/dvr`, token);
 
 export const listRecordings = (token: string, query: Record<string, string>): Promise<RecordingPage> =>
-  call('GET', `/api/v1/recordings?${new URLSearchParams(query)}`, token);
+  json('GET', `/api/v1/recordings?${new URLSearchParams(query)}`, token);
 
 export const readRecording = (token: string, lesson: string): Promise<RecordingDetails> =>
-  call('GET', `/api/v1/recordings/${lesson}`, token);
+  json('GET', `/api/v1/recordings/${lesson}`, token);
 
 export const keepRecording = (token: string, lesson: string, kept: boolean): Promise<Schemas['KeptRecording']> =>
-  call('PUT', `/api/v1/recordings/${lesson}/kept`, token, { kept });
+  json('PUT', `/api/v1/recordings/${lesson}/kept`, token, { kept });
 
 export async function deleteRecording(token: string, lesson: string): Promise<void> {
   await request(`/api/v1/recordings/${lesson}`, { method: 'DELETE', token });
 }
 
 export const linkTo = (token: string, lesson: string, wish: { download: boolean; hours: number }): Promise<ReplayLink> =>
-  call('POST', `/api/v1/recordings/${lesson}/links`, token, wish);
+  json('POST', `/api/v1/recordings/${lesson}/links`, token, wish);
 
 /** `keepalive` lets the last seconds be told when the page is left. */
 export async function reportView(token: string, lesson: string, viewed: Viewed): Promise<void> {

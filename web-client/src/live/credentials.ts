@@ -1,8 +1,6 @@
 import { Refusal, Unreachable, invite, join, readClaims, readLesson, renewToken } from '../api/rest';
-import { type DvrAddress, type RecordingDetails, readDvr, readRecording } from '../api/recording';
 import type { Lesson } from '../api/types';
 import type { Obstacle } from '../lesson/classroom';
-import type { ReplayEvent } from '../lesson/replay';
 import type { StudioObstacle } from '../lesson/studio';
 import { memory } from './memory';
 
@@ -52,37 +50,8 @@ export async function enterStudio(lesson: string, urlToken: string | null): Prom
   return { token, lesson: await readLesson(token, lesson) };
 }
 
-export interface ReplayAdmission {
-  token: string;
-  details: RecordingDetails;
-  /** Where the lesson can be played before its files are made; null once they are. */
-  dvr: DvrAddress | null;
-}
-
-/** How someone comes to see a lesson again: the link, what this device had in the lesson, or an operator at this browser. */
-export async function enterReplay(lesson: string, urlToken: string | null): Promise<ReplayAdmission> {
-  const classroom = memory.classroom();
-  const own = [memory.studioToken(lesson), classroom?.lesson === lesson ? classroom.token : null, memory.operatorToken()];
-  const held = [urlToken, ...own].filter((token): token is string => token !== null);
-  return firstAccepted(held, async (token) => {
-    const details = await readRecording(token, lesson);
-    const dvr = details.files.length === 0 ? await readDvr(token, lesson).catch(unlessUnreachable) : null;
-    return { token, details, dvr };
-  });
-}
-
-function unlessUnreachable(error: unknown): null {
-  if (!(error instanceof Refusal) || error.status >= 500) throw error;
-  return null;
-}
-
-/** What a failed look at a recording means for the page. */
-export function replayObstacle(error: unknown): Extract<ReplayEvent, { type: 'read_failed' }>['reason'] {
-  if (!(error instanceof Refusal) || error.status >= 500 || error.status === 429) return 'unreachable';
-  return error.status === 404 ? 'no_such_recording' : 'link_expired';
-}
-
-async function firstAccepted<T>(tokens: string[], attempt: (token: string) => Promise<T>): Promise<T> {
+/** Tries tokens in turn; gives what the first that the server takes brought. Throws the last refusal. */
+export async function firstAccepted<T>(tokens: string[], attempt: (token: string) => Promise<T>): Promise<T> {
   let refusal = new Refusal(401, { code: 'token_missing' }, null);
   for (const token of tokens) {
     try {

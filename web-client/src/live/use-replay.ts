@@ -4,7 +4,7 @@ import { Replay, type ReplayEffect, type ReplayEvent } from '../lesson/replay';
 import { type Picture, PICTURES, type Source } from '../lesson/recorded';
 import { VOICE, canPlayDvr, openDvr } from '../media/dvr';
 import { FilesPlayer, decodes } from '../media/files';
-import { enterReplay, replayObstacle } from './credentials';
+import { enterReplay, replayObstacle } from './replay-entry';
 import { expose } from './hooks';
 import { memory } from './memory';
 
