@@ -288,7 +288,12 @@ impl Running {
     }
 }
 
-fn recordings(config: &Config, store: &Store, clock: &Clock, program: Option<PathBuf>) -> Result<Recordings, StorageError> {
+fn recordings(
+    config: &Config,
+    store: &Store,
+    clock: &Clock,
+    program: Option<PathBuf>,
+) -> Result<Recordings, StorageError> {
     let (data, settings, store) = (config.server.data.clone(), config.recording.clone(), store.clone());
     let clock = clock.clone();
     let (now, limits) = (Arc::new(move || clock.now()), recording::Limits::default());

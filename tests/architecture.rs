@@ -22,7 +22,10 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("recording", &["config", "id", "lesson", "store"]),
     ("api", &["auth", "config", "id", "lesson", "recording", "store", "telemetry", "units", "worker::mailbox"]),
     ("cli", &["api", "auth", "config", "id", "lesson", "recording", "server", "store", "telemetry"]),
-    ("server", &["api", "auth", "config", "id", "lesson", "recording", "store", "telemetry", "transport", "units", "worker"]),
+    (
+        "server",
+        &["api", "auth", "config", "id", "lesson", "recording", "store", "telemetry", "transport", "units", "worker"],
+    ),
 ];
 
 /// Modules that decide and never act: told the time, and strangers to sockets, tasks, files and databases.

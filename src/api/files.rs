@@ -64,7 +64,8 @@ enum Wanted {
 /// Several ranges at a time are answered with the whole, as RFC 9110 §14.2 allows: no player asks for them.
 fn wanted(asked: &HeaderMap, octets: u64, tag: &str) -> Wanted {
     let text = |name| asked.get(name).and_then(|value| value.to_str().ok());
-    let names_it = |list: &str| list.split(',').map(str::trim).any(|one| one == "*" || one.trim_start_matches("W/") == tag);
+    let names_it =
+        |list: &str| list.split(',').map(str::trim).any(|one| one == "*" || one.trim_start_matches("W/") == tag);
     if text(header::IF_NONE_MATCH).is_some_and(names_it) {
         return Wanted::Unchanged;
     }
@@ -97,7 +98,8 @@ pub(super) async fn media(
         Wanted::Part(range) => (StatusCode::PARTIAL_CONTENT, *range.start()..range.end() + 1),
         Wanted::Unchanged => (StatusCode::NOT_MODIFIED, 0..0),
         Wanted::Beyond => {
-            let whole = HeaderValue::try_from(format!("bytes */{octets}")).unwrap_or(HeaderValue::from_static("bytes */0"));
+            let whole =
+                HeaderValue::try_from(format!("bytes */{octets}")).unwrap_or(HeaderValue::from_static("bytes */0"));
             return Err(Problem::plain(Kind::RangeBeyond).with(header::CONTENT_RANGE, whole));
         }
     };
@@ -179,7 +181,8 @@ fn count(counted: &'static str, octets: usize) {
 
 /// `attachment`, with the name in both ways of writing it (RFC 6266 §5, RFC 8187).
 fn disposition(name: &str) -> String {
-    let plain: String = name.chars().map(|c| if c.is_ascii_alphanumeric() || "._-".contains(c) { c } else { '_' }).collect();
+    let plain: String =
+        name.chars().map(|c| if c.is_ascii_alphanumeric() || "._-".contains(c) { c } else { '_' }).collect();
     let encoded = name.bytes().map(|octet| match octet {
         b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'.' | b'-' | b'_' => char::from(octet).to_string(),
         _ => format!("%{octet:02X}"),
@@ -277,6 +280,9 @@ mod tests {
     #[test]
     fn a_name_to_save_under_breaks_out_of_no_header() {
         let said = disposition("英语\"\r\nx: y.mp4");
-        assert_eq!(said, "attachment; filename=\"______x__y.mp4\"; filename*=UTF-8''%E8%8B%B1%E8%AF%AD%22%0D%0Ax%3A%20y.mp4");
+        assert_eq!(
+            said,
+            "attachment; filename=\"_____x__y.mp4\"; filename*=UTF-8''%E8%8B%B1%E8%AF%AD%22%0D%0Ax%3A%20y.mp4"
+        );
     }
 }

@@ -13,6 +13,9 @@ use crate::worker::mailbox::Report;
 
 /// Lines that are remembered; beyond it those that nobody uses are forgotten.
 const REMEMBERED: usize = 4_096;
+/// Connections that are remembered. Should ends of them have gone untold, all are forgotten: lines then carry what was sold,
+/// until connections come anew.
+const CONNECTIONS: usize = 65_536;
 
 /// A line: its school's, or its address's where no school is known.
 #[must_use]
@@ -52,7 +55,11 @@ impl Lines {
 
     /// A lesson's connection comes over this line.
     pub(super) fn connected(&self, connection: ConnectionId, line: u64) {
-        self.known().connections.insert(connection, line);
+        let mut known = self.known();
+        if known.connections.len() >= CONNECTIONS {
+            known.connections.clear();
+        }
+        known.connections.insert(connection, line);
     }
 
     /// Take in what a worker reported of a connection.

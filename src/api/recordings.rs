@@ -247,9 +247,8 @@ pub(super) async fn list(
 
 fn cursor(text: &str) -> Result<RecordingCursor, Problem> {
     let parts = text.rsplit_once('-').and_then(|(begun, lesson)| Some((begun.parse().ok()?, lesson.parse().ok()?)));
-    let (begun, lesson) = parts.ok_or_else(|| {
-        Problem::new(Kind::BadRequest, "cursor is none that a list gave", "cursor 不是列表返回的值")
-    })?;
+    let (begun, lesson) = parts
+        .ok_or_else(|| Problem::new(Kind::BadRequest, "cursor is none that a list gave", "cursor 不是列表返回的值"))?;
     Ok(RecordingCursor { begun, lesson })
 }
 

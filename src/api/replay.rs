@@ -110,9 +110,9 @@ pub(super) async fn view(
         let said = "view has 1 to 64 letters, digits, - and _";
         return Err(Problem::new(Kind::Unprocessable, said, "view 应为 1 到 64 个字母、数字、- 或 _"));
     }
-    let took_ms = Watched { from_ms, to_ms, rate }.took_ms().map_err(|error| {
-        Problem::new(Kind::Unprocessable, error.to_string(), "观看的起止时间或倍速不符合要求")
-    })?;
+    let took_ms = Watched { from_ms, to_ms, rate }
+        .took_ms()
+        .map_err(|error| Problem::new(Kind::Unprocessable, error.to_string(), "观看的起止时间或倍速不符合要求"))?;
     let stretch = Stretch { watched_ms: to_ms - from_ms, took_ms, to_ms };
     let (viewer, _) = state.identity(&claims).await;
     match state.store.add_to_view(id, &view, &viewer, stretch, state.clock.now()).await? {
@@ -197,6 +197,7 @@ async fn serve(
 
 /// The lesson's title and the file's own name.
 fn saved_as(title: &str, file: &RecordingFile) -> String {
-    let plain: String = title.chars().map(|c| if c.is_control() || "/\\:*?\"<>|".contains(c) { ' ' } else { c }).collect();
+    let plain: String =
+        title.chars().map(|c| if c.is_control() || "/\\:*?\"<>|".contains(c) { ' ' } else { c }).collect();
     format!("{} {}", plain.trim(), file.name)
 }

@@ -24,7 +24,13 @@ pub(super) struct Issued {
 /// A ticket for the holder of a token; one for a viewer ends with the viewer's token.
 ///
 /// What a school receives is held back to what its line carries, and so is what any classroom does; others may have any line.
-pub(super) async fn issue(state: &ApiState, lesson: LessonId, claims: &Claims, address: IpAddr, opens: Opens) -> Issued {
+pub(super) async fn issue(
+    state: &ApiState,
+    lesson: LessonId,
+    claims: &Claims,
+    address: IpAddr,
+    opens: Opens,
+) -> Issued {
     let now = state.clock.latest();
     let end = OffsetDateTime::from_unix_timestamp(claims.exp).unwrap_or(now);
     let expires_at = if claims.role == Role::Viewer { end.min(now + LIFE) } else { now + LIFE };

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::{print, say};
 use crate::config::Config;
-use crate::recording::{Limits, Parts, Recovered, Recordings};
+use crate::recording::{Limits, Parts, Recordings, Recovered};
 use crate::server::{self, DataFolder};
 use crate::store::Store;
 use crate::telemetry::{Output, start_log};
@@ -35,8 +35,7 @@ pub(super) async fn run(mut config: Config, arguments: Arguments) -> anyhow::Res
     let clock = server::clock();
     let now = Arc::new(move || clock.now());
     let (settings, limits) = (config.recording.clone(), Limits::default());
-    let recordings =
-        Recordings::new(Parts { data: path, settings, store: store.clone(), now, program: None, limits })?;
+    let recordings = Recordings::new(Parts { data: path, settings, store: store.clone(), now, program: None, limits })?;
     say("正在修复录像，请稍候…… Repairing recordings…");
     let recovered = recordings.recover().await?;
     store.close().await;

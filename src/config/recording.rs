@@ -48,9 +48,7 @@ pub(super) fn valid(written: file::Recording) -> Result<Recording, Error> {
     Ok(Recording {
         enabled: written.enabled,
         stage: written.stage,
-        keyframe: Duration::from_secs(
-            in_range("recording.keyframe_seconds", written.keyframe_seconds, 1, 60)?.into(),
-        ),
+        keyframe: Duration::from_secs(in_range("recording.keyframe_seconds", written.keyframe_seconds, 1, 60)?.into()),
         storage: storage(written.storage)?,
         keep: (!keep.is_zero()).then_some(keep),
         quota: (quota > 0).then_some(quota),

@@ -12,6 +12,8 @@ use crate::worker::mailbox::LineReport;
 const LEAST: Bitrate = Bitrate::from_bps(100_000);
 /// A line of which nothing was told for so long is one that no lesson is on. Reports come every second.
 const STALE: Duration = Duration::from_secs(10);
+/// Connections of one line that are remembered before those of which nothing is told any more are forgotten.
+const REMEMBERED: usize = 1_024;
 /// How far ahead of its rate a line may be after a pause.
 const AHEAD: Duration = Duration::from_millis(250);
 
@@ -55,6 +57,9 @@ impl Pace {
     /// A lesson's connection over this line was measured.
     pub fn report(&mut self, connection: ConnectionId, line: &LineReport, now: Instant) {
         if !line.up {
+            if self.lessons.len() >= REMEMBERED {
+                self.lessons.retain(|_, told| now.saturating_duration_since(told.at) < STALE);
+            }
             let budget = line.budget.map(Bitrate::from_bps);
             self.lessons.insert(connection, Told { at: now, bitrate: Bitrate::from_bps(line.bitrate), budget });
         }

@@ -270,7 +270,11 @@ impl Watched {
         let Self { from_ms, to_ms, rate } = *self;
         match to_ms.checked_sub(from_ms) {
             Some(stretch) if stretch <= MAX_STRETCH_MS && to_ms <= i64::MAX as u64 => {
-                if (0.25..=4.0).contains(&rate) { Ok((stretch as f64 / rate) as u64) } else { Err(WatchedError::Rate(rate)) }
+                if (0.25..=4.0).contains(&rate) {
+                    Ok((stretch as f64 / rate) as u64)
+                } else {
+                    Err(WatchedError::Rate(rate))
+                }
             }
             _ => Err(WatchedError::Stretch { from_ms, to_ms }),
         }
@@ -359,7 +363,12 @@ pub struct Spent {
 /// What isn't needed any more of this recording at `now`; what was received is kept for `keep_journal` after its files were
 /// verified where they stay.
 #[must_use]
-pub fn spent(recording: &Recording, keep_journal: Duration, verified: Option<OffsetDateTime>, now: OffsetDateTime) -> Spent {
+pub fn spent(
+    recording: &Recording,
+    keep_journal: Duration,
+    verified: Option<OffsetDateTime>,
+    now: OffsetDateTime,
+) -> Spent {
     match verified {
         Some(at) if recording.complete && recording.state.has_files() => {
             Spent { dvr: now - at > KEEP_DVR, journal: now - at > keep_journal }
@@ -471,7 +480,8 @@ mod tests {
             sha256: String::new(),
             duration_ms: 1,
         };
-        let mut contents = Contents { files: vec![file("slides", "original"), file("camera", "original")], ..Contents::default() };
+        let mut contents =
+            Contents { files: vec![file("slides", "original"), file("camera", "original")], ..Contents::default() };
         let main = |contents: &Contents| contents.main().map(|file| file.name.clone());
         assert_eq!(main(&contents).as_deref(), Some("camera-original.mp4"));
         contents.files.push(file("camera", "compatible"));

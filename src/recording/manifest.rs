@@ -11,7 +11,8 @@ use tokio::io::AsyncReadExt;
 
 use super::storage::inside;
 use crate::lesson::{
-    Contents, Recording, RecordingAudio, RecordingFile, RecordingGap, RecordingSlide, RecordingState, RecordingVideo, Words,
+    Contents, Recording, RecordingAudio, RecordingFile, RecordingGap, RecordingSlide, RecordingState, RecordingVideo,
+    Words,
 };
 
 const NAME: &str = "manifest.json";
@@ -158,7 +159,8 @@ async fn picture(folder: &Path, name: &str) -> Result<RecordingFile, ManifestErr
 
 async fn summed(folder: &Path, name: &str) -> Result<(u64, String), ManifestError> {
     let failed = |fact: String| ManifestError::File { name: name.into(), fact };
-    let path = inside(folder, name).filter(|_| !name.contains('/')).ok_or_else(|| failed("no name of a file".into()))?;
+    let path =
+        inside(folder, name).filter(|_| !name.contains('/')).ok_or_else(|| failed("no name of a file".into()))?;
     let task = tokio::task::spawn_blocking(move || sum(&path)).await;
     task.map_err(io::Error::other)?.map_err(|error| failed(error.to_string()))
 }

@@ -26,8 +26,8 @@ use crate::store::Store;
 
 pub use disk::Disk;
 pub use manifest::{Manifest, ManifestError};
-pub use retention::DeleteError;
 pub use program::{NoProgram, find_media_program};
+pub use retention::DeleteError;
 pub use storage::{Readable, Storage, StorageError, inside};
 pub use supervisor::Recovered;
 pub use watch::{Overview, Trouble};

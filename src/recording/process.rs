@@ -308,7 +308,8 @@ mod tests {
     fn what_the_media_process_tells_is_understood() {
         let read = |text: &str| serde_json::from_str::<Event>(text).expect(text);
         assert_eq!(read(r#"{"event":"started","resumed":true}"#), Event::Started { resumed: true });
-        let problem = Event::Problem { track: Some("camera".into()), at_ms: Some(7), words: Words::new("坏", "broken") };
+        let problem =
+            Event::Problem { track: Some("camera".into()), at_ms: Some(7), words: Words::new("坏", "broken") };
         assert_eq!(read(r#"{"event":"problem","track":"camera","at_ms":7,"en":"broken","zh":"坏"}"#), problem);
         assert_eq!(read(r#"{"event":"finished"}"#), Event::Finished);
         assert_eq!(read(r#"{"event":"sang","song":1}"#), Event::Other);

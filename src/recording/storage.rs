@@ -66,7 +66,8 @@ pub fn inside(folder: &Path, path: &str) -> Option<PathBuf> {
             && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
     };
     let parts: Vec<&str> = path.split('/').collect();
-    (parts.len() <= 4 && parts.iter().all(|part| plain(part))).then(|| parts.iter().fold(folder.to_owned(), |all, part| all.join(part)))
+    (parts.len() <= 4 && parts.iter().all(|part| plain(part)))
+        .then(|| parts.iter().fold(folder.to_owned(), |all, part| all.join(part)))
 }
 
 /// Something that can be read from any place of it.
@@ -91,7 +92,9 @@ impl Readable {
     pub async fn open(path: &Path) -> io::Result<Option<Self>> {
         let file = match File::open(path).await {
             Ok(file) => file,
-            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => return Ok(None),
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+                return Ok(None);
+            }
             Err(error) => return Err(error),
         };
         let facts = file.metadata().await?;
@@ -276,7 +279,8 @@ fn open(address: &str) -> Result<(Arc<dyn ObjectStore>, ObjectPath), StorageErro
         std::fs::create_dir_all(folder).map_err(failed)?;
         return Ok((Arc::new(LocalFileSystem::new_with_prefix(folder)?), ObjectPath::default()));
     }
-    let rest = address.strip_prefix("s3://").ok_or_else(|| wrong(format!("{address:?} is neither s3:// nor file://")))?;
+    let rest =
+        address.strip_prefix("s3://").ok_or_else(|| wrong(format!("{address:?} is neither s3:// nor file://")))?;
     let (place, query) = rest.split_once('?').unwrap_or((rest, ""));
     let (bucket, prefix) = place.split_once('/').unwrap_or((place, ""));
     // Keys come from the environment: the configuration is read by many.
@@ -285,7 +289,9 @@ fn open(address: &str) -> Result<(Arc<dyn ObjectStore>, ObjectPath), StorageErro
         let (key, value) = pair.split_once('=').ok_or_else(|| wrong(format!("{pair:?} has no value")))?;
         builder = match key {
             "region" => builder.with_config(AmazonS3ConfigKey::Region, value),
-            "endpoint" => builder.with_config(AmazonS3ConfigKey::Endpoint, value).with_allow_http(value.starts_with("http://")),
+            "endpoint" => {
+                builder.with_config(AmazonS3ConfigKey::Endpoint, value).with_allow_http(value.starts_with("http://"))
+            }
             "virtual_hosted" => builder.with_config(AmazonS3ConfigKey::VirtualHostedStyleRequest, value),
             other => return Err(wrong(format!("{other:?} is none of region, endpoint and virtual_hosted"))),
         };
@@ -305,8 +311,22 @@ mod tests {
         let folder = Path::new("/data/dvr");
         assert_eq!(inside(folder, "camera/high/000001.m4s"), Some("/data/dvr/camera/high/000001.m4s".into()));
         for path in [
-            "", ".", "..", "../x", "a/../b", "/etc/passwd", "a//b", "a/", ".hidden", "a/.b", "a\\b", "a\0b", "é", "%2e%2e/x",
-            "a/b/c/d/e", "-x",
+            "",
+            ".",
+            "..",
+            "../x",
+            "a/../b",
+            "/etc/passwd",
+            "a//b",
+            "a/",
+            ".hidden",
+            "a/.b",
+            "a\\b",
+            "a\0b",
+            "é",
+            "%2e%2e/x",
+            "a/b/c/d/e",
+            "-x",
         ] {
             assert_eq!(inside(folder, path), None, "{path:?}");
         }

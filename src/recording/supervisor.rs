@@ -142,14 +142,19 @@ impl Recordings {
         for lesson in ids(&ended) {
             match self.store().recording(lesson).await? {
                 Some(Recording { state: RecordingState::Failed, reason, .. }) => {
-                    recovered.failed.push((lesson, reason.unwrap_or_else(|| Words::new("原因不明", "nobody knows why"))));
+                    recovered
+                        .failed
+                        .push((lesson, reason.unwrap_or_else(|| Words::new("原因不明", "nobody knows why"))));
                 }
                 _ => recovered.finished.push(lesson),
             }
         }
         for lesson in recovered.finished.clone() {
             if let Err(error) = self.upload(lesson).await {
-                let words = Words::new(format!("录像已做好，但上传失败：{error}"), format!("it is made, but not uploaded: {error}"));
+                let words = Words::new(
+                    format!("录像已做好，但上传失败：{error}"),
+                    format!("it is made, but not uploaded: {error}"),
+                );
                 recovered.failed.push((lesson, words));
             }
         }
@@ -165,9 +170,13 @@ impl Recordings {
 
     /// Take the files of a lesson into the catalogue, after they were checked.
     async fn take(&self, lesson: LessonId) -> Result<(), Words> {
-        let manifest = Manifest::read(&self.folder(lesson).join(FILES), &lesson.to_string()).await.map_err(|error| {
-            Words::new(format!("录像文件校验未通过：{error}"), format!("the files aren't as they should be: {error}"))
-        })?;
+        let manifest =
+            Manifest::read(&self.folder(lesson).join(FILES), &lesson.to_string()).await.map_err(|error| {
+                Words::new(
+                    format!("录像文件校验未通过：{error}"),
+                    format!("the files aren't as they should be: {error}"),
+                )
+            })?;
         let taken = async {
             let Some(before) = self.store().recording(lesson).await? else { return Ok(()) };
             self.store().catalogue(&manifest.applied(&before, self.now()), &manifest.contents).await
@@ -259,7 +268,9 @@ impl<'a> Supervisor<'a> {
     async fn discover(&mut self) -> Result<(), store::Error> {
         let Ok(mut entries) = tokio::fs::read_dir(&self.recordings.0.root).await else { return Ok(()) };
         while let Ok(Some(entry)) = entries.next_entry().await {
-            let Some(lesson) = entry.file_name().to_str().and_then(|name| name.parse::<LessonId>().ok()) else { continue };
+            let Some(lesson) = entry.file_name().to_str().and_then(|name| name.parse::<LessonId>().ok()) else {
+                continue;
+            };
             if self.known.contains(&lesson) || !has_journal(&entry.path()) {
                 continue;
             }
@@ -303,7 +314,8 @@ impl<'a> Supervisor<'a> {
         }
         let Some(program) = self.program(recorded).await? else { return Ok(()) };
         let is_closed = lesson.ended_at.is_none_or(|at| self.recordings.now() - at > CLOSING);
-        let order = Order { program, folder, finish: finishing && (is_closed || self.only_ended), limits: self.limits() };
+        let order =
+            Order { program, folder, finish: finishing && (is_closed || self.only_ended), limits: self.limits() };
         self.start(lesson.id, finishing, order);
         Ok(())
     }
@@ -413,7 +425,10 @@ impl<'a> Supervisor<'a> {
             metrics::gauge!("mingshi_recording_disk_nearly_full").set(if free < warn_free { 1.0 } else { 0.0 });
             if free < warn_free && self.warned.is_none_or(|at| at.elapsed() >= WARN) {
                 self.warned = Some(Instant::now());
-                tracing::warn!(free_gb = free as f64 / 1e9, "the disk is nearly full 磁盘空间不足：recordings will stop before lessons do");
+                tracing::warn!(
+                    free_gb = free as f64 / 1e9,
+                    "the disk is nearly full 磁盘空间不足：recordings will stop before lessons do"
+                );
             }
         }
         let Ok(counts) = self.recordings.store().count_recordings().await else { return };
@@ -437,7 +452,10 @@ impl<'a> Supervisor<'a> {
         let recordings = self.recordings.clone();
         uploads.spawn(async move {
             recordings.upload(lesson).await.map_err(|error| {
-                let words = Words::new(format!("上传失败，稍后重试：{error}"), format!("not uploaded; it is tried again: {error}"));
+                let words = Words::new(
+                    format!("上传失败，稍后重试：{error}"),
+                    format!("not uploaded; it is tried again: {error}"),
+                );
                 recordings.tell(lesson, None, None, words);
                 metrics::counter!("mingshi_recording_uploads_failed_total").increment(1);
                 lesson

@@ -210,7 +210,9 @@ impl Store {
         let mut query = QueryBuilder::<Sqlite>::new("SELECT lesson.*, ");
         query.push(COLUMNS).push(" FROM recording JOIN lesson ON lesson.id = recording.lesson WHERE 1 = 1");
         for word in &filter.words {
-            query.push(" AND instr(lower(title || ' ' || coalesce(teacher, '') || ' ' || coalesce(subject, '') || ' ' || ");
+            query.push(
+                " AND instr(lower(title || ' ' || coalesce(teacher, '') || ' ' || coalesce(subject, '') || ' ' || ",
+            );
             query.push("coalesce(grade, '') || ' ' || coalesce(school, '')), lower(").push_bind(word).push(")) > 0");
         }
         for (column, value) in [
@@ -254,7 +256,8 @@ impl Store {
         for row in rows.fetch_all(&self.readers).await? {
             let state: String = row.try_get("state")?;
             let (number, octets): (i64, i64) = (row.try_get("number")?, row.try_get("octets")?);
-            counts.extend(RecordingState::of(&state).map(|state| (state, number.unsigned_abs(), octets.unsigned_abs())));
+            counts
+                .extend(RecordingState::of(&state).map(|state| (state, number.unsigned_abs(), octets.unsigned_abs())));
         }
         Ok(counts)
     }
@@ -269,9 +272,7 @@ impl Store {
             sqlx::query(AssertSqlSafe(sql)).bind(lesson.to_string()).fetch_all(&self.readers).await
         };
         let files = rows("recording_file").await?.iter().map(read_file).collect::<Result<_, sqlx::Error>>()?;
-        let slide = |row: &SqliteRow| {
-            Ok(RecordingSlide { at_ms: count(row, "at")?, picture: row.try_get("picture")? })
-        };
+        let slide = |row: &SqliteRow| Ok(RecordingSlide { at_ms: count(row, "at")?, picture: row.try_get("picture")? });
         let slides = rows("recording_slide").await?.iter().map(slide).collect::<Result<_, sqlx::Error>>()?;
         let gap = |row: &SqliteRow| {
             let (from_ms, to_ms) = (count(row, "begins")?, count(row, "ends")?);
@@ -488,7 +489,8 @@ mod tests {
     async fn recordings_are_found_by_words_and_listed_page_by_page() {
         let (_data, store) = store().await;
         let mut all = Vec::new();
-        for (number, title) in ["五年级英语 Unit 3", "数学：分数", "五年级英语 Unit 4"].into_iter().enumerate() {
+        for (number, title) in ["五年级英语 Unit 3", "数学：分数", "五年级英语 Unit 4"].into_iter().enumerate()
+        {
             let teacher = if number == 1 { "李老师" } else { "王老师" };
             all.push(recorded(&store, title, teacher, NOW + Duration::days(number as i64)).await.lesson);
         }
@@ -503,7 +505,10 @@ mod tests {
         assert_eq!(ids(RecordingFilter::default()).await, [all[2], all[1], all[0]]);
         assert_eq!(ids(words("unit 王")).await, [all[2], all[0]]);
         assert_eq!(ids(words("100%")).await, []);
-        assert_eq!(ids(RecordingFilter { teacher: Some("李老师".into()), ..RecordingFilter::default() }).await, [all[1]]);
+        assert_eq!(
+            ids(RecordingFilter { teacher: Some("李老师".into()), ..RecordingFilter::default() }).await,
+            [all[1]]
+        );
         let day = |days| Some(NOW + Duration::days(days));
         assert_eq!(ids(RecordingFilter { from: day(1), to: day(2), ..RecordingFilter::default() }).await, [all[1]]);
         let first = store.recordings(&RecordingFilter { limit: 2, ..RecordingFilter::default() }).await.expect("read");

@@ -2,7 +2,7 @@
 
 use std::io::Read;
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use mingshi::auth::{Opens, Ticket};
 use mingshi::id::{ConnectionId, LessonId, ParticipantId};
@@ -14,6 +14,7 @@ use mingshi::units::Bitrate;
 use mingshi::worker::mailbox::{LineReport, Report};
 use reqwest::Method;
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use crate::support::{Answer, Site, id, path, word};
 
@@ -83,7 +84,9 @@ impl Site {
     }
 
     async fn fetch(&self, path: &str, headers: &[(&str, &str)]) -> Answer {
-        let request = headers.iter().fold(self.ask(Method::GET, path, ""), |request, (name, value)| request.header(*name, *value));
+        let request = headers
+            .iter()
+            .fold(self.ask(Method::GET, path, ""), |request, (name, value)| request.header(*name, *value));
         self.send(request).await
     }
 }
@@ -108,7 +111,10 @@ async fn a_recording_is_found_read_played_and_saved() {
     assert_eq!(details["missing"], json!([{ "zh": "缺少语音", "en": "the voice is missing" }]));
     assert_eq!(details["gaps"][0]["why"], "studio_away");
     let file = &details["files"][0];
-    assert_eq!((&file["track"], &file["video"]["width"], details["files"].as_array().map(Vec::len)), (&json!("camera"), &json!(1280), Some(1)));
+    assert_eq!(
+        (&file["track"], &file["video"]["width"], details["files"].as_array().map(Vec::len)),
+        (&json!("camera"), &json!(1280), Some(1))
+    );
     for url in [&file["url"], &details["main"]] {
         let played = site.fetch(url.as_str().expect("signed"), &[]).await;
         assert_eq!((played.status.as_u16(), played.text.len()), (200, 1000));
@@ -133,7 +139,12 @@ async fn files_come_in_ranges() {
     site.recorded(&lesson, &film).await;
     let details = site.get(&of(&lesson, ""), &operator).await.expect(200);
     let url = word(&details["files"][0], "url");
-    for (range, from, to) in [("bytes=0-9", 0, 10), ("bytes=299990-", 299_990, 300_000), ("bytes=-5", 299_995, 300_000), ("bytes=100000-250000", 100_000, 250_001)] {
+    for (range, from, to) in [
+        ("bytes=0-9", 0, 10),
+        ("bytes=299990-", 299_990, 300_000),
+        ("bytes=-5", 299_995, 300_000),
+        ("bytes=100000-250000", 100_000, 250_001),
+    ] {
         let part = site.fetch(&url, &[("range", range)]).await;
         assert_eq!((part.status.as_u16(), part.text.as_bytes()), (206, &film[from..to]), "{range}");
         assert_eq!(part.header("content-range"), format!("bytes {from}-{}/300000", to - 1));
@@ -161,7 +172,8 @@ async fn a_ticket_opens_what_it_was_given_for_and_nothing_else() {
     let details = site.get(&of(&lesson, ""), &operator).await.expect(200);
     let url = word(&details["files"][0], "url");
     let ticket = url.split_once("ticket=").expect("signed").1.to_owned();
-    let at = |lesson: &Value, file: &str, ticket: &str| format!("/recordings/{}/{file}?ticket={ticket}", word(lesson, "id"));
+    let at =
+        |lesson: &Value, file: &str, ticket: &str| format!("/recordings/{}/{file}?ticket={ticket}", word(lesson, "id"));
     assert_eq!(site.fetch(&at(&lesson, "camera.mp4", &ticket), &[]).await.status, 200);
     site.fetch(&at(&other, "camera.mp4", &ticket), &[]).await.problem(403, "ticket_invalid");
     site.fetch(&at(&lesson, "camera.mp4", ""), &[]).await.problem(403, "ticket_invalid");
@@ -169,7 +181,12 @@ async fn a_ticket_opens_what_it_was_given_for_and_nothing_else() {
     let mut altered = ticket.clone();
     altered.replace_range(3..4, if &altered[3..4] == "A" { "B" } else { "A" });
     site.fetch(&at(&lesson, "camera.mp4", &altered), &[]).await.problem(403, "ticket_invalid");
-    let dvr = Ticket { opens: Opens::Dvr, viewer: ParticipantId::random(), line: None, expires_at: site.now() + time::Duration::hours(1) };
+    let dvr = Ticket {
+        opens: Opens::Dvr,
+        viewer: ParticipantId::random(),
+        line: None,
+        expires_at: site.now() + time::Duration::hours(1),
+    };
     let dvr = site.running.state.tickets.issue(id(&lesson, "id"), &dvr);
     site.fetch(&at(&lesson, "camera.mp4", &dvr), &[]).await.problem(403, "ticket_invalid");
     let piece = format!("/lessons/{}/dvr/{ticket}/timeline.json", word(&lesson, "id"));
@@ -193,9 +210,13 @@ async fn everybody_sees_what_is_theirs() {
     let classroom = site.token(&operator, &lesson, "classroom").await;
     let viewer = site.viewer(&studio, &lesson, false).await;
     let keeper = site.viewer(&operator, &lesson, true).await;
-    for (token, may_download, sees_views) in
-        [(&operator, true, true), (&studio, true, true), (&classroom, false, false), (&viewer, false, false), (&keeper, true, false)]
-    {
+    for (token, may_download, sees_views) in [
+        (&operator, true, true),
+        (&studio, true, true),
+        (&classroom, false, false),
+        (&viewer, false, false),
+        (&keeper, true, false),
+    ] {
         let details = site.get(&of(&lesson, ""), token).await.expect(200);
         assert_eq!(details["may_download"], may_download);
         assert_eq!(details["views"].is_null(), !sees_views);
@@ -225,12 +246,19 @@ async fn a_viewer_joins_nothing_live_and_its_link_ends() {
     let lesson = site.lesson(&operator, true).await;
     let viewer = site.viewer(&operator, &lesson, true).await;
     let lesson_id = word(&lesson, "id");
-    for endpoint in [format!("/whep/{lesson_id}"), format!("/whep/{lesson_id}/camera"), format!("/whip/{lesson_id}"), format!("/whip/{lesson_id}/camera")] {
+    for endpoint in [
+        format!("/whep/{lesson_id}"),
+        format!("/whep/{lesson_id}/camera"),
+        format!("/whip/{lesson_id}"),
+        format!("/whip/{lesson_id}/camera"),
+    ] {
         site.offer(&endpoint, &viewer).await.problem(403, "role_not_allowed");
     }
     assert_eq!(site.media.asked(), []);
     site.post(&path(&lesson, "/end"), &viewer, json!({})).await.problem(403, "role_not_allowed");
-    site.post(&path(&lesson, "/tokens"), &viewer, json!({ "role": "classroom" })).await.problem(403, "role_not_allowed");
+    site.post(&path(&lesson, "/tokens"), &viewer, json!({ "role": "classroom" }))
+        .await
+        .problem(403, "role_not_allowed");
     site.get(&path(&lesson, "/participants"), &viewer).await.problem(403, "role_not_allowed");
     site.post("/api/v1/token", &viewer, json!({})).await.problem(403, "role_not_allowed");
     let seen = site.get(&path(&lesson, ""), &viewer).await.expect(200);
@@ -269,9 +297,19 @@ async fn a_lesson_that_goes_on_is_watched_in_pieces() {
     let base = word(&told, "base");
     let at = |path: &str| format!("{base}{path}");
 
-    let packed = site.http.get(site.url(&at("camera/high/index.m3u8"))).header("accept-encoding", "gzip").send().await.expect("an answer");
-    let header = |name: &str| packed.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
-    assert_eq!((header("content-encoding").as_str(), header("content-type").as_str()), ("gzip", "application/vnd.apple.mpegurl"));
+    let packed = site
+        .http
+        .get(site.url(&at("camera/high/index.m3u8")))
+        .header("accept-encoding", "gzip")
+        .send()
+        .await
+        .expect("an answer");
+    let header =
+        |name: &str| packed.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
+    assert_eq!(
+        (header("content-encoding").as_str(), header("content-type").as_str()),
+        ("gzip", "application/vnd.apple.mpegurl")
+    );
     assert_eq!(header("cache-control"), "private, no-cache");
     let tag = header("etag");
     let body = packed.bytes().await.expect("a body");
@@ -288,9 +326,20 @@ async fn a_lesson_that_goes_on_is_watched_in_pieces() {
     assert_eq!((part.status.as_u16(), part.text.as_bytes()), (206, &octets(500)[100..200]));
     assert_eq!(part.header("content-type"), "video/iso.segment");
     std::fs::write(dvr.join("camera/high/000001.m4s"), octets(700)).expect("it grows");
-    let more = site.fetch(&at("camera/high/000001.m4s"), &[("range", "bytes=500-"), ("if-range", part.header("etag"))]).await;
+    let more =
+        site.fetch(&at("camera/high/000001.m4s"), &[("range", "bytes=500-"), ("if-range", part.header("etag"))]).await;
     assert_eq!((more.status.as_u16(), more.text.len()), (200, 700), "it is another one now");
-    for path in ["../checkpoint.json", "..%2fcheckpoint.json", "%2e%2e/checkpoint.json", "camera/../../checkpoint.json", "camera", "camera/high", "none.m4s", "camera/high/.hidden.m4s", "camera/high/x.txt"] {
+    for path in [
+        "../checkpoint.json",
+        "..%2fcheckpoint.json",
+        "%2e%2e/checkpoint.json",
+        "camera/../../checkpoint.json",
+        "camera",
+        "camera/high",
+        "none.m4s",
+        "camera/high/.hidden.m4s",
+        "camera/high/x.txt",
+    ] {
         let answer = site.fetch(&at(path), &[]).await;
         assert!(matches!(answer.status.as_u16(), 403 | 404), "{path}: {}", answer.text);
         assert!(!answer.text.starts_with("{}"), "{path} led out");
@@ -306,7 +355,8 @@ async fn recordings_are_kept_and_removed_by_operators_once_they_are_finished() {
     let remove = || site.send(site.ask(Method::DELETE, &of(&lesson, ""), &operator));
     remove().await.problem(409, "recording_unfinished");
     site.post(&path(&lesson, "/end"), &operator, json!({})).await.expect(200);
-    let keep = |kept: bool| site.send(site.ask(Method::PUT, &of(&lesson, "/kept"), &operator).json(&json!({ "kept": kept })));
+    let keep =
+        |kept: bool| site.send(site.ask(Method::PUT, &of(&lesson, "/kept"), &operator).json(&json!({ "kept": kept })));
     keep(true).await.expect(200);
     assert_eq!(site.get(&of(&lesson, ""), &operator).await.expect(200)["kept"], true);
     let url = word(&site.get(&of(&lesson, ""), &operator).await.expect(200)["files"][0], "url");
@@ -329,9 +379,14 @@ async fn lists_go_on_where_they_ended() {
         all.insert(0, lesson["id"].clone());
         site.later(time::Duration::minutes(1));
     }
-    let first = site.get(&format!("{RECORDINGS}?limit=2&school=县实验小学&grade=五年级&teacher=王老师&subject=英语"), &operator).await.expect(200);
+    let first = site
+        .get(&format!("{RECORDINGS}?limit=2&school=县实验小学&grade=五年级&teacher=王老师&subject=英语"), &operator)
+        .await
+        .expect(200);
     let rest = site.get(&format!("{RECORDINGS}?limit=2&cursor={}", word(&first, "next")), &operator).await.expect(200);
-    let ids = |list: &Value| list["recordings"].as_array().expect("a list").iter().map(|r| r["lesson"].clone()).collect::<Vec<_>>();
+    let ids = |list: &Value| {
+        list["recordings"].as_array().expect("a list").iter().map(|r| r["lesson"].clone()).collect::<Vec<_>>()
+    };
     assert_eq!([ids(&first), ids(&rest)].concat(), all);
     assert_eq!(rest["next"], Value::Null);
     site.get(&format!("{RECORDINGS}?cursor=x"), &operator).await.problem(400, "bad_request");
@@ -344,13 +399,18 @@ async fn views_are_summed_for_staff() {
     let operator = site.operator().await;
     let lesson = site.lesson(&operator, true).await;
     let viewer = site.viewer(&operator, &lesson, false).await;
-    let told = |from_ms: u64, rate: f64| json!({ "view": "a-1", "from_ms": from_ms, "to_ms": from_ms + 18_000, "rate": rate });
+    let told =
+        |from_ms: u64, rate: f64| json!({ "view": "a-1", "from_ms": from_ms, "to_ms": from_ms + 18_000, "rate": rate });
     site.post(&of(&lesson, "/views"), &viewer, told(0, 1.2)).await.problem(404, "recording_not_found");
     site.recorded(&lesson, &octets(10)).await;
     for from in [0, 18_000] {
         assert_eq!(site.post(&of(&lesson, "/views"), &viewer, told(from, 1.2)).await.status, 204);
     }
-    for wrong in [told(0, 9.0), json!({ "view": "a b", "from_ms": 0, "to_ms": 1, "rate": 1 }), json!({ "view": "a", "from_ms": 2, "to_ms": 1, "rate": 1 })] {
+    for wrong in [
+        told(0, 9.0),
+        json!({ "view": "a b", "from_ms": 0, "to_ms": 1, "rate": 1 }),
+        json!({ "view": "a", "from_ms": 2, "to_ms": 1, "rate": 1 }),
+    ] {
         site.post(&of(&lesson, "/views"), &viewer, wrong).await.problem(422, "unprocessable");
     }
     let views = &site.get(&of(&lesson, ""), &operator).await.expect(200)["views"];

@@ -64,7 +64,11 @@ pub(super) fn disk(config: &Config) -> Finding {
     }
     if recording.enabled && free < recording.stop_free {
         let said = format!("{said}: too little for recordings (recording.stop_free_gb); lessons go on without");
-        return Finding::warning(SUBJECT, said, format!("{said_zh}，不足以录像（recording.stop_free_gb），上课不受影响"));
+        return Finding::warning(
+            SUBJECT,
+            said,
+            format!("{said_zh}，不足以录像（recording.stop_free_gb），上课不受影响"),
+        );
     }
     let level = if free < recording.warn_free { Finding::warning } else { Finding::ok };
     level(SUBJECT, said, said_zh)
