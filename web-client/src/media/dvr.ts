@@ -152,7 +152,7 @@ class HlsPart implements Part {
   holds(ms: number): boolean {
     if (this.details === null) return true;
     const at = this.fragmentOf(ms);
-    return at !== null && ms <= this.begins(at) + at.duration * 1000 + EDGE_MS;
+    return at !== null && !at.gap && ms <= this.begins(at) + at.duration * 1000 + EDGE_MS;
   }
 
   seek(ms: number): void {
