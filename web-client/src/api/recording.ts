@@ -25,6 +25,9 @@ export type ReplayLink = Schemas['ReplayLink'];
 export const readDvr = (token: string, lesson: string): Promise<DvrAddress> =>
   json('GET', `/api/v1/lessons/${lesson}/dvr`, token);
 
+/** What can be played by now; `base` has a ticket in it, and needs no token. Throws `Refusal` or `Unreachable`. */
+export const readTimeline = (base: string): Promise<Timeline> => json('GET', `${base}timeline.json`);
+
 export const listRecordings = (token: string, query: Record<string, string>): Promise<RecordingPage> =>
   json('GET', `/api/v1/recordings?${new URLSearchParams(query)}`, token);
 
