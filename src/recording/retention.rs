@@ -50,10 +50,10 @@ impl Recordings {
     pub(super) async fn sweep(&self) {
         let Ok(mut entries) = tokio::fs::read_dir(&self.0.root).await else { return };
         while let Ok(Some(entry)) = entries.next_entry().await {
-            if entry.file_name().to_string_lossy().starts_with(GOING) {
-                if let Err(error) = remove(entry.path()).await {
-                    tracing::warn!(%error, "what is left of a removed recording can't be removed");
-                }
+            if entry.file_name().to_string_lossy().starts_with(GOING)
+                && let Err(error) = remove(entry.path()).await
+            {
+                tracing::warn!(%error, "what is left of a removed recording can't be removed");
             }
         }
     }

@@ -95,10 +95,10 @@ impl Studio {
         let looking = async {
             loop {
                 tokio::time::sleep(Duration::from_millis(20)).await;
-                if let Some(recording) = self.recording().await {
-                    if wanted(&recording).await {
-                        return recording;
-                    }
+                if let Some(recording) = self.recording().await
+                    && wanted(&recording).await
+                {
+                    return recording;
                 }
             }
         };
