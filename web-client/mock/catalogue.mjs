@@ -14,10 +14,10 @@ export const mood = { list: null };
 export function addRecording(fields, mock = {}) {
   const lesson = fields.lesson ?? `r${String(recordings.size + 1).padStart(12, '0')}`;
   const recording = {
-    title: '', teacher: null, subject: null, grade: null, school: null, state: 'ready', reason: null, pinned: false, views: 0,
-    started_at: new Date().toISOString(), duration_ms: SECONDS * 1000, bytes: 23_400_000, ...fields, lesson,
+    title: '', teacher: null, subject: null, grade: null, school: null, state: 'ready', reason: null, lesson_state: 'ended',
+    begun_at: new Date().toISOString(), duration_ms: SECONDS * 1000, bytes: 23_400_000, complete: true, kept: false, ...fields, lesson,
   };
-  recordings.set(lesson, { recording, zeroMs: Date.parse(recording.started_at), ...mock });
+  recordings.set(lesson, { recording, zeroMs: Date.parse(recording.begun_at), ...mock });
   return recording;
 }
 
@@ -40,15 +40,15 @@ function detailed(entry, download) {
   const address = (name) => `/recordings/${entry.recording.lesson}/${name}?ticket=x`;
   const done = entry.recording.state === 'ready' || entry.recording.state === 'repaired';
   const file = (track, variant, name, codec) => ({
-    name, track, variant, video: { codec, width: 960, height: 540 }, audio: { codec: variant === 'compatible' ? 'aac' : 'opus' }, bytes: 11_700_000,
-    duration_ms: SECONDS * 1000, address: address(name), download: download ? `${address(name)}&download=1` : null,
+    name, track, variant, video: { codec, width: 960, height: 540 }, audio: { codec: variant === 'compatible' ? 'aac' : 'opus' }, bytes: 11_700_000, sha256: '0'.repeat(64),
+    duration_ms: SECONDS * 1000, url: address(name), download_url: download ? `${address(name)}&download=1` : null,
   });
   const slidesCodec = entry.av1 ? file('slides', 'original', 'slides-av1.mp4', 'av1') : file('slides', 'original', 'slides.mp4', 'h264');
   return {
-    ...listed(entry), zero_unix_ms: entry.zeroMs,
+    ...listed(entry), zero_unix_ms: entry.zeroMs, expires_at: new Date(Date.now() + 7_200_000).toISOString(), main: null, may_download: download,
     files: done ? [file('camera', 'original', 'camera.mp4', 'h264'), slidesCodec, file('camera', 'compatible', 'camera-compatible.mp4', 'h264'), file('slides', 'compatible', 'slides-compatible.mp4', 'h264')] : [],
     slides: done ? slideChanges((number) => address(`slide-${String(number).padStart(4, '0')}.jpg`)) : [],
-    gaps: done ? gaps : [], missing: [],
+    gaps: done ? gaps : [], missing: [], views: download ? { views: 12, viewers: 9, watched_ms: 9_000_000 } : null,
   };
 }
 
@@ -57,8 +57,8 @@ function list(query) {
   const found = [...recordings.values()].map(listed).filter((one) =>
     ['subject', 'grade', 'teacher', 'school'].every((key) => has(one[key], query.get(key)))
     && has([one.title, one.teacher, one.subject].join(' '), query.get('q'))
-    && (!query.get('from') || one.started_at >= query.get('from')) && (!query.get('to') || one.started_at < query.get('to')));
-  found.sort((a, b) => Number(b.pinned) - Number(a.pinned) || b.started_at.localeCompare(a.started_at));
+    && (!query.get('from') || one.begun_at >= query.get('from')) && (!query.get('to') || one.begun_at < query.get('to')));
+  found.sort((a, b) => b.begun_at.localeCompare(a.begun_at));
   const start = Number(query.get('cursor') ?? 0);
   const end = start + Number(query.get('limit') ?? 24);
   return { recordings: found.slice(start, end), next: end < found.length ? String(end) : null };
@@ -88,11 +88,11 @@ export async function answerRecording(request, response, text, claims) {
 
 function answerOf(entry, method, rest, dvr, text, claims) {
   const { lesson } = entry.recording;
-  if (dvr) return [{ base: `/lessons/${lesson}/dvr/x/`, expires_at: new Date(Date.now() + 7_200_000).toISOString(), timeline: timelineOf(entry) }];
+  if (dvr) return [{ base: `/lessons/${lesson}/dvr/x/`, expires_at: new Date(Date.now() + 7_200_000).toISOString(), timeline: entry.noDvr ? null : timelineOf(entry) }];
   if (rest === '/links') return [{ url: `/#/replay/${lesson}?token=${entry.token ?? 'x'}`, expires_at: new Date(Date.now() + JSON.parse(text).hours * 3_600_000).toISOString() }, 201];
   if (rest === '/views') return [(views.push({ lesson, ...JSON.parse(text) }), {})];
   if (method === 'DELETE') return [(recordings.delete(lesson), {})];
-  if (method === 'PATCH') return [(Object.assign(entry.recording, JSON.parse(text)), listed(entry))];
+  if (rest === '/kept') return [(Object.assign(entry.recording, JSON.parse(text)), JSON.parse(text))];
   return [detailed(entry, claims.role === 'operator')];
 }
 

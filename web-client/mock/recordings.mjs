@@ -1,6 +1,6 @@
 // Recordings for the stand-in server: a lesson of three minutes, drawn and encoded by ffmpeg when it is first needed.
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdirSync, readFileSync, readdirSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
@@ -49,8 +49,7 @@ const CMAF = (folder) => ['-f', 'hls', '-hls_time', String(PART), '-hls_segment_
 export function recordedLesson() {
   const folder = join(tmpdir(), `mingshi-mock-recording-${statSync(new URL(import.meta.url)).mtimeMs}`);
   if (existsSync(folder)) return folder;
-  const made = `${folder}.new`;
-  rmSync(made, { recursive: true, force: true });
+  const made = mkdtempSync(`${folder}-`);
   const [dvr, files] = [join(made, 'dvr'), join(made, 'files')];
   for (const track of ['voice/audio', 'camera/low', 'camera/high', 'slides/high']) mkdirSync(join(dvr, track), { recursive: true });
   mkdirSync(files, { recursive: true });
@@ -72,7 +71,12 @@ export function recordedLesson() {
   run('-ss', '2', '-i', join(made, 'slides.mp4'), '-frames:v', '1', '-vf', 'scale=640:-2', '-q:v', '3', join(files, 'poster.jpg'));
   mkdirSync(join(dvr, 'slides'), { recursive: true });
   for (const name of readdirSync(files).filter((one) => one.startsWith('slide-'))) writeFileSync(join(dvr, 'slides', `00${name.slice(6)}`), readFileSync(join(files, name)));
-  renameSync(made, folder);
+  try {
+    renameSync(made, folder);
+  } catch {
+    // Another process was quicker.
+    rmSync(made, { recursive: true, force: true });
+  }
   return folder;
 }
 
@@ -84,16 +88,13 @@ export const gaps = [{ from_ms: GAP.from * 1000, to_ms: GAP.to * 1000, track: 'c
 export function playlist(text, { zeroMs, untilMs, over, hole }) {
   const lines = ['#EXTM3U', '#EXT-X-VERSION:7', `#EXT-X-TARGETDURATION:${PART + 1}`, '#EXT-X-PLAYLIST-TYPE:EVENT', '#EXT-X-MEDIA-SEQUENCE:1', '#EXT-X-INDEPENDENT-SEGMENTS', '#EXT-X-MAP:URI="init-1.mp4"'];
   let at = 0;
-  let afterHole = false;
   for (const [, duration, name] of text.matchAll(/#EXTINF:([\d.]+),.*\n(.+)/g)) {
     const end = at + Number(duration);
     const lost = hole && end > GAP.from && at < GAP.to;
     if (end * 1000 > untilMs) break;
-    if (!lost) {
-      if (afterHole) lines.push('#EXT-X-DISCONTINUITY', '#EXT-X-MAP:URI="init-1.mp4"');
-      lines.push(`#EXT-X-PROGRAM-DATE-TIME:${new Date(zeroMs + at * 1000).toISOString()}`, `#EXTINF:${duration},`, name);
-    }
-    afterHole = lost;
+    lines.push(`#EXT-X-PROGRAM-DATE-TIME:${new Date(zeroMs + at * 1000).toISOString()}`);
+    if (lost) lines.push('#EXT-X-GAP');
+    lines.push(`#EXTINF:${duration},`, name);
     at = end;
   }
   if (over) lines.push('#EXT-X-ENDLIST');

@@ -1,53 +1,51 @@
-import { call } from './rest';
+import { json, request } from './rest';
+import type { components } from './schema';
+import type { Whole } from './types';
 
-/** A hole in what was kept, on the time line of the lesson. */
-export interface Gap {
-  from_ms: number;
-  to_ms: number;
-  /** The track that has nothing there; null for all of them. */
-  track: string | null;
-  why: 'studio_away' | 'server_down' | 'not_kept' | 'damaged';
-}
+type Schemas = components['schemas'];
 
-export interface SlideChange {
-  at_ms: number;
-  /** Its picture, under the same base as the rest. */
-  picture: string | null;
-}
-
-export interface Rendition {
-  name: 'high' | 'low' | 'audio';
-  codec: string;
-  width: number;
-  height: number;
-  bits_per_second: number;
-  end_ms: number;
-}
-
-export interface Track {
-  name: string;
-  kind: 'video' | 'audio';
-  renditions: Rendition[];
-}
-
+/** A hole in what was kept, on the time line of the lesson; of one track, or of all where that is null. */
+export type Gap = Whole<Schemas['RecordingGap']>;
+export type SlideChange = Whole<Schemas['RecordingSlide']>;
 /** What of a lesson can be played by now: `timeline.json` beside its playlists. Zero is the same for every track. */
-export interface Timeline {
-  version: number;
-  lesson: string;
-  zero_unix_ms: number;
-  live: boolean;
-  duration_ms: number;
-  tracks: Track[];
-  gaps: Gap[];
-  slides: SlideChange[];
-}
-
+export type Timeline = Whole<Schemas['Timeline']>;
 /** Where the playlists of a lesson are, for as long as the ticket in the address holds. */
-export interface DvrAddress {
-  base: string;
-  expires_at: string;
-  timeline: Timeline | null;
-}
+export type DvrAddress = Whole<Schemas['Dvr']>;
+export type RecordingState = Schemas['RecordingState'];
+/** One recording as the library lists it. */
+export type Recording = Whole<Schemas['Recording']>;
+export type Words = Schemas['Words'];
+export type RecordedFile = Whole<Schemas['RecordingFile']>;
+export type RecordingDetails = Whole<Schemas['RecordingDetails']>;
+export type RecordingPage = Whole<Schemas['RecordingList']>;
+/** Some seconds that were watched. `view` is one visit of the page. */
+export type Viewed = Schemas['View'];
+export type ReplayLink = Schemas['ReplayLink'];
 
 export const readDvr = (token: string, lesson: string): Promise<DvrAddress> =>
-  call('GET', `/api/v1/lessons/${lesson}/dvr`, token);
+  json('GET', `/api/v1/lessons/${lesson}/dvr`, token);
+
+/** What can be played by now; `base` has a ticket in it, and needs no token. Throws `Refusal` or `Unreachable`. */
+export const readTimeline = (base: string): Promise<Timeline> => json('GET', `${base}timeline.json`);
+
+export const listRecordings = (token: string, query: Record<string, string>): Promise<RecordingPage> =>
+  json('GET', `/api/v1/recordings?${new URLSearchParams(query)}`, token);
+
+export const readRecording = (token: string, lesson: string): Promise<RecordingDetails> =>
+  json('GET', `/api/v1/recordings/${lesson}`, token);
+
+export const keepRecording = (token: string, lesson: string, kept: boolean): Promise<Schemas['KeptRecording']> =>
+  json('PUT', `/api/v1/recordings/${lesson}/kept`, token, { kept });
+
+export async function deleteRecording(token: string, lesson: string): Promise<void> {
+  await request(`/api/v1/recordings/${lesson}`, { method: 'DELETE', token });
+}
+
+export const linkTo = (token: string, lesson: string, wish: { download: boolean; hours: number }): Promise<ReplayLink> =>
+  json('POST', `/api/v1/recordings/${lesson}/links`, token, wish);
+
+/** `keepalive` lets the last seconds be told when the page is left. */
+export async function reportView(token: string, lesson: string, viewed: Viewed): Promise<void> {
+  const body = JSON.stringify(viewed);
+  await request(`/api/v1/recordings/${lesson}/views`, { method: 'POST', token, type: 'application/json', body, keepalive: true });
+}

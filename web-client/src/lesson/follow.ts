@@ -14,7 +14,7 @@ export const MOST_NUDGE = 0.05;
 /** A jump takes a while to show what it does; until then no other is made. */
 const JUMP_SETTLES_MS = 1500;
 /** How much of a miss is taken back per second. */
-const PULL_PER_SECOND = 0.6;
+const PULL_PER_SECOND = 1.5;
 /** A jump lands late by the time it takes; no more than this is expected of it. */
 const MOST_LEAD_MS = 1500;
 

@@ -1,5 +1,6 @@
 import type { Fragment, default as HlsPlayer, LevelDetails } from 'hls.js';
-import type { Timeline } from '../api/recording';
+import { type Timeline, readTimeline } from '../api/recording';
+import { Refusal } from '../api/rest';
 import { Ensemble, type Part } from './ensemble';
 
 /**
@@ -157,7 +158,7 @@ class HlsPart implements Part {
   holds(ms: number): boolean {
     if (this.details === null) return true;
     const at = this.fragmentOf(ms);
-    return at !== null && ms <= this.begins(at) + at.duration * 1000 + EDGE_MS;
+    return at !== null && !at.gap && ms <= this.begins(at) + at.duration * 1000 + EDGE_MS;
   }
 
   seek(ms: number): void {
@@ -184,6 +185,8 @@ class HlsPart implements Part {
 
   close(): void {
     this.hls.destroy();
+    this.element.removeAttribute('src');
+    this.element.load();
   }
 
   private learn(details: LevelDetails): void {
@@ -330,13 +333,11 @@ class DvrPlayer implements Dvr {
   private async refresh(): Promise<void> {
     if (!this.timeline.live) return;
     try {
-      const response = await fetch(`${this.address.base}timeline.json`, { cache: 'no-store' });
-      if (response.status === 401 || response.status === 403) await this.address.refused();
-      if (!response.ok) return;
-      this.timeline = (await response.json()) as Timeline;
+      this.timeline = await readTimeline(this.address.base);
       this.options.told?.({ type: 'timeline', timeline: this.timeline });
-    } catch {
+    } catch (error) {
       // The next look comes in two seconds.
+      if (error instanceof Refusal && (error.status === 401 || error.status === 403)) await this.address.refused();
     }
   }
 }

@@ -12,11 +12,14 @@ export interface Part {
 }
 
 const LOOK_MS = 100;
+/** What is looked at when it happens rather than at the next look: a picture that starts late has to catch up. */
+const AT_ONCE = ['playing', 'waiting', 'pause', 'seeked', 'canplay'] as const;
 
 /** A sound and the pictures that follow it. `Follower` decides, this one turns the knobs. */
 export class Ensemble {
   private readonly followers: { part: Part; follower: Follower }[];
   private readonly timer: number;
+  private readonly now = (): void => this.look();
   private rate = 1;
   private wanted = false;
 
@@ -24,6 +27,7 @@ export class Ensemble {
   constructor(readonly clock: Part, pictures: Part[]) {
     this.followers = pictures.map((part) => ({ part, follower: new Follower() }));
     for (const { part } of this.followers) part.element.muted = true;
+    for (const part of [clock, ...pictures]) for (const type of AT_ONCE) part.element.addEventListener(type, this.now);
     this.timer = window.setInterval(() => this.look(), LOOK_MS);
   }
 
@@ -85,6 +89,7 @@ export class Ensemble {
   close(): void {
     clearInterval(this.timer);
     for (const part of [this.clock, ...this.followers.map((one) => one.part)]) {
+      for (const type of AT_ONCE) part.element.removeEventListener(type, this.now);
       part.element.pause();
       part.close();
     }
