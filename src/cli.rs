@@ -3,6 +3,7 @@
 mod check;
 mod demo;
 mod explain;
+mod recover;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -56,6 +57,8 @@ enum Command {
     /// Look at a lesson, beside a server that runs or not.
     #[command(subcommand)]
     Lesson(LessonCommand),
+    /// Finish recordings that a crash, a full disk or a missing program left unfinished. A server does so when it starts.
+    Recover(recover::Arguments),
     /// Print the OpenAPI document.
     Openapi,
 }
@@ -129,6 +132,7 @@ impl Cli {
             Command::OperatorLink => print(&operator_link(&config?).await?)?,
             Command::Check { json } => return check::run(config, json).await,
             Command::Lesson(LessonCommand::Explain(arguments)) => explain::run(&config?, arguments).await?,
+            Command::Recover(arguments) => return recover::run(config?, arguments).await,
             Command::Openapi => {}
         }
         Ok(ExitCode::SUCCESS)

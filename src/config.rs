@@ -4,6 +4,7 @@
 
 mod file;
 mod keys;
+mod recording;
 mod tiers;
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
@@ -13,7 +14,10 @@ use time::Duration;
 
 use crate::adapt::Tiers;
 use crate::auth::{Lifetimes, Network, Turn};
+use crate::units::Bitrate;
 use file::File;
+
+pub use recording::Recording;
 
 /// Why a configuration can't be used.
 #[derive(Debug, thiserror::Error)]
@@ -83,6 +87,8 @@ pub struct Config {
     pub log: Log,
     /// Series of lessons and connections.
     pub metrics: Metrics,
+    /// Recordings.
+    pub recording: Recording,
 }
 
 /// Which series of their own lessons and connections have in `/metrics`.
@@ -184,6 +190,22 @@ impl Media {
         self.workers.unwrap_or(if self.udp_port < 1_024 { 1 } else { cores }).clamp(1, crate::id::MAX_WORKERS)
     }
 
+    /// What lessons may use at most of a line of this tier, sold as `nominal` of which lessons may use `share`, and measured to
+    /// carry `measured`, as far as each is known; of one of which nothing is known, what is spent on it at first.
+    #[must_use]
+    pub fn most(
+        &self,
+        tier: Option<&str>,
+        nominal: Option<Bitrate>,
+        share: Option<f32>,
+        measured: Option<Bitrate>,
+    ) -> Bitrate {
+        let nominal = nominal.or_else(|| tier.and_then(|tier| self.tiers.named(tier)?.line.nominal));
+        let mut line = self.tiers.of(nominal.into_iter().chain(measured).min()).line;
+        line.share = share.unwrap_or(line.share);
+        line.most().unwrap_or(line.start)
+    }
+
     /// Where the port for media alone is listened on.
     #[must_use]
     pub fn tcp_listening(&self) -> Option<SocketAddr> {
@@ -222,7 +244,7 @@ impl Config {
     }
 
     fn valid(file: File) -> Result<Self, Error> {
-        let File { server, media, turn, tls, auth, log, metrics } = file;
+        let File { server, media, turn, tls, auth, log, metrics, recording } = file;
         if server.http.is_empty() && server.https.is_empty() {
             return Err(value("server.http", "both http and https are off: nobody could reach the server"));
         }
@@ -283,6 +305,7 @@ impl Config {
                 lessons: in_range("metrics.lessons", metrics.lessons, 0, 100_000)? as usize,
                 per_connection: metrics.per_connection,
             },
+            recording: recording::valid(recording)?,
         })
     }
 }
@@ -459,6 +482,9 @@ mod tests {
             ("[tls]\nkey = \"k.pem\"\n", "tls.certificate: a key without its certificate"),
             ("[auth]\nlesson_token_minutes = 0\n", "auth.lesson_token_minutes: 0 is not between 1 and 1440"),
             ("[log]\nfilter = \"mingshi=loudly\"\n", "log.filter: "),
+            ("[recording]\nstorage = \"s4://x\"\n", "recording.storage: \"s4://x\" is neither"),
+            ("[recording]\nstop_free_gb = 20\n", "recording.warn_free_gb: the warning has to come before"),
+            ("[recording]\ntranscode_cores = 0.0\n", "recording.transcode_cores: 0 is not between 0.1 and 64"),
         ] {
             let said = parse(text).expect_err(text);
             assert!(said.contains(part), "{text:?} gave {said:?}");
@@ -473,6 +499,8 @@ mod tests {
         assert_eq!(config.media.public_addresses.len(), 2);
         let config = with_variable("MINGSHI_LOG_JSON", "true").expect("a yes");
         assert!(config.log.json);
+        let config = with_variable("MINGSHI_RECORDING_TRANSCODE_CORES", "2").expect("a number");
+        assert!((config.recording.transcode_cores - 2.0).abs() < f64::EPSILON);
         assert!(with_variable("MINGSHI_MEDIA", "/usr/bin/mingshi-media").is_ok(), "no option, but not ours to refuse");
 
         assert_eq!(

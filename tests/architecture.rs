@@ -19,9 +19,13 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("auth", &["id", "lesson", "store"]),
     ("telemetry", &["config", "units"]),
     ("config", &["adapt", "auth", "id", "units"]),
-    ("api", &["auth", "config", "id", "lesson", "store", "telemetry", "units", "worker::mailbox"]),
-    ("cli", &["api", "auth", "config", "id", "lesson", "server", "store", "telemetry"]),
-    ("server", &["api", "auth", "config", "id", "lesson", "store", "telemetry", "transport", "units", "worker"]),
+    ("recording", &["config", "id", "lesson", "store"]),
+    ("api", &["auth", "config", "id", "lesson", "recording", "store", "telemetry", "units", "worker::mailbox"]),
+    ("cli", &["api", "auth", "config", "id", "lesson", "recording", "server", "store", "telemetry"]),
+    (
+        "server",
+        &["api", "auth", "config", "id", "lesson", "recording", "store", "telemetry", "transport", "units", "worker"],
+    ),
 ];
 
 /// Modules that decide and never act: told the time, and strangers to sockets, tasks, files and databases.

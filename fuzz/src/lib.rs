@@ -1,7 +1,8 @@
-//! Fuzz targets: one for each parser of bytes from the network. `fuzz/run.sh` feeds them, `cargo test` replays what is kept.
+//! Fuzz targets: one for each parser of bytes from the network, and for what is read back from the disk. `fuzz/run.sh` feeds them, `cargo test` replays what is kept.
 //!
 //! A target takes any bytes and panics when something that must always hold doesn't. docs/fuzzing.md says how they are run.
 
+mod disk;
 mod framed;
 mod media;
 mod text;
@@ -56,6 +57,7 @@ pub const TARGETS: &[Target] = &[
     target("join_code", text::join_code),
     target("operator_key", text::operator_key),
     target("forwarded_for", text::forwarded_for),
+    target("journal", disk::journal),
     Target { name: "config", run: text::config, also: &["config/mingshi.toml"] },
 ];
 

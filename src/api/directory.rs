@@ -7,11 +7,12 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use axum::extract::ws::Utf8Bytes;
 use dashmap::DashMap;
 use serde::Serialize;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use utoipa::ToSchema;
 
 use super::clock::Clock;
 use super::decisions::Decisions;
+use super::pace::Lines;
 use super::story::Story;
 use crate::id::{ConnectionId, LessonId, ParticipantId, SourceName};
 use crate::lesson::{
@@ -101,6 +102,8 @@ pub struct Directory {
     next_page: AtomicU64,
     restarting: AtomicBool,
     decisions: Decisions,
+    lines: Lines,
+    restart: Notify,
     clock: Clock,
 }
 
@@ -113,6 +116,8 @@ impl Directory {
             next_page: AtomicU64::new(0),
             restarting: AtomicBool::new(false),
             decisions: Decisions::default(),
+            lines: Lines::default(),
+            restart: Notify::new(),
             clock,
         })
     }
@@ -135,6 +140,7 @@ impl Directory {
     /// Take in what a worker reported. Reports of a lesson that is over come too late and are let go.
     pub fn report(&self, report: Report) {
         let lesson = lesson_of(&report);
+        self.lines.report(&report, self.clock.instant());
         if let Some(mut running) = self.running.get_mut(&lesson) {
             let now = self.clock.instant();
             let Running { live, story, .. } = &mut *running;
@@ -151,6 +157,11 @@ impl Directory {
     /// What was decided in lessons, on its way to be saved.
     pub(super) fn decisions(&self) -> &Decisions {
         &self.decisions
+    }
+
+    /// The lines that lessons and recordings come over.
+    pub(super) fn lines(&self) -> &Lines {
+        &self.lines
     }
 
     /// Tell of the lines that were measured, and forget lessons in which nobody is.
@@ -354,8 +365,25 @@ impl Directory {
     /// The server restarts: all pages are told to come back.
     pub fn restart(&self) {
         self.restarting.store(true, Ordering::Release);
+        self.restart.notify_waiters();
         for mut running in self.running.iter_mut() {
             running.send(|_| Some(Outgoing::Close(Closing::Restarting)));
+        }
+    }
+
+    /// Whether the server restarts.
+    pub(super) fn is_restarting(&self) -> bool {
+        self.restarting.load(Ordering::Acquire)
+    }
+
+    /// Wait until it does.
+    pub(super) async fn until_restarting(&self) {
+        let told = self.restart.notified();
+        tokio::pin!(told);
+        // Before the look, so that what is told in between isn't missed.
+        told.as_mut().enable();
+        if !self.is_restarting() {
+            told.await;
         }
     }
 

@@ -12,6 +12,7 @@ pub(super) struct File {
     pub(super) auth: Auth,
     pub(super) log: Log,
     pub(super) metrics: Metrics,
+    pub(super) recording: Recording,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -131,5 +132,37 @@ pub(super) struct Metrics {
 impl Default for Metrics {
     fn default() -> Self {
         Self { lessons: 200, per_connection: false }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Recording {
+    pub(super) enabled: bool,
+    pub(super) stage: bool,
+    pub(super) keyframe_seconds: u32,
+    pub(super) storage: String,
+    pub(super) keep_days: u32,
+    pub(super) quota_gb: u32,
+    pub(super) keep_journal_days: u32,
+    pub(super) warn_free_gb: u32,
+    pub(super) stop_free_gb: u32,
+    pub(super) transcode_cores: f64,
+}
+
+impl Default for Recording {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            stage: false,
+            keyframe_seconds: 10,
+            storage: String::new(),
+            keep_days: 0,
+            quota_gb: 0,
+            keep_journal_days: 7,
+            warn_free_gb: 10,
+            stop_free_gb: 2,
+            transcode_cores: 1.0,
+        }
     }
 }

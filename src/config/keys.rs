@@ -95,6 +95,7 @@ fn parsed(option: &Value, text: &str) -> Result<Value, String> {
         Value::Boolean(_) => {
             text.parse().map(Value::Boolean).map_err(|_| format!("{text:?} is neither true nor false"))
         }
+        Value::Float(_) => text.parse().map(Value::Float).map_err(|_| format!("{text:?} is not a number")),
         Value::Array(_) => {
             let words = text.split(',').map(str::trim).filter(|word| !word.is_empty());
             Ok(Value::Array(words.map(|word| Value::String(word.into())).collect()))

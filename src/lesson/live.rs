@@ -44,7 +44,7 @@ impl Viewer {
     /// Studio and operators see everybody; classrooms see the studio, the stage and themselves.
     #[must_use]
     pub fn is_staff(self) -> bool {
-        self.role != Role::Classroom
+        matches!(self.role, Role::Operator | Role::Studio)
     }
 }
 

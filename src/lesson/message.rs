@@ -22,6 +22,8 @@ pub enum Role {
     Studio,
     /// A receiving classroom of one lesson.
     Classroom,
+    /// Watches one lesson's recording, and nothing live.
+    Viewer,
 }
 
 /// Somebody in the lesson.

@@ -1,6 +1,7 @@
 //! Where the media workers are started.
 
 use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
@@ -20,6 +21,8 @@ pub struct MediaSide {
     pub media: Arc<dyn Media>,
     /// What it tells unasked.
     pub reports: mpsc::Receiver<Report>,
+    /// The media program that makes recordings; `None` = it is looked for.
+    pub program: Option<PathBuf>,
 }
 
 impl std::fmt::Debug for MediaSide {
@@ -45,7 +48,7 @@ pub(super) fn start(whole: &Config) -> Result<MediaSide, Error> {
     let (report_sender, reports) = mpsc::channel(REPORTS);
     let workers = pool::start(&settings, &report_sender)?;
     tracing::info!(workers = settings.workers, first_port = settings.udp_port, addresses = ?settings.public_addresses, tcp = ?settings.tcp_candidates, "media started");
-    Ok(MediaSide { media: Arc::new(workers), reports })
+    Ok(MediaSide { media: Arc::new(workers), reports, program: None })
 }
 
 /// What browsers are told: as configured, else where we listen, else every address of this machine. Loopback comes

@@ -283,6 +283,7 @@ pub(super) enum Request {
     SetStage(LessonId, Vec<ParticipantId>),
     CapLayer { lesson: LessonId, participant: ParticipantId, slot: (SlotKind, u8), cap: Option<u8> },
     Show { lesson: LessonId, participant: ParticipantId, slot: (SlotKind, u8), pixels: Option<u32> },
+    WantKeyframe(PublicationId, u8),
     Answer(oneshot::Sender<Result<(), Refused>>),
     Stop,
 }
@@ -426,6 +427,20 @@ impl Workers {
         pixels: Option<u32>,
     ) {
         self.tell_all(|| Request::Show { lesson, participant, slot: (slot, index), pixels }).await;
+    }
+
+    /// Asks the publisher of a connection's publication for a keyframe of one encoding. Requests of all who wait for it are made
+    /// into few, and one that is lost is made again by whoever still waits.
+    ///
+    /// # Errors
+    /// [`Refused`] when the worker couldn't be told.
+    pub fn want_keyframe(
+        &self,
+        connection: ConnectionId,
+        publication: PublicationId,
+        layer: u8,
+    ) -> Result<(), Refused> {
+        self.post(connection.worker(), Request::WantKeyframe(publication, layer))
     }
 
     /// Whether every worker answers in time.

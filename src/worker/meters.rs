@@ -50,6 +50,9 @@ impl Meters {
 
     /// Something was dropped, and why.
     pub(super) fn drop(&mut self, why: &'static str, count: u64) {
+        if count == 0 {
+            return;
+        }
         *self.dropped.entry(why).or_default() += count;
     }
 

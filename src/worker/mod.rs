@@ -21,5 +21,6 @@ mod serving;
 pub mod socket;
 mod stream;
 mod streaming;
+pub mod tap;
 #[expect(clippy::module_inception, reason = "the thread is what the module is named for")]
 mod worker;

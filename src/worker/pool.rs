@@ -10,12 +10,14 @@ use mio::{Poll, Waker};
 use crate::adapt::Tiers;
 use crate::transport::Identity;
 use crate::transport::sdp::Candidate;
+use crate::units::ServerClock;
 
 use super::admission::Host;
 use super::clock;
 use super::crossing::way;
 use super::mailbox::{CAPACITY, Mailbox, Report, Workers};
 use super::socket::WorkerSocket;
+use super::tap::{self, Tap};
 use super::worker::{Setup, Worker};
 
 /// How many media threads at most; a connection's id names one of so many.
@@ -66,8 +68,29 @@ pub enum StartError {
 /// # Errors
 /// [`StartError`] says which port or what else was refused.
 pub fn start(settings: &Settings, reports: &tokio::sync::mpsc::Sender<Report>) -> Result<Workers, StartError> {
+    start_tapped(settings, reports, clock::server_clock(), None)
+}
+
+/// What a journal is to get of the media, and whether of classrooms too.
+#[derive(Debug, Clone)]
+pub struct Tapping {
+    /// Where to.
+    pub way: tap::Way,
+    /// Whether of classrooms as well.
+    pub stage: bool,
+}
+
+/// As [`start`], with a clock that others read too, and a journal.
+///
+/// # Errors
+/// See [`start`].
+pub fn start_tapped(
+    settings: &Settings,
+    reports: &tokio::sync::mpsc::Sender<Report>,
+    server_clock: ServerClock,
+    tapping: Option<Tapping>,
+) -> Result<Workers, StartError> {
     let identity = Identity::generate()?;
-    let server_clock = clock::server_clock();
     let mut setups = Vec::new();
     let (mut mailboxes, mut ways) = (Vec::new(), Vec::new());
     for index in 0..settings.workers.clamp(1, MAX_WORKERS) {
@@ -100,6 +123,7 @@ pub fn start(settings: &Settings, reports: &tokio::sync::mpsc::Sender<Report>) -
             reports: reports.clone(),
             max_connections: settings.max_connections_per_worker,
             max_unfinished: settings.max_unfinished_per_address,
+            tap: tapping.as_ref().map(|tapping| Tap::new(tapping.way.clone(), tapping.stage)),
         })?;
         threads.push(std::thread::Builder::new().name(name).spawn(move || worker.run())?);
     }

@@ -45,6 +45,9 @@ impl Worker {
         let Some((id, lesson)) = id else { return };
         if arrived.restarted {
             self.router.restart_layer(publication, arrived.layer);
+            if let Some(tap) = &mut self.tap {
+                tap.restarted(publication, arrived.layer);
+            }
             self.tell_interested(lesson, &Crossing::Restarted(id, arrived.layer));
         }
         let inbound = Inbound {
@@ -54,6 +57,10 @@ impl Worker {
             marker: arrived.marker,
             payload: arrived.payload,
         };
+        // What is late for receivers isn't for the journal.
+        if let Some(tap) = &mut self.tap {
+            tap.packet(publication, arrived.layer, &inbound, self.clock.unix_nanos(self.now));
+        }
         if self.router.ingest(publication, arrived.layer, &inbound, self.now).is_err() {
             return self.meters.drop("late_or_duplicate", 1);
         }
@@ -107,6 +114,9 @@ impl Worker {
         }
         let publication = self.router.add_publication(spec.clone(), self.now);
         self.origins.insert(publication, (key, section));
+        if let Some(tap) = &mut self.tap {
+            tap.began(publication, &spec);
+        }
         self.connections.get_mut(key)?.ingress()?.section_mut(section)?.publication = Some(publication);
         self.tell_interested(lesson, &Crossing::Published(Box::new(spec)));
         if end == End::Studio {
@@ -168,6 +178,9 @@ impl Worker {
     pub(super) fn end_publication(&mut self, publication: usize, why: Closed) {
         let Some((id, lesson)) = self.router.spec(publication).map(|spec| (spec.id, spec.lesson)) else { return };
         self.origins.remove(&publication);
+        if let Some(tap) = &mut self.tap {
+            tap.ended(publication);
+        }
         self.leaving.remove(&id);
         self.router.remove_publication(publication);
         self.tell_interested(lesson, &Crossing::Unpublished(id));
@@ -190,6 +203,9 @@ impl Worker {
                 let Some((section, layer, unix_nanos)) = ingress.sender_report(ssrc, ntp, &clock, now) else { return };
                 let Some(publication) = ingress.sections()[section].publication else { return };
                 self.router.anchor(publication, layer, rtp, unix_nanos);
+                if let Some(tap) = &mut self.tap {
+                    tap.anchor(publication, layer, rtp, unix_nanos);
+                }
                 if let Some((id, lesson)) = self.router.spec(publication).map(|spec| (spec.id, spec.lesson)) {
                     self.tell_interested(
                         lesson,

@@ -44,6 +44,11 @@ impl Worker {
             Request::Show { lesson, participant, slot, pixels } => {
                 self.router.show(lesson, participant, slot, pixels);
             }
+            Request::WantKeyframe(publication, layer) => {
+                if let Some(publication) = self.router.publication(publication) {
+                    self.router.want_keyframe(publication, layer);
+                }
+            }
             Request::Answer(answer) => {
                 let _ = answer.send(Ok(()));
             }

@@ -29,6 +29,7 @@ use super::meters::Meters;
 use super::reporting::Reporter;
 use super::socket::{Inbox, Path, WorkerSocket};
 use super::stream::Streams;
+use super::tap::Tap;
 
 const SOCKET: Token = Token(0);
 const WAKER: Token = Token(1);
@@ -60,6 +61,7 @@ pub(super) struct Setup {
     pub(super) reports: tokio::sync::mpsc::Sender<Report>,
     pub(super) max_connections: usize,
     pub(super) max_unfinished: usize,
+    pub(super) tap: Option<Tap>,
 }
 
 /// One media thread's state.
@@ -92,6 +94,8 @@ pub(super) struct Worker {
     /// Connections that need every tick: publishers, and those whose handshake isn't done.
     pub(super) busy: HashSet<usize>,
     pub(super) meters: Meters,
+    /// The way to the journal, where there is one.
+    pub(super) tap: Option<Tap>,
     ticks: usize,
     /// How many peers may still be asked in this tick whether media from an unknown address is theirs.
     trials: usize,
@@ -132,6 +136,7 @@ impl Worker {
             interested: HashMap::new(),
             leaving: HashMap::new(),
             busy: HashSet::new(),
+            tap: setup.tap,
             ticks: 0,
             trials: TRIALS,
             next_tick: now,
@@ -174,8 +179,15 @@ impl Worker {
             self.forward();
             self.drain_outputs();
             self.send_crossings();
+            if let Some(tap) = &mut self.tap {
+                let lost = tap.hand_over(self.now);
+                self.meters.drop("journal_full", lost);
+            }
             self.look_after_streams();
             self.meters.busy += clock::now().saturating_duration_since(self.now);
+        }
+        if let Some(tap) = self.tap.take() {
+            tap.finish();
         }
         Ok(())
     }

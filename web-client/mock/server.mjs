@@ -33,7 +33,7 @@ const claimsOf = (text) => {
 /** A lesson as the API gives it; `mock` is what the pages are to be told about it. */
 export function addLesson(fields, mock = {}) {
   const lesson = {
-    id: id(), title: '', teacher: null, subject: null, grade: null, state: 'scheduled', starts_at: null,
+    id: id(), title: '', teacher: null, subject: null, grade: null, school: null, state: 'scheduled', starts_at: null,
     created_at: new Date().toISOString(), started_at: null, ended_at: null, join_code: String(100000 + lastId), ...fields,
   };
   lessons.set(lesson.id, { lesson, participants: [], lines: [], paused: { stage: 'no_source' }, ...mock });

@@ -34,6 +34,7 @@ fn main() -> anyhow::Result<()> {
     record(&corpora)?;
     feedback(&corpora)?;
     written_by_hand(&corpora)?;
+    journal(&corpora)?;
     Ok(())
 }
 
@@ -136,6 +137,43 @@ fn feedback(corpora: &Corpora) -> anyhow::Result<()> {
         corpora.keep("rtcp", name, &out)?;
         corpora.keep("srtp_sealed", name, &out)?;
     }
+    Ok(())
+}
+
+/// A journal with a record of every kind, and one that ends in mid-record.
+fn journal(corpora: &Corpora) -> anyhow::Result<()> {
+    use mingshi_journal::{
+        Anchor, Closed, Codec, Event, Lost, LostWhy, Opened, Packet, Record, Restarted, SourceEnded, What, Writer,
+    };
+    let (lesson, title) = ("0000000000001".into(), "古诗".into());
+    let records = [
+        Record::Opened(Opened { lesson, title, teacher: None, subject: Some("语文".into()), grade: None, at: 1 }),
+        Record::Event(Event { at: 2, what: What::Hand { participant: "p".into(), raised: true } }),
+        Record::Anchor(Anchor { source: 1, layer: 0, timestamp: 90_000, unix_nanos: 3 }),
+        Record::Restarted(Restarted { source: 1, layer: 0 }),
+        Record::Packet(Packet {
+            source: 1,
+            layer: 0,
+            codec: Codec::Opus,
+            marker: true,
+            sequence: 65_536,
+            timestamp: 960,
+            arrival: 4,
+            payload: bytes::Bytes::from_static(&[0xf8, 0xff, 0xfe]),
+        }),
+        Record::Lost(Lost { from: 5, to: 6, source: Some(1), why: LostWhy::DiskFull, packets: 7 }),
+        Record::SourceEnded(SourceEnded { number: 1, at: 8 }),
+        Record::Closed(Closed { at: 9 }),
+    ];
+    let folder = tempfile::tempdir()?;
+    let mut writer = Writer::open(folder.path(), 1)?;
+    for record in &records {
+        writer.append(record)?;
+    }
+    writer.flush()?;
+    let octets = std::fs::read(folder.path().join("00000001.journal"))?;
+    corpora.keep("journal", "every-kind", &octets)?;
+    corpora.keep("journal", "cut-short", &octets[..octets.len() - 9])?;
     Ok(())
 }
 

@@ -31,9 +31,11 @@ export class Receiver {
   private readonly measured = new Measure();
   private resource: Resource | null = null;
   private closed = false;
+  private listener: ReceiverListener | null = null;
+  private offered: Promise<void> | null = null;
   private last: { received: number; lost: number; at: number; line: LineSample | null } | null = null;
 
-  constructor(listener: ReceiverListener) {
+  constructor() {
     this.peer = new RTCPeerConnection({ bundlePolicy: 'max-bundle' });
     for (let index = 0; index < VOICES; index += 1) {
       const receiver = this.slot('audio');
@@ -48,12 +50,21 @@ export class Receiver {
       return new MediaStream([track]);
     };
     this.pictures = { slides: picture('slides'), camera: picture('camera'), stage: picture('stage') };
-    watchTransport(this.peer, (state) => this.closed || listener.transport(state));
+    watchTransport(this.peer, (state) => this.closed || this.listener?.transport(state));
+  }
+
+  /** Makes the offer ahead of time, which takes a browser a while. It will know of no TURN servers. */
+  prepare(): this {
+    this.offered = this.peer.createOffer().then((offer) => this.peer.setLocalDescription(offer));
+    // Told to whoever connects.
+    this.offered.catch(() => undefined);
+    return this;
   }
 
   /** Gives the server's id of the connection. */
-  async connect(lesson: string, token: () => string): Promise<string> {
-    const resource = await Resource.create(this.peer, `/whep/${lesson}`, token);
+  async connect(lesson: string, token: () => string, listener: ReceiverListener): Promise<string> {
+    this.listener = listener;
+    const resource = await Resource.create(this.peer, `/whep/${lesson}`, token, this.offered);
     if (this.closed) resource.remove();
     this.resource = resource;
     return resource.connection;
