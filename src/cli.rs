@@ -3,6 +3,7 @@
 mod check;
 mod demo;
 mod explain;
+mod recover;
 mod journal;
 
 use std::io::Write;
@@ -57,6 +58,8 @@ enum Command {
     /// Look at a lesson, beside a server that runs or not.
     #[command(subcommand)]
     Lesson(LessonCommand),
+    /// Finish recordings that a crash, a full disk or a missing program left unfinished. A server does so when it starts.
+    Recover(recover::Arguments),
     /// Look at what was received of a lesson.
     #[command(subcommand)]
     Journal(JournalCommand),
@@ -143,6 +146,7 @@ impl Cli {
             Command::OperatorLink => print(&operator_link(&config?).await?)?,
             Command::Check { json } => return check::run(config, json).await,
             Command::Lesson(LessonCommand::Explain(arguments)) => explain::run(&config?, arguments).await?,
+            Command::Recover(arguments) => return recover::run(config?, arguments).await,
             Command::Journal(_) | Command::Openapi => {}
         }
         Ok(ExitCode::SUCCESS)

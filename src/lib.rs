@@ -7,6 +7,7 @@ pub mod config;
 pub mod id;
 pub mod journal;
 pub mod lesson;
+pub mod recording;
 pub mod rtp;
 pub mod server;
 pub mod sfu;

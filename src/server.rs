@@ -33,8 +33,9 @@ pub use tls::{Certificates, TlsError, certificate_files};
 pub use validity::Validity;
 
 use crate::api::{self, ApiState, Clock, Directory, Parts};
-use crate::auth::{OperatorKey, Tokens};
+use crate::auth::{OperatorKey, Tickets, Tokens};
 use crate::config::Config;
+use crate::recording::{self, Recordings, StorageError};
 use crate::journal::Journal;
 use crate::lesson::Chronicle;
 use crate::store::{self, Store};
@@ -52,6 +53,8 @@ const DRAIN_POLL: Duration = Duration::from_millis(200);
 
 /// The name under which the secret of the tokens is kept.
 pub const TOKEN_SECRET: &str = "token";
+/// And that of the tickets.
+const TICKET_SECRET: &str = "ticket";
 
 /// Why the server can't start.
 #[derive(Debug, thiserror::Error)]
@@ -62,6 +65,9 @@ pub enum Error {
     /// The database.
     #[error(transparent)]
     Store(#[from] store::Error),
+    /// Where recordings are to go.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
     /// The certificate.
     #[error(transparent)]
     Tls(#[from] TlsError),
@@ -143,17 +149,19 @@ pub async fn start_with(config: &Config, data: DataFolder, media: MediaSide, clo
     let store = Store::open(data.path()).await?;
     let first_key = first_key(&store, &clock).await?;
     let secret = store.secret(TOKEN_SECRET, now).await?;
+    let tickets = Tickets::new(&store.secret(TICKET_SECRET, now).await?);
     let metrics = telemetry::install_metrics()?;
     let certificates = match https {
         Some(_) => Some(Certificates::load(&config.tls, data.path(), now)?),
         None => None,
     };
-    let MediaSide { media, reports, journal } = media;
+    let MediaSide { media, reports, journal, program } = media;
     let chronicle = journal.clone().map(|journal| Arc::new(journal) as Arc<dyn Chronicle>);
     let directory = Directory::with_chronicle(clock.clone(), chronicle);
     if let Some(journal) = &journal {
         writing::take_up(journal, &store, &directory).await?;
     }
+    let recordings = recordings(config, &store, &clock, program)?;
     for (lesson, classrooms) in store.stages().await? {
         let participants = directory.restore_stage(lesson, classrooms);
         media.set_stage(lesson, participants).await;
@@ -172,6 +180,9 @@ pub async fn start_with(config: &Config, data: DataFolder, media: MediaSide, clo
         public_url: config.server.public_url.clone(),
         turn: config.turn.clone(),
         metrics: Some(metrics.clone()),
+        tickets,
+        recordings: recordings.clone(),
+        lines: config.media.clone(),
         tiers: config.media.tiers.known().iter().map(|tier| tier.name.clone()).collect(),
         series: config.metrics,
         ca_certificate: certificates.as_ref().and_then(|certificates| certificates.ca_certificate()),
@@ -205,6 +216,7 @@ pub async fn start_with(config: &Config, data: DataFolder, media: MediaSide, clo
         tokio::spawn(state.clone().look_after_database()),
     ];
     tasks.push(tokio::spawn(supervisor::keep_watch(state.media.clone())));
+    tasks.push(tokio::spawn(async move { recordings.run().await }));
     data.announce(&bound(&addresses), now);
     supervisor::ready();
     tasks.extend(certificates.map(|certificates| tokio::spawn(look_after(certificates, clock))));
@@ -292,6 +304,18 @@ impl Running {
         drop(self.data);
         tracing::info!("stopped");
     }
+}
+
+fn recordings(
+    config: &Config,
+    store: &Store,
+    clock: &Clock,
+    program: Option<PathBuf>,
+) -> Result<Recordings, StorageError> {
+    let (data, settings, store) = (config.server.data.clone(), config.recording.clone(), store.clone());
+    let clock = clock.clone();
+    let (now, limits) = (Arc::new(move || clock.now()), recording::Limits::default());
+    Recordings::new(recording::Parts { data, settings, store, now, program, limits })
 }
 
 /// Where a server that listens on these is reached, in words.

@@ -15,16 +15,16 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("transport", &["rtp", "units"]),
     ("worker", &["adapt", "id", "rtp", "sfu", "transport", "units"]),
     ("lesson", &["id", "units", "worker::mailbox"]),
-    ("journal", &["id", "lesson", "rtp", "units", "worker::clock", "worker::tap"]),
     ("store", &["id", "lesson", "units"]),
     ("auth", &["id", "lesson", "store"]),
     ("telemetry", &["config", "units"]),
     ("config", &["adapt", "auth", "id", "units"]),
-    ("api", &["auth", "config", "id", "lesson", "store", "telemetry", "units", "worker::mailbox"]),
-    ("cli", &["api", "auth", "config", "id", "lesson", "server", "store", "telemetry"]),
+    ("recording", &["config", "id", "lesson", "store"]),
+    ("api", &["auth", "config", "id", "lesson", "recording", "store", "telemetry", "units", "worker::mailbox"]),
+    ("cli", &["api", "auth", "config", "id", "lesson", "recording", "server", "store", "telemetry"]),
     (
         "server",
-        &["api", "auth", "config", "id", "journal", "lesson", "store", "telemetry", "transport", "units", "worker"],
+        &["api", "auth", "config", "id", "lesson", "recording", "store", "telemetry", "transport", "units", "worker"],
     ),
 ];
 

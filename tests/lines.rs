@@ -213,6 +213,27 @@ fn jitter_is_no_congestion() {
             calm(name, shape, tier(Some(10.0)), members, &bounds);
         }
     }
+    for members in 1..=3 {
+        let shape = Shape { delay: 70, wanders: 30, ..Shape::of(4_000_000) };
+        calm("a delay that wanders", shape, tier(Some(4.0)), members, &bounds);
+    }
+}
+
+#[test]
+fn who_joins_over_a_delay_that_wanders_is_served_at_once() {
+    for members in 1..=3 {
+        let (mut first, mut least) = (vec![], vec![]);
+        for seed in 0..seeds().end * 5 {
+            let shape = Shape { delay: 70, wanders: 30, ..Shape::of(4_000_000) };
+            let mut school = School::new(shape, tier(Some(4.0)), members, seed);
+            school.run(12);
+            first.push(mean(between(&school, 1.0, 12.0).map(|s| f64::from(s.least_step >= 1))));
+            least.push(between(&school, 1.0, 12.0).map(|s| s.estimate / 1e6).fold(f64::MAX, f64::min));
+            trace(&school, &format!("joins {members}"), seed);
+        }
+        within(&format!("wandering, {members}: all have slides, part of the first 12 s"), &first, 0.97..=1.0);
+        within(&format!("wandering, {members}: least estimate, Mbit/s"), &least, 1.2..=10.0);
+    }
 }
 
 /// What 30 s of trouble may cost.

@@ -28,7 +28,6 @@ fn tier(kbps: u64) -> Tier {
         line: LineTier { nominal: Some(nominal), share, start, floor: Bitrate::from_bps(400_000) },
         redundancy: 2,
         playout: (millis(80), secs(10)),
-        rhythm: secs(5),
     }
 }
 
@@ -73,6 +72,13 @@ impl Story {
     fn layers(&self) -> Vec<(Option<u8>, Option<u8>)> {
         let layer = |room: Room, kind| self.lesson.slot(room, kind, 0).layer;
         self.rooms.iter().map(|&room| (layer(room, SlotKind::Slides), layer(room, SlotKind::Camera))).collect()
+    }
+
+    /// All rooms have these slides, and this camera or a better one.
+    fn all_have_at_least(&self, slides: Option<u8>, camera: Option<u8>, when: &str) {
+        for layers in self.layers() {
+            assert!(layers.0 == slides && layers.1 >= camera, "{when}: {:?}", self.layers());
+        }
     }
 
     /// All rooms have this.
@@ -138,9 +144,9 @@ fn lines_that_are_sold_carry_what_is_expected_of_them_with_and_without_loss() {
                 let shape = Shape { loss, ..Shape::of(kbps * 1_000) };
                 let mut story = Story::begin(seed, shape, tier(kbps), rooms);
                 story.run(25);
-                story.all_have(Some(slides), Some(camera), &what);
+                story.all_have_at_least(Some(slides), Some(camera), &what);
                 story.run(30);
-                story.all_have(Some(slides), Some(camera), &what);
+                story.all_have_at_least(Some(slides), Some(camera), &what);
                 assert!(story.voice_gap(50) < GAP, "{what}: voice away for {} ms", story.voice_gap(50));
                 assert!(story.taken_back(30) <= 1, "{what}: {} taken back", story.taken_back(30));
                 assert!(story.waited(30) < 60.0, "{what}: {} ms", story.waited(30));
@@ -163,7 +169,9 @@ fn a_line_that_narrows_and_widens_is_followed() {
                 story.run(seconds - 3);
                 let when = what(&format!("at {kbps} kbit/s"));
                 assert!(story.voice_gap(seconds - 4) < GAP, "{when}: {} ms", story.voice_gap(seconds - 4));
-                assert!(story.waited(seconds - 5) < 110.0, "{when}: {} ms", story.waited(seconds - 5));
+                // At 1 Mbit/s a keyframe of the slides alone is some 100 ms of line.
+                let longest = if kbps == 1_000 { 120.0 } else { 80.0 };
+                assert!(story.waited(seconds - 5) < longest, "{when}: {} ms", story.waited(seconds - 5));
             }
             for (slides, _) in story.layers() {
                 assert!(slides.is_some(), "{}: {:?}", what("at the end"), story.layers());

@@ -27,8 +27,31 @@ function compressedCopies(): Plugin {
   };
 }
 
+/** What the first script will ask for, told with the page: else each would be a round trip of its own. */
+const PRELOADED = ['app', 'ClassroomView'];
+
+function preloads(): Plugin {
+  return {
+    name: 'preloads',
+    apply: 'build',
+    transformIndexHtml: {
+      order: 'post',
+      handler(html, { bundle }) {
+        const chunks = Object.values(bundle ?? {}).filter((file) => file.type === 'chunk');
+        const wanted = chunks.filter(({ name }) => PRELOADED.includes(name));
+        const missing = PRELOADED.filter((name) => !wanted.some((chunk) => chunk.name === name));
+        if (missing.length > 0) throw new Error(`no chunk is called ${missing.join(', ')}`);
+        const files = new Set(wanted.flatMap(({ fileName, imports }) => [fileName, ...imports]));
+        return [...files]
+          .filter((file) => !html.includes(file))
+          .map((file) => ({ tag: 'link', attrs: { rel: 'modulepreload', crossorigin: true, href: `./${file}` }, injectTo: 'head' }));
+      },
+    },
+  };
+}
+
 export default defineConfig({
-  plugins: [vue(), compressedCopies()],
+  plugins: [vue(), compressedCopies(), preloads()],
   // Relative addresses, so that the pages also work behind a path prefix.
   base: './',
   define: {

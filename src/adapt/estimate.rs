@@ -21,6 +21,13 @@ const KEPT_LEAST: f64 = 0.72;
 /// What is believed of what arrived while the queue drained, and of what arrived without one.
 const MEASURED_KEPT: f64 = 0.92;
 const PROVED: f64 = 0.93;
+/// A first cut for a queue of less than this without loss keeps this much: jitter isn't told from a
+/// queue within so short a time, and a queue that is one is cut for again.
+const DOUBTFUL: f64 = 0.080;
+const DOUBTFUL_KEPT: f64 = 0.70;
+/// How much longer a queue has to stand, or to grow fast, on a line whose queue wavers by a second in calm times.
+const STANDS_FOR_NOISE: f64 = 5.0;
+const RUSHES_FOR_NOISE: f64 = 3.0;
 /// After a cut nothing is concluded for this long, and a round trip.
 const SETTLE: Duration = Duration::from_millis(300);
 /// Loss beyond the learnt that counts as congestion together with a queue, or right after a rise.
@@ -94,7 +101,7 @@ pub enum Phase {
 }
 
 /// What follows from a view beside the rate.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Finding {
     /// Nothing to act on.
     Nothing,
@@ -102,6 +109,9 @@ pub enum Finding {
     Overuse,
     /// What stands is no queue: the delays have a new base.
     LongerWay,
+    /// The rate was cut for a queue of so many seconds that was gone before the cut can have reached it: that was jitter,
+    /// or a burst.
+    FalseAlarm(f64),
 }
 
 /// The rate of one line.
@@ -264,6 +274,13 @@ impl Estimate {
         let (carried, longest) = self.at_cut;
         self.drained += (1.0 - view.sent / carried.max(1.0)).max(0.0) * passed;
         if self.short_for(Duration::from_millis(100), now) {
+            let reached = self.last_cut + Duration::from_secs_f64(view.round_trip.min(0.5));
+            let early = self.last_cut == self.since && self.short_since.is_some_and(|since| since < reached);
+            if early && self.excess(view) < LOSS_WITH_QUEUE {
+                self.rate = self.rate.max(self.before);
+                self.enter(Phase::Open, now);
+                return Finding::FalseAlarm(longest);
+            }
             self.rate = self.rate.max(self.measured * MEASURED_KEPT);
             self.enter(Phase::Open, now);
             return Finding::Nothing;
@@ -355,9 +372,14 @@ impl Estimate {
 
     fn cut(&mut self, view: &View, now: Instant) {
         let before = self.best_before();
+        let clear = view.queue >= DOUBTFUL || self.excess(view) >= LOSS_WITH_QUEUE;
+        let doubtful = self.phase == Phase::Open && !clear && !view.trial;
         self.enter(Phase::Draining, now);
         self.before = before;
         self.cut_to(self.carried(view), view, now);
+        if doubtful {
+            self.rate = self.rate.max(before * DOUBTFUL_KEPT);
+        }
     }
 
     fn cut_to(&mut self, carried: f64, view: &View, now: Instant) {
@@ -459,9 +481,12 @@ impl Estimate {
         if view.aftermath && view.queue < patience * (AFTERMATH_PATIENCE + AFTERMATH_ROUND_TRIP * view.round_trip) {
             return false;
         }
-        let stands = self.long_since.is_some_and(|since| now.saturating_duration_since(since).as_millis() >= 40);
+        let lasts = |since: Option<Instant>, least: f64| {
+            since.is_some_and(|since| now.saturating_duration_since(since).as_secs_f64() >= least)
+        };
+        let stands = lasts(self.long_since, 0.040 + STANDS_FOR_NOISE * view.noise);
         // By a second report: a computer that is busy reads late what came in time, and tells of it half-way.
-        let rushes = self.rushes_since.is_some_and(|since| now.saturating_duration_since(since).as_millis() >= 20);
+        let rushes = lasts(self.rushes_since, 0.020 + RUSHES_FOR_NOISE * view.noise);
         stands && view.slope > -0.05 || rushes
     }
 

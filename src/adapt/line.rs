@@ -34,6 +34,8 @@ const REFUTED_KEPT: f64 = 0.97;
 const MEDIAN_STEP: f64 = 0.000_15;
 /// The most that it is taken to waver in calm times, seconds.
 const NOISE_MOST: f64 = 0.015;
+/// What it is taken to waver until that was seen, seconds.
+const NOISE_AT_FIRST: f64 = 0.010;
 /// For how long and a round trip a queue may be what a trial left.
 const AFTERMATH: Duration = Duration::from_millis(200);
 /// How long the line must be without a queue before one member's is its own.
@@ -112,7 +114,7 @@ impl Line {
             queue: 0.0,
             trend: Trend::default(),
             usual: 0.0,
-            noise: 0.0,
+            noise: NOISE_AT_FIRST,
             spent: 0.0,
             busy_since: None,
             idle_since: None,
@@ -251,6 +253,10 @@ impl Line {
                     self.trials.refute(self.spent, now);
                 }
                 self.trials.fail(now);
+            }
+            Finding::FalseAlarm(queue) => {
+                self.noise = self.noise.max((queue - self.usual).clamp(0.0, NOISE_MOST));
+                self.trials.acquit(now);
             }
             Finding::LongerWay => self.members.iter_mut().for_each(|member| member.delay.rebase()),
             Finding::Nothing => {}

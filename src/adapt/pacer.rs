@@ -19,6 +19,9 @@ const SLIDES_PATIENCE: Duration = Duration::from_millis(3_000);
 /// The camera's part of what leaves while slides wait too: a new slide takes a second or two of a weak line, and nobody
 /// looks at a frozen teacher for so long.
 const CAMERA_PART: f64 = 0.4;
+/// So long after its beginning a receiver gets the camera before the slides: that picture is the smaller one, and whoever
+/// enters sees something of the lesson the sooner.
+const BEGINNING: Duration = Duration::from_millis(1_000);
 /// Of what is sent again no more waits than leaves in this time: what comes later than that is asked for once more, and would
 /// be there twice.
 const AGAIN_ROOM: Duration = Duration::from_millis(200);
@@ -77,6 +80,7 @@ struct Waiting<T> {
 pub struct Pacer<T> {
     /// `None` = everything leaves at once.
     rate: Option<Bitrate>,
+    began: Instant,
     /// Octets that may be sent now; below zero after something larger was.
     credit: f64,
     refilled: Instant,
@@ -96,6 +100,7 @@ impl<T: Copy> Pacer<T> {
     pub const fn new(now: Instant) -> Self {
         Self {
             rate: None,
+            began: now,
             credit: 0.0,
             refilled: now,
             queues: [VecDeque::new(), VecDeque::new(), VecDeque::new()],
@@ -116,6 +121,12 @@ impl<T: Copy> Pacer<T> {
     #[must_use]
     pub const fn rate(&self) -> Option<Bitrate> {
         self.rate
+    }
+
+    /// Whether its receiver has only just come.
+    #[must_use]
+    pub fn begins(&self, now: Instant) -> bool {
+        now.saturating_duration_since(self.began) < BEGINNING
     }
 
     /// Whether nothing waits.
@@ -184,6 +195,7 @@ impl<T: Copy> Pacer<T> {
         if self.credit <= 0.0 && self.rate.is_some() {
             return None;
         }
+        let begins = self.begins(now);
         let [again, slides, camera] = &mut self.queues;
         let both = !slides.is_empty() && !camera.is_empty();
         let others = !slides.is_empty() || !camera.is_empty();
@@ -193,7 +205,7 @@ impl<T: Copy> Pacer<T> {
                 self.ahead -= f64::from(next.octets) * (1.0 - AGAIN_PART);
                 next
             }
-            None if slides.is_empty() || (both && self.turn > 0.0) => {
+            None if slides.is_empty() || (both && (begins || self.turn > 0.0)) => {
                 let next = camera.pop_front()?;
                 self.turn -= f64::from(next.octets) * (1.0 - CAMERA_PART);
                 self.ahead += f64::from(next.octets) * AGAIN_PART;
@@ -258,8 +270,9 @@ mod tests {
 
     #[expect(clippy::disallowed_methods, reason = "simulated time has to begin somewhere")]
     fn pacer(kbps: u64) -> (Pacer<u32>, Instant) {
-        let start = Instant::now();
-        let mut pacer = Pacer::new(start);
+        let began = Instant::now();
+        let mut pacer = Pacer::new(began);
+        let start = began + BEGINNING;
         pacer.set_rate(Some(Bitrate::from_bps(kbps * 1_000)), start);
         (pacer, start)
     }
@@ -303,6 +316,23 @@ mod tests {
         assert_eq!(pacer.offer(101, at(101), 1_250, Urgency::Slides, start), Offered::Waits);
         let left = departures(&mut pacer, start, 200);
         assert_eq!(left[0].0, 101);
+    }
+
+    #[test]
+    fn who_has_just_come_gets_the_camera_first() {
+        let (mut pacer, start) = pacer(1_000);
+        pacer.began = start;
+        for one in 0..60 {
+            pacer.offer(one, at(one), 1_250, Urgency::Slides, start);
+        }
+        for one in 100..120 {
+            pacer.offer(one, at(one), 1_250, Urgency::Camera, start);
+        }
+        let left = departures(&mut pacer, start, 600);
+        assert!(
+            left[..20].iter().all(|(one, _)| *one >= 100) && left[20..].iter().all(|(one, _)| *one < 100),
+            "{left:?}"
+        );
     }
 
     #[test]

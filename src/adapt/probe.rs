@@ -313,6 +313,12 @@ impl Trials {
         }
     }
 
+    /// The cut was for nothing.
+    pub fn acquit(&mut self, now: Instant) {
+        self.refuted = None;
+        self.not_before = self.not_before.min(now + PAUSE_LEAST);
+    }
+
     /// What was too much, until a trial well beyond it passes.
     #[must_use]
     pub fn refuted(&self, now: Instant) -> Option<f64> {

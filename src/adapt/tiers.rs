@@ -43,8 +43,6 @@ pub struct Tier {
     pub redundancy: u8,
     /// How long receivers may hold media back to play it evenly: at least, and at most.
     pub playout: (Duration, Duration),
-    /// How long after a trial for more the next one begins at the earliest.
-    pub rhythm: Duration,
 }
 
 /// All kinds of lines.
@@ -97,7 +95,6 @@ mod tests {
             line: LineTier { nominal, ..LineTier::default() },
             redundancy: 1,
             playout: (Duration::ZERO, Duration::from_millis(300)),
-            rhythm: Duration::from_secs(5),
         }
     }
 

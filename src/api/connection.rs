@@ -98,12 +98,14 @@ pub(super) async fn open(
     // By its id, whatever the token calls it: one school is one link group.
     let school = known.as_ref().map(|school| school.id.to_string()).or_else(|| claims.school.clone());
     let nominal = known.as_ref().map(School::nominal_line).unwrap_or_default();
+    let line = super::tickets::know_line(state, known.as_ref(), &claims, client.address);
     let request =
         Connect { lesson, participant: claims.sub, end, school, nominal, address: client.address, purpose, offer };
     let answered = state.media.connect(request).await;
     let outcome = if answered.is_ok() { "accepted" } else { "refused" };
     metrics::counter!("mingshi_connections_asked_total", "way" => way.word(), "outcome" => outcome).increment(1);
     let Connected { connection, answer, etag } = answered?;
+    state.directory.lines().connected(connection, line);
     state.directory.connecting(lesson, identity, connection, sources);
     tracing::info!(%lesson, %connection, participant = %claims.sub, way = way.word(), "connection accepted");
     let headers = [
@@ -137,7 +139,7 @@ pub(super) async fn patch(state: &ApiState, path: ConnectionPath, request: Reque
 /// `DELETE`: the connection ends, whatever its ICE session is (RFC 9725 §4.2: If-Match is ignored).
 pub(super) async fn delete(state: &ApiState, path: ConnectionPath, request: Request) -> Result<Response, Problem> {
     let claims = may_touch(state, path, request.headers())?;
-    let participant = (claims.role == Role::Classroom).then_some(claims.sub);
+    let participant = (claims.role != Role::Studio).then_some(claims.sub);
     state.media.disconnect(path.lesson, participant, path.connection).await?;
     Ok(StatusCode::OK.into_response())
 }
@@ -173,6 +175,14 @@ pub(super) fn endpoint_options(state: &ApiState, admitted: Result<Claims, Proble
         response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     }
     response
+}
+
+/// Whoever may connect is told with its token as well: a page that knows them, or that there are none, needn't ask before it offers.
+pub(super) fn ice_servers(state: &ApiState, holder: &Claims) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    add_ice_servers(state, holder, &mut headers);
+    headers
 }
 
 fn add_ice_servers(state: &ApiState, holder: &Claims, headers: &mut HeaderMap) {

@@ -12,7 +12,7 @@ const REQUEST_HEADERS: &str = "Authorization, Content-Type, If-Match";
 ///
 /// `OPTIONS` of an address that has no answer of its own says what is allowed there.
 pub(super) async fn cross_origin(request: Request, next: Next) -> Response {
-    if !super::is_for_programs(request.uri().path()) {
+    if !super::is_for_others(request.uri().path()) {
         return next.run(request).await;
     }
     let asks = request.method() == Method::OPTIONS;

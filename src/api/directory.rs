@@ -7,15 +7,16 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use axum::extract::ws::Utf8Bytes;
 use dashmap::DashMap;
 use serde::Serialize;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use utoipa::ToSchema;
 
 use super::clock::Clock;
 use super::decisions::Decisions;
+use super::pace::Lines;
 use super::story::Story;
 use crate::id::{ConnectionId, LessonId, ParticipantId, SourceName};
 use crate::lesson::{
-    Chronicle, Decided, Happening, Identity, Lesson, Line, Live, Notice, Participant, Publication, Replaced, Role,
+    Behind, Chronicle, Decided, Happening, Identity, Lesson, Line, Live, Notice, Participant, Publication, Replaced, Role,
     Slot, StageError, Stats, Viewer,
 };
 use crate::telemetry::Exposition;
@@ -102,6 +103,8 @@ pub struct Directory {
     next_page: AtomicU64,
     restarting: AtomicBool,
     decisions: Decisions,
+    lines: Lines,
+    restart: Notify,
     chronicle: Option<Arc<dyn Chronicle>>,
     clock: Clock,
 }
@@ -121,6 +124,8 @@ impl Directory {
             next_page: AtomicU64::new(0),
             restarting: AtomicBool::new(false),
             decisions: Decisions::default(),
+            lines: Lines::default(),
+            restart: Notify::new(),
             chronicle,
             clock,
         })
@@ -144,6 +149,7 @@ impl Directory {
     /// Take in what a worker reported. Reports of a lesson that is over come too late and are let go.
     pub fn report(&self, report: Report) {
         let lesson = lesson_of(&report);
+        self.lines.report(&report, self.clock.instant());
         if let Some(mut running) = self.running.get_mut(&lesson) {
             let now = self.clock.instant();
             let Running { live, story, .. } = &mut *running;
@@ -161,6 +167,11 @@ impl Directory {
     /// What was decided in lessons, on its way to be saved.
     pub(super) fn decisions(&self) -> &Decisions {
         &self.decisions
+    }
+
+    /// The lines that lessons and recordings come over.
+    pub(super) fn lines(&self) -> &Lines {
+        &self.lines
     }
 
     /// Tell of the lines that were measured, and forget lessons in which nobody is.
@@ -277,6 +288,13 @@ impl Directory {
         let notices = running.live.raise_hand(participant, raised);
         running.tell(&notices);
         self.note(lesson, (!notices.is_empty()).then_some(Happening::Hand(participant, raised)));
+    }
+
+    /// A classroom says how far behind it is, or that it is live again.
+    pub fn behind(&self, lesson: LessonId, participant: ParticipantId, behind: Option<Behind>) {
+        let Some(mut running) = self.running.get_mut(&lesson) else { return };
+        let notices = running.live.behind(participant, behind);
+        running.tell(&notices);
     }
 
     /// A page told what it measured of what it receives and sends.
@@ -398,8 +416,25 @@ impl Directory {
     /// The server restarts: all pages are told to come back.
     pub fn restart(&self) {
         self.restarting.store(true, Ordering::Release);
+        self.restart.notify_waiters();
         for mut running in self.running.iter_mut() {
             running.send(|_| Some(Outgoing::Close(Closing::Restarting)));
+        }
+    }
+
+    /// Whether the server restarts.
+    pub(super) fn is_restarting(&self) -> bool {
+        self.restarting.load(Ordering::Acquire)
+    }
+
+    /// Wait until it does.
+    pub(super) async fn until_restarting(&self) {
+        let told = self.restart.notified();
+        tokio::pin!(told);
+        // Before the look, so that what is told in between isn't missed.
+        told.as_mut().enable();
+        if !self.is_restarting() {
+            told.await;
         }
     }
 

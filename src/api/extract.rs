@@ -185,7 +185,7 @@ impl Holder {
     /// # Errors
     /// [`Kind::TokenOfAnotherLesson`].
     pub(crate) fn of(self, lesson: LessonId) -> Result<Claims, Problem> {
-        if self.0.role == Role::Operator { Ok(self.0) } else { self.member(lesson) }
+        if self.0.role == Role::Operator { Ok(self.0) } else { self.belonging(lesson) }
     }
 
     /// The holder, if an operator or this lesson's studio.
@@ -194,7 +194,7 @@ impl Holder {
     /// [`Kind::TokenOfAnotherLesson`] or [`Kind::RoleNotAllowed`].
     pub(crate) fn staff(self, lesson: LessonId) -> Result<Claims, Problem> {
         let claims = self.of(lesson)?;
-        if claims.role == Role::Classroom {
+        if !matches!(claims.role, Role::Operator | Role::Studio) {
             return Err(Problem::new(
                 Kind::RoleNotAllowed,
                 "only the studio or an operator may do that",
@@ -204,11 +204,24 @@ impl Holder {
         Ok(claims)
     }
 
-    /// The holder, if of this lesson: operators take part in none.
+    /// The holder, if they take part in this lesson: operators take part in none, and viewers come when it is over.
     ///
     /// # Errors
     /// [`Kind::TokenOfAnotherLesson`] or [`Kind::RoleNotAllowed`].
     pub(crate) fn member(self, lesson: LessonId) -> Result<Claims, Problem> {
+        let claims = self.belonging(lesson)?;
+        if claims.role == Role::Viewer {
+            return Err(Problem::new(
+                Kind::RoleNotAllowed,
+                "a replay link opens the recording only",
+                "回放链接只能观看录像",
+            ));
+        }
+        Ok(claims)
+    }
+
+    /// The holder, if their token is of this lesson.
+    fn belonging(self, lesson: LessonId) -> Result<Claims, Problem> {
         match self.0.lesson {
             Some(own) if own == lesson => Ok(self.0),
             Some(_) => Err(Problem::plain(Kind::TokenOfAnotherLesson)),

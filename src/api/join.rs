@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use utoipa::ToSchema;
 
+use super::connection::ice_servers;
 use super::extract::{Client, Json, bearer};
 use super::lessons::LessonView;
 use super::problem::{Document, Kind, Problem};
@@ -55,7 +56,7 @@ pub(super) async fn join(
     client: Client,
     headers: HeaderMap,
     Json(join): Json<Join>,
-) -> Result<axum::Json<Joined>, Problem> {
+) -> Result<(HeaderMap, axum::Json<Joined>), Problem> {
     state.count(client.address, None)?;
     let guess = state.guess(client.address)?;
     let code: JoinCode = join.code.parse().map_err(|_| Problem::plain(Kind::BadCode))?;
@@ -73,16 +74,16 @@ pub(super) async fn join(
         None => None,
     };
     let claims = member(lesson.id, participant, Role::Classroom, publish, name, school);
-    let Issued { token, expires_at, .. } = state.tokens.issue(claims, state.clock.latest());
+    let Issued { token, claims, expires_at } = state.tokens.issue(claims, state.clock.latest());
     let lesson = LessonView::new(&lesson, Role::Classroom);
-    Ok(axum::Json(Joined { lesson, token, expires_at, participant }))
+    Ok((ice_servers(&state, &claims), axum::Json(Joined { lesson, token, expires_at, participant })))
 }
 
 /// Whoever claims to be the studio or somebody on stage would be heard by all: that takes more than an id.
 fn may_be(state: &ApiState, headers: &HeaderMap, lesson: LessonId, participant: ParticipantId) -> bool {
     let proof = || bearer(headers).ok().and_then(|token| state.tokens.read_expired(token).ok());
     match state.directory.role(lesson, participant) {
-        Some(Role::Studio | Role::Operator) => false,
+        Some(Role::Studio | Role::Operator | Role::Viewer) => false,
         Some(Role::Classroom) if state.directory.is_on_stage(lesson, participant) => {
             proof().is_some_and(|claims| claims.sub == participant && claims.lesson == Some(lesson))
         }
@@ -144,5 +145,6 @@ pub fn operator_claims(key: crate::store::OperatorKeyId) -> Claims {
         name: None,
         school: None,
         key: Some(key),
+        download: true,
     }
 }

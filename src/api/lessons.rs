@@ -29,6 +29,8 @@ pub struct LessonView {
     pub subject: Option<String>,
     /// The grade.
     pub grade: Option<String>,
+    /// The school of the studio.
+    pub school: Option<String>,
     /// Where it is in its life.
     pub state: State,
     /// When it is to begin.
@@ -52,13 +54,14 @@ impl LessonView {
     /// The lesson as one of this role sees it.
     #[must_use]
     pub fn new(lesson: &Lesson, role: Role) -> Self {
-        let shows_code = role != Role::Classroom && lesson.state != State::Ended;
+        let shows_code = matches!(role, Role::Operator | Role::Studio) && lesson.state != State::Ended;
         Self {
             id: lesson.id,
             title: lesson.title.clone(),
             teacher: lesson.teacher.clone(),
             subject: lesson.subject.clone(),
             grade: lesson.grade.clone(),
+            school: lesson.school.clone(),
             state: lesson.state,
             starts_at: lesson.starts_at,
             created_at: lesson.created_at,
@@ -89,6 +92,8 @@ pub(crate) struct NewLesson {
     pub subject: Option<String>,
     /// The grade, at most 80 characters.
     pub grade: Option<String>,
+    /// The school of the studio, at most 80 characters.
+    pub school: Option<String>,
     /// When it is to begin.
     #[serde(default, with = "time::serde::rfc3339::option")]
     pub starts_at: Option<OffsetDateTime>,
@@ -127,8 +132,8 @@ pub(super) async fn create(
 ) -> Result<(StatusCode, [(HeaderName, String); 1], axum::Json<LessonView>), Problem> {
     let operator = holder.operator()?;
     not_draining(&state)?;
-    let NewLesson { title, teacher, subject, grade, starts_at } = new;
-    let draft = Draft { title, teacher, subject, grade, starts_at };
+    let NewLesson { title, teacher, subject, grade, school, starts_at } = new;
+    let draft = Draft { title, teacher, subject, grade, school, starts_at };
     let mut lesson = Lesson::new(draft, JoinCode::random(), state.clock.now())?;
     state.store.insert_lesson(&mut lesson).await?;
     tracing::info!(lesson = %lesson.id, title = lesson.title, "lesson created");

@@ -7,22 +7,28 @@ mod cors;
 mod custody;
 mod decisions;
 mod directory;
+mod dvr;
 mod events;
 mod extract;
+mod files;
 mod headers;
 mod health;
 mod join;
 mod lessons;
 mod media;
 mod openapi;
+mod pace;
 mod participants;
 mod problem;
+mod recordings;
+mod replay;
 mod schools;
 mod series;
 mod sources;
 mod stage;
 mod state;
 mod story;
+mod tickets;
 mod tokens;
 mod web;
 mod whep;
@@ -73,6 +79,8 @@ pub fn app(state: ApiState) -> Router {
         .route("/whep/{lesson}/c/{connection}", resource());
     let site = api
         .merge(media_options)
+        .route("/lessons/{lesson}/dvr/{ticket}/{*path}", get(dvr::piece))
+        .route("/recordings/{lesson}", get(replay::main_file))
         .route("/api/openapi.json", document)
         .method_not_allowed_fallback(|| async { Problem::plain(Kind::MethodNotAllowed) })
         .fallback(elsewhere)
@@ -92,9 +100,17 @@ async fn elsewhere(request: Request) -> Response {
     }
 }
 
+/// What pages of other origins may call: media players of theirs are WHIP and WHEP clients.
+fn is_for_others(path: &str) -> bool {
+    matches!(first_part(path), "api" | "whip" | "whep")
+}
+
+fn first_part(path: &str) -> &str {
+    path.trim_start_matches('/').split('/').next().unwrap_or_default()
+}
+
 fn is_for_programs(path: &str) -> bool {
-    let first = path.trim_start_matches('/').split('/').next().unwrap_or_default();
-    matches!(first, "api" | "whip" | "whep")
+    matches!(first_part(path), "api" | "whip" | "whep" | "lessons" | "recordings")
 }
 
 /// The OpenAPI document.
@@ -117,6 +133,14 @@ fn documented() -> OpenApiRouter<ApiState> {
         .routes(routes!(tokens::renew))
         .routes(routes!(stage::set))
         .routes(routes!(participants::everybody))
+        .routes(routes!(dvr::read))
+        .routes(routes!(recordings::list))
+        .routes(routes!(recordings::overview))
+        .routes(routes!(recordings::read, recordings::delete))
+        .routes(routes!(recordings::keep))
+        .routes(routes!(replay::link))
+        .routes(routes!(replay::view))
+        .routes(routes!(replay::file))
         .routes(routes!(join::join))
         .routes(routes!(join::operator))
         .routes(routes!(health::healthz))

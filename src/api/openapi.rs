@@ -18,6 +18,7 @@ use super::problem::Document;
     tags(
         (name = "lessons", description = "Lessons and what goes on in them"),
         (name = "schools", description = "The roster: schools, their lines and classrooms"),
+        (name = "recordings", description = "What was recorded of lessons, and what goes on of those that do"),
         (name = "tokens", description = "Ways in"),
         (name = "media", description = "WHIP (RFC 9725) and WHEP"),
         (name = "operation", description = "For those who watch over the server"),

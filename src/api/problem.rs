@@ -57,6 +57,11 @@ pub enum Kind {
     Stopping,
     DatabaseBusy,
     DiskFull,
+    RecordingNotFound,
+    RecordingUnfinished,
+    TicketInvalid,
+    TicketExpired,
+    RangeBeyond,
 }
 
 impl Kind {
@@ -135,6 +140,30 @@ impl Kind {
             Self::Internal => (S::INTERNAL_SERVER_ERROR, "internal", "Something went wrong here", "服务器内部错误"),
             Self::Busy => (S::SERVICE_UNAVAILABLE, "busy", "The server is full at the moment", "服务器繁忙，请稍候"),
             Self::Stopping => (S::SERVICE_UNAVAILABLE, "stopping", "The server is restarting", "服务器正在重启"),
+            Self::RecordingNotFound => {
+                (S::NOT_FOUND, "recording_not_found", "The lesson has no recording", "这节课没有录像")
+            }
+            Self::RecordingUnfinished => (
+                S::CONFLICT,
+                "recording_unfinished",
+                "The recording isn't finished yet",
+                "录像尚未完成，请在完成后再删除",
+            ),
+            Self::TicketInvalid => (
+                S::FORBIDDEN,
+                "ticket_invalid",
+                "The address isn't valid: open the page again",
+                "播放地址无效，请重新打开页面",
+            ),
+            Self::TicketExpired => (
+                S::FORBIDDEN,
+                "ticket_expired",
+                "The address has expired: open the page again",
+                "播放地址已过期，请重新打开页面",
+            ),
+            Self::RangeBeyond => {
+                (S::RANGE_NOT_SATISFIABLE, "range_beyond", "The file has no such range", "文件没有这一段")
+            }
             Self::DatabaseBusy => (
                 S::SERVICE_UNAVAILABLE,
                 "database_busy",

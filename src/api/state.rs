@@ -11,10 +11,13 @@ use super::custody::Custody;
 use super::directory::Directory;
 use super::media::Media;
 use super::problem::{Kind, Problem};
-use crate::auth::{Claims, Limited, Network, RateLimit, Tokens, Turn};
+use crate::auth::{Claims, Limited, Network, RateLimit, Tickets, Tokens, Turn};
 use crate::id::{LessonId, ParticipantId, client_network};
 use crate::lesson::{Identity, Lesson, Role, School, State};
+use crate::recording::Recordings;
 use crate::store::Store;
+use crate::units::Bitrate;
+use crate::worker::mailbox::LineNominal;
 
 /// What the API is put together from.
 pub struct Parts {
@@ -42,6 +45,12 @@ pub struct Parts {
     pub turn: Option<Turn>,
     /// Writes the metrics down, where they are collected.
     pub metrics: Option<metrics_exporter_prometheus::PrometheusHandle>,
+    /// Signs the addresses of media.
+    pub tickets: Tickets,
+    /// Recordings.
+    pub recordings: Recordings,
+    /// How the media side is configured: what lines of each tier carry.
+    pub lines: crate::config::Media,
     /// What the tiers of schools' lines are called.
     pub tiers: Vec<String>,
     /// Which series of their own lessons and connections have.
@@ -167,6 +176,11 @@ impl ApiState {
             tracing::warn!(%error, "the roster can't be read; a school's line is taken for one like any other");
             None
         })
+    }
+
+    /// What lessons may use of a line, by what is known of it.
+    pub(super) fn line_carries(&self, line: &LineNominal) -> Bitrate {
+        self.lines.most(line.tier.as_deref(), line.nominal, line.share, line.measured)
     }
 
     /// Who the holder is, for the others in the lesson, and the holder's school where the roster knows it: it is shown by

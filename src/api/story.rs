@@ -306,6 +306,7 @@ const fn role(role: Role) -> &'static str {
         Role::Operator => "operator",
         Role::Studio => "studio",
         Role::Classroom => "classroom",
+        Role::Viewer => "viewer",
     }
 }
 

@@ -1,11 +1,12 @@
 //! Tokens: handed out by staff, renewed by their holders.
 
 use axum::extract::State as Shared;
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
 use serde::{Deserialize, Serialize};
 use time::{Duration, OffsetDateTime};
 use utoipa::ToSchema;
 
+use super::connection::ice_servers;
 use super::extract::{Base, Client, Holder, Json, LessonPath};
 use super::problem::{Document, Kind, Problem};
 use super::state::{ApiState, not_ended};
@@ -77,7 +78,7 @@ pub(super) async fn hand_out(
     let by = holder.staff(id)?;
     state.count(client.address, Some(&by))?;
     let allowed = match new.role {
-        Role::Operator => false,
+        Role::Operator | Role::Viewer => false,
         Role::Studio => by.role == Role::Operator,
         Role::Classroom => true,
     } && (new.minutes.is_none() || by.role == Role::Operator);
@@ -143,6 +144,7 @@ pub fn member(
         name,
         school,
         key: None,
+        download: false,
     }
 }
 
@@ -163,6 +165,7 @@ pub(super) fn shown(field: &'static str, value: Option<String>) -> Result<Option
 pub fn page_url(base: &str, issued: &Issued) -> String {
     let page = match issued.claims.role {
         Role::Studio => "studio",
+        Role::Viewer => "replay",
         Role::Operator | Role::Classroom => "c",
     };
     let lesson = issued.claims.lesson.map(|lesson| lesson.to_string()).unwrap_or_default();
@@ -176,12 +179,18 @@ pub(super) async fn renew(
     Shared(state): Shared<ApiState>,
     client: Client,
     holder: Holder,
-) -> Result<axum::Json<Renewed>, Problem> {
+) -> Result<(HeaderMap, axum::Json<Renewed>), Problem> {
     let claims = holder.0;
+    if claims.role == Role::Viewer {
+        let zh = "回放链接到期后请向老师索取新的链接";
+        return Err(Problem::new(Kind::RoleNotAllowed, "a replay link isn't renewed; ask for another one", zh));
+    }
     state.count(client.address, Some(&claims))?;
     if let Some(lesson) = claims.lesson {
         not_ended(&state.lesson(lesson).await?)?;
     }
     let Issued { token, claims, expires_at } = state.tokens.issue(claims, state.clock.latest());
-    Ok(axum::Json(Renewed { token, expires_at, participant: claims.sub }))
+    // An operator takes part in no lesson.
+    let headers = if claims.lesson.is_some() { ice_servers(&state, &claims) } else { HeaderMap::new() };
+    Ok((headers, axum::Json(Renewed { token, expires_at, participant: claims.sub })))
 }

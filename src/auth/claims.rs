@@ -97,6 +97,9 @@ pub struct Claims {
     /// Of an operator: the key it came with; a token of a retired key is worth nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<OperatorKeyId>,
+    /// Of a viewer: whether it may keep the recording.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub download: bool,
 }
 
 impl Claims {

@@ -68,7 +68,7 @@ impl Tokens {
     pub fn issue(&self, claims: Claims, now: OffsetDateTime) -> Issued {
         let life = match claims.role {
             Role::Operator => self.lifetimes.operator,
-            Role::Studio | Role::Classroom => self.lifetimes.lesson,
+            Role::Studio | Role::Classroom | Role::Viewer => self.lifetimes.lesson,
         };
         self.issue_for(claims, now, life)
     }
@@ -135,6 +135,7 @@ mod tests {
             name: Some("王老师".into()),
             school: None,
             key: None,
+            download: false,
         }
     }
 

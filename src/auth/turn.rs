@@ -82,6 +82,7 @@ mod tests {
             name: None,
             school: None,
             key: None,
+            download: false,
         }
     }
 

@@ -72,7 +72,7 @@ pub(super) async fn run(config: anyhow::Result<Config>, json: bool) -> anyhow::R
     let folder = machine::data_folder(&config);
     let is_running = folder.is_running;
     findings.push(folder.finding);
-    findings.push(machine::disk(&config.server.data));
+    findings.push(machine::disk(&config));
     if is_running {
         findings.push(Finding::ok("ports", "not tried: the server is running", "服务器正在运行，未检测端口"));
     } else {

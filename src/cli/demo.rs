@@ -15,6 +15,7 @@ use crate::auth::{Issued, OperatorKey, Publish};
 use crate::config::Config;
 use crate::id::{LessonId, ParticipantId};
 use crate::lesson::{Draft, JoinCode, Lesson, Role, State};
+use crate::recording::find_media_program;
 use crate::server::{self, StopSignals};
 use crate::store::LessonFilter;
 use crate::telemetry::{Output, start_log};
@@ -230,6 +231,7 @@ async fn on_air(state: &ApiState) -> anyhow::Result<Lesson> {
         teacher: Some(TEACHER.into()),
         subject: Some("英语".into()),
         grade: Some("五年级".into()),
+        school: None,
         starts_at: Some(now),
     };
     let mut lesson = Lesson::new(draft, JoinCode::random(), now)?;
@@ -243,19 +245,4 @@ fn own_folder() -> PathBuf {
     let data = std::env::var_os("XDG_DATA_HOME").map(PathBuf::from);
     let home = || std::env::var_os("HOME").map(|home| Path::new(&home).join(".local/share"));
     data.or_else(home).unwrap_or_else(std::env::temp_dir).join("mingshi-demo")
-}
-
-/// `mingshi-media`: where `MINGSHI_MEDIA` says, beside this program, or in the path.
-pub(crate) fn find_media_program() -> anyhow::Result<PathBuf> {
-    const NAME: &str = "mingshi-media";
-    if let Some(path) = std::env::var_os("MINGSHI_MEDIA") {
-        return Ok(path.into());
-    }
-    let beside = std::env::current_exe().ok().and_then(|own| own.parent().map(|folder| folder.join(NAME)));
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let everywhere = beside.into_iter().chain(std::env::split_paths(&path).map(|folder| folder.join(NAME)));
-    let found = everywhere.into_iter().find(|candidate| candidate.is_file());
-    found.with_context(|| {
-        format!("{NAME} is neither beside this program nor in the path; MINGSHI_MEDIA may say where it is")
-    })
 }

@@ -30,7 +30,6 @@ struct Known {
     floor_kbps: u32,
     redundancy: u8,
     playout_ms: [u32; 2],
-    rhythm_ms: u32,
 }
 
 #[derive(Deserialize)]
@@ -40,7 +39,6 @@ struct Unknown {
     floor_kbps: u32,
     redundancy: u8,
     playout_ms: [u32; 2],
-    rhythm_ms: u32,
 }
 
 /// From the file that the option names, or what is built in.
@@ -67,8 +65,8 @@ fn parse(text: &str) -> Result<Tiers, String> {
 }
 
 fn known(written: Known) -> Result<Tier, String> {
-    let Known { name, nominal_kbps, share, start_kbps, floor_kbps, redundancy, playout_ms, rhythm_ms } = written;
-    let rest = Unknown { start_kbps, floor_kbps, redundancy, playout_ms, rhythm_ms };
+    let Known { name, nominal_kbps, share, start_kbps, floor_kbps, redundancy, playout_ms } = written;
+    let rest = Unknown { start_kbps, floor_kbps, redundancy, playout_ms };
     let mut tier = checked(format!("tier {name:?}"), name, &rest)?;
     let told = |fact: String| format!("tier {:?}: {fact}", tier.name);
     if !(100..=10_000_000).contains(&nominal_kbps) {
@@ -110,7 +108,6 @@ fn checked(place: String, name: String, written: &Unknown) -> Result<Tier, Strin
         },
         redundancy: range("redundancy", written.redundancy.into(), 0, 2)? as u8,
         playout: (Duration::from_millis(least.into()), Duration::from_millis(most.into())),
-        rhythm: Duration::from_millis(range("rhythm_ms", written.rhythm_ms, 1_000, 60_000)?.into()),
     })
 }
 
@@ -123,10 +120,10 @@ mod tests {
     use super::*;
 
     const WRITTEN: &str = "[[tier]]\nname = \"4M\"\nnominal_kbps = 4000\nshare = 0.70\nstart_kbps = 2400\n\
-        floor_kbps = 400\nredundancy = 1\nplayout_ms = [80, 400]\nrhythm_ms = 5000\n\
+        floor_kbps = 400\nredundancy = 1\nplayout_ms = [80, 400]\n\
         [[tier]]\nname = \"10M\"\nnominal_kbps = 10000\nshare = 0.8\nstart_kbps = 5000\n\
-        floor_kbps = 400\nredundancy = 1\nplayout_ms = [60, 400]\nrhythm_ms = 5000\n\
-        [unknown]\nstart_kbps = 1200\nfloor_kbps = 380\nredundancy = 1\nplayout_ms = [60, 400]\nrhythm_ms = 5000\n";
+        floor_kbps = 400\nredundancy = 1\nplayout_ms = [60, 400]\n\
+        [unknown]\nstart_kbps = 1200\nfloor_kbps = 380\nredundancy = 1\nplayout_ms = [60, 400]\n";
 
     #[test]
     fn the_file_that_is_shipped_describes_the_lines_that_are_sold() {
@@ -147,7 +144,7 @@ mod tests {
             ("start_kbps = 2400", "start_kbps = 5000", "start_kbps: 5000 is more than the line's nominal_kbps, 4000"),
             ("playout_ms = [80, 400]", "playout_ms = [400, 80]", "playout_ms: 400 is more than 80"),
             ("redundancy = 1", "redundancy = 3", "redundancy: 3 is not between 0 and 2"),
-            ("rhythm_ms = 5000", "rythm_ms = 5000", "unknown field `rythm_ms`"),
+            ("redundancy = 1", "redundnacy = 1", "unknown field `redundnacy`"),
             ("[unknown]", "[unkown]", "unkown"),
         ] {
             let told = parse(&WRITTEN.replacen(from, to, 1)).expect_err(to);

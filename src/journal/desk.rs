@@ -469,6 +469,7 @@ const fn role(role: Role) -> &'static str {
         Role::Studio => "studio",
         Role::Classroom => "classroom",
         Role::Operator => "operator",
+        Role::Viewer => "viewer",
     }
 }
 

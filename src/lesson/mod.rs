@@ -6,6 +6,8 @@ mod join_code;
 mod live;
 mod media;
 mod message;
+mod pace;
+mod recording;
 mod school;
 mod state;
 mod stats;
@@ -16,8 +18,13 @@ pub use join_code::{JoinCode, NotACode};
 pub use live::{Flow, Identity, Live, MAX_ON_STAGE, Seen, StageError, Viewer};
 pub use media::{Codec, PublicationKind, SlotName};
 pub use message::{
-    Audience, Cut, Direction, EndReason, Held, Layer, Line, Message, Notice, Participant, PausedReason, Publication,
-    Replaced, Role, Slot,
+    Audience, Behind, BehindMode, Cut, Direction, EndReason, Held, Layer, Line, Message, Notice, Participant,
+    PausedReason, Publication, Replaced, Role, Slot,
+};
+pub use pace::{Pace, Turn};
+pub use recording::{
+    Contents, Goes, Recorded, Recording, RecordingAudio, RecordingFile, RecordingGap, RecordingSlide, RecordingState,
+    RecordingVideo, Retention, Spent, ViewSum, Watched, WatchedError, Words, Work, spent,
 };
 pub use school::{Classroom, MAX_CLASSROOMS, School, SchoolDraft, SchoolError, classroom_name};
 pub use state::{Draft, DraftError, Lesson, Moved, State, StateError};

@@ -76,6 +76,8 @@ pub struct Draft {
     pub subject: Option<String>,
     /// The grade.
     pub grade: Option<String>,
+    /// The school of its studio.
+    pub school: Option<String>,
     /// When it is to begin.
     pub starts_at: Option<OffsetDateTime>,
 }
@@ -96,6 +98,8 @@ pub struct Lesson {
     pub subject: Option<String>,
     /// The grade.
     pub grade: Option<String>,
+    /// The school of its studio, as it is to be shown.
+    pub school: Option<String>,
     /// Where it is in its life.
     pub state: State,
     /// When it is to begin.
@@ -124,6 +128,7 @@ impl Lesson {
             teacher: optional("teacher", draft.teacher)?,
             subject: optional("subject", draft.subject)?,
             grade: optional("grade", draft.grade)?,
+            school: optional("school", draft.school)?,
             state: State::Scheduled,
             starts_at: draft.starts_at.map(kept),
             created_at: kept(now),

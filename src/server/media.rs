@@ -1,6 +1,7 @@
 //! Where the media workers are started.
 
 use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
@@ -28,6 +29,8 @@ pub struct MediaSide {
     pub media: Arc<dyn Media>,
     /// What it tells unasked.
     pub reports: mpsc::Receiver<Report>,
+    /// The media program that makes recordings; `None` = it is looked for.
+    pub program: Option<PathBuf>,
     /// What writes down what comes, where lessons are recorded.
     pub journal: Option<Journal>,
 }
@@ -59,7 +62,7 @@ pub(super) fn start(whole: &Config) -> Result<MediaSide, Error> {
     let workers = pool::start_tapped(&settings, &report_sender, clock, tapping)?;
     let journal = whole.recording.enabled.then(|| journal(whole, clock, tapped, workers.clone())).transpose()?;
     tracing::info!(workers = settings.workers, first_port = settings.udp_port, addresses = ?settings.public_addresses, tcp = ?settings.tcp_candidates, "media started");
-    Ok(MediaSide { media: Arc::new(workers), reports, journal })
+    Ok(MediaSide { media: Arc::new(workers), reports, program: None, journal })
 }
 
 /// Start the journal of what the workers get.

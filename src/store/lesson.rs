@@ -43,14 +43,15 @@ impl Store {
     }
 
     async fn try_insert(&self, lesson: &Lesson) -> Result<(), sqlx::Error> {
-        let sql = "INSERT INTO lesson (id, title, teacher, subject, grade, state, starts_at, created_at, started_at, \
-                   ended_at, join_code) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+        let sql = "INSERT INTO lesson (id, title, teacher, subject, grade, school, state, starts_at, created_at, \
+                   started_at, ended_at, join_code) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
         sqlx::query(sql)
             .bind(lesson.id.to_string())
             .bind(&lesson.title)
             .bind(&lesson.teacher)
             .bind(&lesson.subject)
             .bind(&lesson.grade)
+            .bind(&lesson.school)
             .bind(lesson.state.as_str())
             .bind(lesson.starts_at.map(millis))
             .bind(millis(lesson.created_at))
@@ -121,7 +122,7 @@ impl Store {
     }
 }
 
-fn read(row: &SqliteRow) -> Result<Lesson, Error> {
+pub(super) fn read(row: &SqliteRow) -> Result<Lesson, Error> {
     let corrupt = |fact: String| Error::Corrupt { table: "lesson", fact };
     let time = |column: &str| -> Result<Option<OffsetDateTime>, Error> {
         row.try_get::<Option<i64>, _>(column)?.map(|millis| from_millis("lesson", millis)).transpose()
@@ -134,6 +135,7 @@ fn read(row: &SqliteRow) -> Result<Lesson, Error> {
         teacher: row.try_get("teacher")?,
         subject: row.try_get("subject")?,
         grade: row.try_get("grade")?,
+        school: row.try_get("school")?,
         state: match state.as_str() {
             "scheduled" => State::Scheduled,
             "live" => State::Live,
@@ -167,7 +169,7 @@ mod tests {
         let data = tempfile::tempdir().expect("a folder");
         let store = Store::open(data.path()).await.expect("a new database");
         let mut math = lesson("数学", "000123");
-        math.teacher = Some("王老师".into());
+        (math.teacher, math.school) = (Some("王老师".into()), Some("县实验小学".into()));
         store.insert_lesson(&mut math).await.expect("kept");
         store.close().await;
 

@@ -7,9 +7,11 @@
 mod decision;
 mod lesson;
 mod operator_key;
+mod recording;
 mod school;
 mod secret;
 mod stage;
+mod view;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -21,7 +23,9 @@ use time::OffsetDateTime;
 pub use decision::DECISIONS_PER_LESSON;
 pub use lesson::LessonFilter;
 pub use operator_key::OperatorKeyId;
+pub use recording::{RECORDINGS_PER_LIST, RecordingCursor, RecordingFilter};
 pub use school::Kept;
+pub use view::Stretch;
 
 /// What went wrong with the database.
 #[derive(Debug, thiserror::Error)]

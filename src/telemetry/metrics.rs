@@ -44,7 +44,9 @@ pub fn install_metrics() -> Result<PrometheusHandle, MetricsError> {
 }
 
 /// Counters of what may never happen: an alert needs them to be there before it does.
-const FROM_ZERO: [&str; 7] = [
+const FROM_ZERO: [&str; 9] = [
+    "mingshi_recording_troubles_total",
+    "mingshi_recording_uploads_failed_total",
     "mingshi_http_connections_refused_total",
     "mingshi_tls_handshakes_failed_total",
     "mingshi_lesson_pages_too_slow_total",
@@ -110,6 +112,23 @@ fn describe() {
     describe_gauge!("mingshi_worker_entries", "What a media thread keeps of those who are here, by what it is");
     describe_gauge!("mingshi_lesson_entries", "What running lessons keep, by what it is");
     describe_gauge!("mingshi_websockets", "Websockets open, let in or not");
+    describe_gauge!("mingshi_recordings", "Recordings, by state");
+    describe_gauge!("mingshi_recording_bytes", Unit::Bytes, "Octets of the files of recordings, by state");
+    describe_gauge!("mingshi_recording_processes", "Media processes that make recordings");
+    describe_counter!("mingshi_recording_process_failures_total", "Media processes started again, by why");
+    describe_counter!("mingshi_recording_troubles_total", "Troubles with recordings that were told");
+    describe_histogram!(
+        "mingshi_recording_behind_seconds",
+        Unit::Seconds,
+        "How far media processes are behind what is received"
+    );
+    describe_gauge!("mingshi_recording_disk_free_bytes", Unit::Bytes, "Room on the disk of the data folder");
+    describe_gauge!("mingshi_recording_disk_nearly_full", "1 while less is free than recording.warn_free_gb");
+    describe_counter!("mingshi_recordings_removed_total", "Recordings removed, by why");
+    describe_counter!("mingshi_recording_uploaded_bytes_total", Unit::Bytes, "Octets sent to the object store");
+    describe_counter!("mingshi_recording_uploads_failed_total", "Uploads that failed and are tried again");
+    describe_counter!("mingshi_recording_sent_bytes_total", Unit::Bytes, "Octets of recordings sent, by what of");
+    describe_counter!("mingshi_recording_pieces_held_total", "Pieces that waited for their turn on a school's line");
     describe_gauge!("mingshi_lesson_pages", "Lesson websockets open");
     describe_counter!("mingshi_lesson_pages_refused_total", "Lesson websockets not let in, by code");
     describe_counter!("mingshi_lesson_pages_too_slow_total", "Lesson websockets closed because they read too slowly");

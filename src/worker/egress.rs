@@ -46,6 +46,12 @@ impl PlayoutDelay {
         let steps = |bound: Duration| (bound.as_millis() / 10).min(0xfff) as u64;
         Self(u64::from(id & 0xf) << 36 | 2 << 32 | steps(least) << 20 | steps(most) << 8)
     }
+
+    /// With no least time: a picture is shown as soon as it is whole.
+    #[must_use]
+    pub const fn at_once(self) -> Self {
+        Self(self.0 & !(0xfff << 20))
+    }
 }
 
 /// Counts of what left.
@@ -282,6 +288,14 @@ fn write_header(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_picture_that_is_to_be_shown_at_once_keeps_its_longest_wait() {
+        let (least, none, most) = (Duration::from_millis(80), Duration::ZERO, Duration::from_secs(10));
+        assert_eq!(PlayoutDelay::new(5, least, most).at_once(), PlayoutDelay::new(5, none, most));
+        assert_eq!(PlayoutDelay::default().at_once(), PlayoutDelay::default());
+    }
+
     use crate::adapt::Urgency;
     use crate::rtp::packet::Packet;
     use crate::rtp::packet_cache::Incoming;

@@ -187,7 +187,12 @@ fn write(
     let mut voice = repeats.as_mut().and_then(|repeats| repeats.voice(forward.ssrc));
     // What may leave again as it is carries no number that counts once.
     let transport_cc = transport_cc.filter(|_| voice.is_none());
-    let playout_delay = if forward.urgency == Urgency::Voice { PlayoutDelay::default() } else { *playout_delay };
+    let playout_delay = match forward.urgency {
+        Urgency::Voice => PlayoutDelay::default(),
+        // Whoever has just come is better off with a first picture that is early than with even ones.
+        _ if downlink.pacer.begins(now) => playout_delay.at_once(),
+        _ => *playout_delay,
+    };
     let number = *transport_sequence;
     let mut receiver = Receiver { sealer, path, transport_cc, transport_sequence, playout_delay };
     let Some(octets) = egress.write(forward, cache, entry, &mut receiver, &mut send) else { return };

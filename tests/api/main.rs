@@ -8,6 +8,8 @@ mod lessons;
 mod lines;
 mod media;
 mod operation;
+mod recorder;
+mod recordings;
 mod schools;
 mod streams;
 mod support;

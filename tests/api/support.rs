@@ -60,11 +60,17 @@ pub(crate) struct FakeMedia {
     asked: Mutex<Vec<Asked>>,
     refusal: Mutex<Option<Refused>>,
     restart: Mutex<bool>,
+    last_connection: Mutex<Option<ConnectionId>>,
 }
 
 impl FakeMedia {
     pub(crate) fn asked(&self) -> Vec<Asked> {
         self.asked.lock().expect("no test panics while noting").clone()
+    }
+
+    /// The connection that was accepted last.
+    pub(crate) fn last_connection(&self) -> Option<ConnectionId> {
+        *self.last_connection.lock().expect("no test panics while noting")
     }
 
     /// Refuse the next request for this reason.
@@ -89,6 +95,7 @@ impl Media for FakeMedia {
         let (purpose, address) = (format!("{purpose:?}"), address.to_string());
         let noted = self.note(Asked::Connect { purpose, participant, school, nominal, address });
         let connection = ConnectionId::random_on(0);
+        *self.last_connection.lock().expect("no test panics while noting") = Some(connection);
         std::future::ready(noted.map(|()| Connected {
             connection,
             answer: "v=0\r\na=answer\r\n".into(),
@@ -251,7 +258,8 @@ impl Site {
         let jump = jumped.clone();
         let clock = Clock::new(move || time_of_day() + time::Duration::seconds(jump.load(Ordering::Relaxed)), instant);
         let data = DataFolder::take(&config.server.data).expect("a folder of our own");
-        let side = MediaSide { media: media.clone(), reports, journal: recorded.then(|| journal(&config)) };
+        let journal = recorded.then(|| journal(&config));
+        let side = MediaSide { media: media.clone(), reports, program: None, journal };
         let running = server::start_with(&config, data, side, clock).await.expect("free ports");
         Self { media, reports: sender, running, http: reqwest::Client::new(), later, jumped, folder }
     }

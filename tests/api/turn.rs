@@ -71,11 +71,27 @@ async fn who_is_admitted_gets_credentials_that_end_with_the_token() {
             assert_eq!(answer.header("cache-control"), "no-store");
         }
         site.later(Duration::minutes(12));
-        let renewed = word(&site.post("/api/v1/token", &token, json!({})).await.expect(200), "token");
+        let answer = site.post("/api/v1/token", &token, json!({})).await;
+        assert_eq!(links(&answer).len(), SERVERS.len(), "told with the token: nobody has to ask");
+        let renewed = word(&answer.expect(200), "token");
         let before = field(links(&options(&site, &path, &token).await)[0], "username").to_owned();
         let after = field(links(&options(&site, &path, &renewed).await)[0], "username").to_owned();
         assert!(after > before, "a renewed token has credentials of its own: {before}, {after}");
     }
+}
+
+#[tokio::test]
+async fn who_comes_by_code_is_told_with_the_token_and_need_not_ask() {
+    let (site, operator) = site().await;
+    let lesson = site.lesson(&operator, true).await;
+    let answer = site.post("/api/v1/join", "", json!({ "code": word(&lesson, "join_code") })).await;
+    let told = links(&answer).into_iter().map(str::to_owned).collect::<Vec<_>>();
+    let token = word(&answer.expect(200), "token");
+    let expected = format!("{}:{}", claims(&token)["exp"], claims(&token)["sub"].as_str().expect("a participant"));
+    assert_eq!(told.len(), SERVERS.len());
+    assert!(told.iter().all(|link| field(link, "username") == expected), "{told:?}");
+    let wrong = site.post("/api/v1/join", "", json!({ "code": "000000" })).await;
+    assert_eq!((wrong.status.is_client_error(), links(&wrong).len()), (true, 0));
 }
 
 #[tokio::test]

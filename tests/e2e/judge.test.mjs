@@ -61,6 +61,8 @@ test('the queue settles when it stays short, and the line has climbed when it ca
   });
   const window = { from: 0, to: 20_000 };
   assert.ok(Math.abs(judge.drained(looks, window) - 3000) <= 1000);
+  const slide = looks.map((look) => (look.at >= 14_000 && look.at < 14_800 ? { ...look, waiting: 110 } : look));
+  assert.equal(judge.drained(slide, window), judge.drained(looks, window), 'a new slide, long after, is another matter');
   assert.ok(Math.abs(judge.climbed(looks, window) - 8000) <= 2000);
   assert.ok(Math.abs(judge.use(looks, { from: 10_000, to: 20_000 }, 1_000_000) - 0.8) < 0.02);
 });

@@ -35,6 +35,8 @@ pub struct Shape {
     pub jitter: u64,
     /// Whether jitter reorders packets or holds up those behind.
     pub reorders: bool,
+    /// By how much the delay of all packets wanders to either side, another way every 50 ms, milliseconds.
+    pub wanders: u64,
     /// Probability that a packet is lost whatever the rate.
     pub loss: f64,
     /// Nothing passes, either way.
@@ -43,7 +45,17 @@ pub struct Shape {
 
 impl Shape {
     pub const fn of(rate: u64) -> Self {
-        Self { rate, queue: 200, burst: 16_000, delay: 25, jitter: 0, reorders: true, loss: 0.0, cut: false }
+        Self {
+            rate,
+            queue: 200,
+            burst: 16_000,
+            delay: 25,
+            jitter: 0,
+            reorders: true,
+            wanders: 0,
+            loss: 0.0,
+            cut: false,
+        }
     }
 }
 
@@ -55,12 +67,44 @@ pub struct Bottleneck {
     tokens: f64,
     last_arrival: u64,
     arrivals: Vec<(u64, Packet)>,
+    wandering: Wandering,
 }
+
+/// A delay that goes in straight lines between random values, as that of radio links does.
+#[derive(Default)]
+struct Wandering {
+    /// Where it came from, where it goes, and since when; within -1 to 1.
+    way: (f64, f64),
+    since: u64,
+}
+
+impl Wandering {
+    fn at(&mut self, now: u64, chance: &mut Chance) -> f64 {
+        while now >= self.since + WANDERING {
+            self.since += WANDERING;
+            self.way = (self.way.1, chance.below(2001) as f64 / 1000.0 - 1.0);
+        }
+        let (from, to) = self.way;
+        from + (to - from) * (now - self.since) as f64 / WANDERING as f64
+    }
+}
+
+/// How often a delay sets out for another value, microseconds.
+const WANDERING: u64 = 50_000;
 
 impl Bottleneck {
     pub fn new(shape: Shape, chance: Chance) -> Self {
         let tokens = shape.burst as f64;
-        Self { shape, chance, queue: VecDeque::new(), queued: 0, tokens, last_arrival: 0, arrivals: Vec::new() }
+        Self {
+            shape,
+            chance,
+            queue: VecDeque::new(),
+            queued: 0,
+            tokens,
+            last_arrival: 0,
+            arrivals: Vec::new(),
+            wandering: Wandering::default(),
+        }
     }
 
     /// Whether there was room for it.
@@ -93,7 +137,9 @@ impl Bottleneck {
                 continue;
             }
             let at = now + self.shape.delay * 1000 + self.chance.below(self.shape.jitter * 1000 + 1);
-            let at = if self.shape.reorders { at } else { at.max(self.last_arrival) };
+            let wandered = self.shape.wanders as f64 * 1000.0 * (1.0 + self.wandering.at(now, &mut self.chance));
+            let at = at + wandered as u64;
+            let at = if self.shape.reorders && self.shape.wanders == 0 { at } else { at.max(self.last_arrival) };
             self.last_arrival = at;
             self.arrivals.push((at, packet));
         }

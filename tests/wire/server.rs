@@ -167,5 +167,5 @@ pub(crate) fn source(name: &str) -> SourceName {
 fn wide() -> Tiers {
     let line = LineTier { start: Bitrate::from_bps(1_000_000_000), ..LineTier::default() };
     let playout = (Duration::ZERO, Duration::from_secs(10));
-    Tiers::new(Vec::new(), Tier { name: "wide".into(), line, redundancy: 2, playout, rhythm: Duration::from_secs(5) })
+    Tiers::new(Vec::new(), Tier { name: "wide".into(), line, redundancy: 2, playout })
 }

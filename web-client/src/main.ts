@@ -1,7 +1,9 @@
-import { createApp } from 'vue';
-import App from './App.vue';
-import { i18n } from './i18n';
-import { router } from './router';
 import './styles.css';
+// The first thing that a page does, before the modules it is made of have run.
+import { enterEarly, placeOf } from './live/early';
 
-createApp(App).use(i18n).use(router).mount('#app');
+const place = placeOf(location.hash);
+if (place !== null) enterEarly(place);
+
+void import('./app');
+if (place !== null) void import('./views/ClassroomView.vue');

@@ -8,8 +8,8 @@ use serde::Deserialize;
 
 use super::Finding;
 use crate::api;
-use crate::cli::demo::find_media_program;
 use crate::config::Config;
+use crate::recording::{Disk, find_media_program};
 use crate::server::{self, DataFolder, LockError};
 
 /// What there is to say of the data folder.
@@ -45,29 +45,33 @@ pub(super) fn data_folder(config: &Config) -> Folder {
     }
 }
 
-/// A gigabyte holds about two hours of a lesson.
-const DISK_LOW: u64 = 10_000_000_000;
+/// With less, not even the database can be written to before long.
 const DISK_FULL: u64 = 500_000_000;
 
-/// Whether there is room on the disk of the data folder.
-pub(super) fn disk(data: &Path) -> Finding {
+/// Whether there is room on the disk of the data folder. A gigabyte holds about two hours of a lesson.
+pub(super) fn disk(config: &Config) -> Finding {
     const SUBJECT: &str = "disk";
-    // The folder may not be there yet; what it will be made in is on the same disk.
-    let absolute = std::path::absolute(data).unwrap_or_else(|_| data.into());
-    let there = absolute.ancestors().find(|folder| folder.exists()).unwrap_or(Path::new("/"));
-    let free = match rustix::fs::statvfs(there) {
-        Ok(stat) => stat.f_bavail.saturating_mul(stat.f_frsize),
+    let free = match Disk::of(&config.server.data) {
+        Ok(disk) => disk.free,
         Err(error) => {
-            return Finding::warning(SUBJECT, format!("can't be looked at: {error}"), format!("无法查询：{error}"));
+            return Finding::warning(SUBJECT, format!("can't be asked: {error}"), format!("无法查询：{error}"));
         }
     };
-    let level = match free {
-        free if free < DISK_FULL => Finding::error,
-        free if free < DISK_LOW => Finding::warning,
-        _ => Finding::ok,
-    };
-    let gigabytes = free as f64 / 1e9;
-    level(SUBJECT, format!("{gigabytes:.1} GB free"), format!("剩余 {gigabytes:.1} GB"))
+    let (gigabytes, recording) = (free as f64 / 1e9, &config.recording);
+    let (said, said_zh) = (format!("{gigabytes:.1} GB free"), format!("剩余 {gigabytes:.1} GB"));
+    if free < DISK_FULL {
+        return Finding::error(SUBJECT, said, said_zh);
+    }
+    if recording.enabled && free < recording.stop_free {
+        let said = format!("{said}: too little for recordings (recording.stop_free_gb); lessons go on without");
+        return Finding::warning(
+            SUBJECT,
+            said,
+            format!("{said_zh}，不足以录像（recording.stop_free_gb），上课不受影响"),
+        );
+    }
+    let level = if free < recording.warn_free { Finding::warning } else { Finding::ok };
+    level(SUBJECT, said, said_zh)
 }
 
 /// When this version was made: no machine's clock is right that stands before it.
@@ -185,7 +189,8 @@ struct Missing {
     detail_zh: String,
 }
 
-/// Whether the media program is there, and has what it needs. Lessons go without it; the demonstration doesn't.
+/// Whether the media program is there, and has what it needs. Lessons go on without it, and what is received of them is kept;
+/// recordings and the demonstration need it.
 pub(super) async fn media_program() -> Vec<Finding> {
     const SUBJECT: &str = "GStreamer";
     let warning = |said: String| vec![Finding::warning(SUBJECT, said.clone(), format!("媒体程序无法检测：{said}"))];

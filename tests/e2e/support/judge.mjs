@@ -99,11 +99,14 @@ export function use(looks, { from, to }, rate) {
 /** The ms below which the queue stood for 95 % of the time. */
 export const queue = (looks, windows) => quantile(windows.flatMap((window) => looks.filter(within(window))).map(({ waiting }) => waiting), 0.95);
 
-/** The ms from `from` until the queue stays short: half of each second below the goal, to the end of the window. */
+/** How long the queue stays short once a line has settled. What stands in it later is no after-effect: that is in {@link queue}. */
+const SETTLED_MS = 5000;
+
+/** The ms from `from` until the queue stays short: half of each second below the goal, for five seconds or to the end of the window. */
 export function drained(looks, { from, to }) {
   for (let time = from; time + 1000 <= to; time += 100) {
     const rest = [];
-    for (let second = time; second + 1000 <= to; second += 500) rest.push(median(looks.filter(within({ from: second, to: second + 1000 })).map(({ waiting }) => waiting)));
+    for (let second = time; second + 1000 <= Math.min(to, time + SETTLED_MS); second += 500) rest.push(median(looks.filter(within({ from: second, to: second + 1000 })).map(({ waiting }) => waiting)));
     if (rest.every((waiting) => waiting < QUEUE_GOAL)) return time - from;
   }
   return Infinity;

@@ -1,3 +1,4 @@
+import { iceServers } from './ice-servers';
 import type {
   Invitation,
   Joined,
@@ -70,14 +71,29 @@ async function refusal(response: Response): Promise<Refusal> {
   return new Refusal(response.status, problem, Number.isFinite(seconds) ? seconds : null);
 }
 
-async function json<T>(method: string, path: string, token?: string | null, body?: unknown): Promise<T> {
+/** As `json`, where a token comes with the TURN servers that are for its holder. */
+async function entry<T>(path: string, token: string | null | undefined, body: unknown): Promise<T> {
+  const response = await ask('POST', path, token, body);
+  iceServers.tell(response, performance.now());
+  return read(response);
+}
+
+/** One request, and its answer read as JSON. Throws `Refusal` or `Unreachable`, nothing else. */
+export async function json<T>(method: string, path: string, token?: string | null, body?: unknown): Promise<T> {
+  return read(await ask(method, path, token, body));
+}
+
+function ask(method: string, path: string, token?: string | null, body?: unknown): Promise<Response> {
   const exchange: Exchange = { method };
   if (token) exchange.token = token;
   if (body !== undefined) {
     exchange.type = 'application/json';
     exchange.body = JSON.stringify(body);
   }
-  const response = await request(path, exchange);
+  return request(path, exchange);
+}
+
+async function read<T>(response: Response): Promise<T> {
   try {
     return (await response.json()) as T;
   } catch (error) {
@@ -124,7 +140,7 @@ export const join = (
   school: string | null,
   before: { participant: string; token: string | null } | null,
 ): Promise<Joined> =>
-  json('POST', '/api/v1/join', before?.token, {
+  entry('/api/v1/join', before?.token, {
     code,
     ...(name ? { name } : {}),
     ...(school ? { school } : {}),
@@ -132,7 +148,7 @@ export const join = (
   });
 
 export const renewToken = (token: string): Promise<ParticipantToken> =>
-  json('POST', '/api/v1/token', token, {});
+  entry('/api/v1/token', token, {});
 
 export interface Claims {
   sub: string;

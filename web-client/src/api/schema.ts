@@ -56,6 +56,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/lessons/{lesson}/dvr": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Watch a lesson that goes on from where one likes. */
+        get: operations["dvr"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/lessons/{lesson}/end": {
         parameters: {
             query?: never;
@@ -173,6 +190,109 @@ export interface paths {
         put?: never;
         /** Get in with the operator link. */
         post: operations["operator"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/recordings": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List recordings: an operator sees all of them, everybody else their own lesson's. */
+        get: operations["list_recordings"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/recordings/overview": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** How recording goes: the disk, the media processes, what went wrong lately. */
+        get: operations["recording_overview"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/recordings/{lesson}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Read a recording: what it is made of, and signed addresses of its files. */
+        get: operations["read_recording"];
+        put?: never;
+        post?: never;
+        /** Remove a recording, and what was received of its lesson. It isn't to be had back. */
+        delete: operations["delete_recording"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/recordings/{lesson}/kept": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /** Keep a recording, whatever the rules say, or no longer. */
+        put: operations["keep_recording"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/recordings/{lesson}/links": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Make a link with which anybody may watch a lesson's recording. */
+        post: operations["link_to_recording"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/recordings/{lesson}/views": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Tell what was watched since it was told last: every 15 seconds of playing, and at its end. */
+        post: operations["view_recording"];
         delete?: never;
         options?: never;
         head?: never;
@@ -337,6 +457,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/recordings/{lesson}/{file}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** A file of a recording, with ranges (RFC 9110 §14). */
+        get: operations["recording_file"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/whep/{lesson}": {
         parameters: {
             query?: never;
@@ -460,6 +597,20 @@ export interface components {
             /** @description In the order of their ids. */
             participants: components["schemas"]["Attendance"][];
         };
+        /** @description How far a classroom is behind what is said now. */
+        Behind: {
+            /**
+             * Format: int32
+             * @description Milliseconds, in whole seconds.
+             */
+            behind_ms: number;
+            mode?: components["schemas"]["BehindMode"] | null;
+        };
+        /**
+         * @description What a classroom does that isn't live.
+         * @enum {string}
+         */
+        BehindMode: "catching_up" | "paused" | "again";
         /** @description A classroom of a school. */
         Classroom: {
             /** @description Its id. */
@@ -522,6 +673,15 @@ export interface components {
             /** @enum {string} */
             type: "hand";
         } | {
+            /**
+             * Format: int32
+             * @description Milliseconds; `null` = live again.
+             */
+            behind_ms?: number | null;
+            mode?: components["schemas"]["BehindMode"] | null;
+            /** @enum {string} */
+            type: "behind";
+        } | {
             /** @description The measurement. */
             stats: components["schemas"]["Stats"];
             /** @enum {string} */
@@ -549,6 +709,20 @@ export interface components {
          * @enum {string}
          */
         Direction: "up" | "down";
+        /** @description The way to what there is to watch of a lesson that goes on. */
+        Dvr: {
+            /**
+             * @description What the paths of playlists and pieces are below: `{track}.m3u8` for a video track with the voice, `voice.m3u8`,
+             *     `timeline.json`. They need no token, and are good until `expires_at`.
+             */
+            base: string;
+            /**
+             * Format: date-time
+             * @description Until when.
+             */
+            expires_at: string;
+            timeline?: components["schemas"]["Timeline"] | null;
+        };
         /**
          * @description Why a publication is no longer to be had.
          * @enum {string}
@@ -611,6 +785,11 @@ export interface components {
             /** @description A classroom's token. */
             token: string;
         };
+        /** @description Whether a recording is kept, whatever the rules say. */
+        KeptRecording: {
+            /** @description Whether it is. */
+            kept: boolean;
+        };
         /** @description The key of the operator link. */
         Key: {
             /** @description What stands after `#/operator/` in the link. */
@@ -654,6 +833,8 @@ export interface components {
             id: string;
             /** @description The code classrooms enter with; only for operator and studio, and only until the lesson ends. */
             join_code?: string | null;
+            /** @description The school of the studio. */
+            school?: string | null;
             /**
              * Format: date-time
              * @description When it went on air.
@@ -786,6 +967,8 @@ export interface components {
         NewLesson: {
             /** @description The grade, at most 80 characters. */
             grade?: string | null;
+            /** @description The school of the studio, at most 80 characters. */
+            school?: string | null;
             /**
              * Format: date-time
              * @description When it is to begin.
@@ -797,6 +980,16 @@ export interface components {
             teacher?: string | null;
             /** @description What it is called, at most 200 characters. */
             title: string;
+        };
+        /** @description A link to a recording, and for what. */
+        NewLink: {
+            /** @description Whether who has it may keep the files too. */
+            download?: boolean;
+            /**
+             * Format: int32
+             * @description How long it is good, 1 to 8,784 hours.
+             */
+            hours: number;
         };
         /** @description A school, whole: what is left out is unsaid. */
         NewSchool: {
@@ -850,6 +1043,7 @@ export interface components {
         };
         /** @description Somebody in the lesson. */
         Participant: {
+            behind?: components["schemas"]["Behind"] | null;
             /** @description Whether a media connection of it is up. */
             connected: boolean;
             /** @description Whether its hand is up. */
@@ -942,6 +1136,223 @@ export interface components {
          * @enum {string}
          */
         PublicationKind: "voice" | "video";
+        /** @description A recording with its lesson, as it is listed. */
+        Recording: {
+            /**
+             * Format: date-time
+             * @description When it began.
+             */
+            begun_at: string;
+            /**
+             * Format: int64
+             * @description How large its files are together.
+             */
+            bytes: number;
+            /** @description Whether all its files are there, those that are made afterwards too. */
+            complete: boolean;
+            /**
+             * Format: int64
+             * @description How long it is, or, of a lesson that goes on, was a few seconds ago.
+             */
+            duration_ms: number;
+            /** @description The grade. */
+            grade?: string | null;
+            /** @description Whether it is kept, whatever the rules say. */
+            kept: boolean;
+            /** @description Its lesson, whose only recording it is. */
+            lesson: string;
+            /** @description Where the lesson is in its life. */
+            lesson_state: components["schemas"]["LessonState"];
+            /** @description A picture of it. */
+            poster?: string | null;
+            reason?: components["schemas"]["Words"] | null;
+            /** @description The school of the studio. */
+            school?: string | null;
+            /** @description Where the recording is in its. */
+            state: components["schemas"]["RecordingState"];
+            /** @description The subject. */
+            subject?: string | null;
+            /** @description Who teaches. */
+            teacher?: string | null;
+            /** @description What the lesson is called. */
+            title: string;
+            /**
+             * Format: int64
+             * @description The instant of its zero, in milliseconds since the Unix epoch, once anything was recorded.
+             */
+            zero_unix_ms?: number | null;
+        };
+        /** @description The sound of a file. */
+        RecordingAudio: {
+            /** @description `opus` or `aac`. */
+            codec: string;
+        };
+        /** @description A recording, whole. */
+        RecordingDetails: components["schemas"]["Recording"] & {
+            /**
+             * Format: date-time
+             * @description Until when its addresses are good.
+             */
+            expires_at: string;
+            /** @description Its files; none until they were made. Until then the lesson's `dvr` has what there is. */
+            files: components["schemas"]["RecordingFile"][];
+            /** @description Where something is missing. */
+            gaps: components["schemas"]["RecordingGap"][];
+            /** @description The one file that stands for it: the teacher's picture with the voice, as every player plays it. */
+            main?: string | null;
+            /** @description Whether the holder may keep its files. */
+            may_download: boolean;
+            /** @description What it lacks, in words. */
+            missing: components["schemas"]["Words"][];
+            /** @description Its slides. */
+            slides: components["schemas"]["RecordingSlide"][];
+            views?: components["schemas"]["ViewSum"] | null;
+        };
+        /** @description One file of a recording. */
+        RecordingFile: {
+            audio?: components["schemas"]["RecordingAudio"] | null;
+            /**
+             * Format: int64
+             * @description Its size.
+             */
+            bytes: number;
+            /** @description Where it is saved from, for those who may. */
+            download_url?: string | null;
+            /**
+             * Format: int64
+             * @description How long it is.
+             */
+            duration_ms: number;
+            /** @description Its name. */
+            name: string;
+            /** @description Its SHA-256, in hexadecimal. */
+            sha256: string;
+            /** @description `camera`, `slides`, …; `voice` where there is no picture. */
+            track: string;
+            /** @description Where it is played from, with ranges; good until `expires_at`. */
+            url: string;
+            /** @description `original`: as it was received; `compatible`: H.264 and AAC, for players that need them. */
+            variant: string;
+            video?: components["schemas"]["RecordingVideo"] | null;
+        };
+        /** @description Something is missing for a while. */
+        RecordingGap: {
+            /**
+             * Format: int64
+             * @description From here, in milliseconds from the recording's zero.
+             */
+            from_ms: number;
+            /**
+             * Format: int64
+             * @description To here.
+             */
+            to_ms: number;
+            /** @description In which track; `null` = in all. */
+            track?: string | null;
+            /** @description `studio_away`, `server_down`, `not_kept` or `damaged`. */
+            why: string;
+        };
+        /** @description Recordings, the latest first. */
+        RecordingList: {
+            /** @description Where the list goes on; `null` at its end. */
+            next?: string | null;
+            /** @description The recordings. */
+            recordings: components["schemas"]["Recording"][];
+        };
+        /** @description How recording goes. */
+        RecordingOverview: {
+            /**
+             * Format: int64
+             * @description Octets that can still be written to the disk of the data folder; `null` where the disk can't be asked.
+             */
+            free_bytes?: number | null;
+            hindered?: components["schemas"]["Words"] | null;
+            /** @description Whether it is. */
+            nearly_full: boolean;
+            /** @description Media processes that run. */
+            processes: number;
+            /** @description What went wrong lately, the latest first. */
+            troubles: components["schemas"]["RecordingTrouble"][];
+            /**
+             * Format: int64
+             * @description With less than this, the disk is nearly full.
+             */
+            warn_free_bytes: number;
+        };
+        /** @description A slide came on. */
+        RecordingSlide: {
+            /**
+             * Format: int64
+             * @description When, in milliseconds from the recording's zero.
+             */
+            at_ms: number;
+            /** @description A picture of it. */
+            picture?: string | null;
+        };
+        /**
+         * @description Where a recording is in its life.
+         * @enum {string}
+         */
+        RecordingState: "recording" | "finishing" | "ready" | "repaired" | "failed";
+        /** @description Something that went wrong with a recording. */
+        RecordingTrouble: components["schemas"]["Words"] & {
+            /**
+             * Format: date-time
+             * @description When.
+             */
+            at: string;
+            /**
+             * Format: int64
+             * @description Where in the recording, in milliseconds from its zero.
+             */
+            at_ms?: number | null;
+            /** @description With which. */
+            lesson: string;
+            /** @description In which track. */
+            track?: string | null;
+        };
+        /** @description The picture of a file. */
+        RecordingVideo: {
+            /** @description `h264` or `av1`. */
+            codec: string;
+            /**
+             * Format: int32
+             * @description Pixels.
+             */
+            height: number;
+            /**
+             * Format: int32
+             * @description Pixels.
+             */
+            width: number;
+        };
+        /** @description How one track is cut up at one size. */
+        Rendition: {
+            /**
+             * Format: int64
+             * @description What it takes.
+             */
+            bits_per_second: number;
+            /** @description As players are told it (RFC 6381). */
+            codec: string;
+            /**
+             * Format: int64
+             * @description How far it goes, in milliseconds from the zero.
+             */
+            end_ms: number;
+            /**
+             * Format: int32
+             * @description Pixels.
+             */
+            height?: number | null;
+            /** @description `high`, `low` or `audio`; its playlist is `{track}/{name}/index.m3u8`. */
+            name: string;
+            /**
+             * Format: int32
+             * @description Pixels.
+             */
+            width?: number | null;
+        };
         /** @description A renewed token. */
         Renewed: {
             /**
@@ -960,6 +1371,18 @@ export interface components {
             connection: string;
             /** @description The source. */
             source: string;
+        };
+        /** @description A link to a recording. It works while the lesson goes on, too. */
+        ReplayLink: {
+            /**
+             * Format: date-time
+             * @description Until when it is good.
+             */
+            expires_at: string;
+            /** @description The token in it: of role `viewer`, good for this lesson's recording alone. */
+            token: string;
+            /** @description The page that plays it. */
+            url: string;
         };
         /** @description What is told to one page only. */
         Reply: {
@@ -990,7 +1413,7 @@ export interface components {
          * @description What a participant is.
          * @enum {string}
          */
-        Role: "operator" | "studio" | "classroom";
+        Role: "operator" | "studio" | "classroom" | "viewer";
         /** @description A school as it is shown. */
         School: {
             /** @description Its district. */
@@ -1188,11 +1611,96 @@ export interface components {
             /** @description What it receives; at most 16. */
             slots: components["schemas"]["SlotStats"][];
         };
+        /** @description What there is to watch of a lesson that goes on. The same zero holds for all tracks. */
+        Timeline: {
+            /**
+             * Format: int64
+             * @description How far it goes.
+             */
+            duration_ms: number;
+            /** @description Where something is missing. */
+            gaps?: components["schemas"]["RecordingGap"][];
+            /** @description The lesson. */
+            lesson: string;
+            /** @description Whether it grows still. */
+            live: boolean;
+            /** @description Its slides. */
+            slides?: components["schemas"]["TimelineSlide"][];
+            /** @description Its tracks. */
+            tracks: components["schemas"]["Track"][];
+            /**
+             * Format: int32
+             * @description 1.
+             */
+            version: number;
+            /**
+             * Format: int64
+             * @description The instant of the zero on the server's clock, in milliseconds since the Unix epoch.
+             */
+            zero_unix_ms: number;
+        };
+        /** @description A slide came on. */
+        TimelineSlide: {
+            /**
+             * Format: int64
+             * @description When, in milliseconds from the zero.
+             */
+            at_ms: number;
+            /** @description A picture of it, below `base`. */
+            picture?: string | null;
+        };
+        /** @description One track. */
+        Track: {
+            /** @description `video` or `audio`. */
+            kind: string;
+            /** @description `camera`, `slides`, …, `voice`; its master playlist is `{name}.m3u8`. */
+            name: string;
+            /** @description The best first. */
+            renditions: components["schemas"]["Rendition"][];
+        };
         /**
          * @description How a page's packets travel.
          * @enum {string}
          */
         Transport: "udp" | "tcp" | "relay";
+        /** @description A stretch that was watched. */
+        View: {
+            /**
+             * Format: int64
+             * @description From here, in milliseconds from the recording's zero.
+             */
+            from_ms: number;
+            /**
+             * Format: double
+             * @description How fast, 0.25 to 4.
+             */
+            rate: number;
+            /**
+             * Format: int64
+             * @description To here, two minutes later at most.
+             */
+            to_ms: number;
+            /** @description Chosen by the page each time the player is opened: 1 to 64 letters, digits, `-` and `_`. */
+            view: string;
+        };
+        /** @description How much of a recording was watched, all together. */
+        ViewSum: {
+            /**
+             * Format: int64
+             * @description By how many.
+             */
+            viewers: number;
+            /**
+             * Format: int64
+             * @description How often the player was opened and played.
+             */
+            views: number;
+            /**
+             * Format: int64
+             * @description How much of it they watched, in milliseconds of the recording.
+             */
+            watched_ms: number;
+        };
         /** @description What a page is told first: all there is. */
         Welcome: {
             /** @description The lesson. */
@@ -1212,6 +1720,13 @@ export interface components {
             server_time: string;
             /** @description What is in the slots of the participant's own connections. */
             slots: components["schemas"]["SlotState"][];
+        };
+        /** @description Something said to people, in both languages. */
+        Words: {
+            /** @description In English. */
+            en: string;
+            /** @description In Chinese. */
+            zh: string;
         };
     };
     responses: never;
@@ -1344,6 +1859,35 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Lesson"];
+                };
+            };
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    dvr: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                lesson: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Dvr"];
                 };
             };
             "4XX": {
@@ -1589,6 +2133,242 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["Problem"];
                 };
+            };
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_recordings: {
+        parameters: {
+            query?: {
+                /** @description Words that all stand somewhere in title, teacher, subject, grade or school; at most eight. */
+                q?: string;
+                /** @description Only of this subject. */
+                subject?: string;
+                /** @description Only of this grade. */
+                grade?: string;
+                /** @description Only by this teacher. */
+                teacher?: string;
+                /** @description Only from this school. */
+                school?: string;
+                /** @description Only in this state. */
+                state?: components["schemas"]["RecordingState"];
+                /** @description Only begun at this time or later (RFC 3339). */
+                from?: string;
+                /** @description Only begun before this time (RFC 3339). */
+                to?: string;
+                /** @description So many at most; 50 unless said, 200 at most. */
+                limit?: number;
+                /** @description Where the list before said that it goes on. */
+                cursor?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RecordingList"];
+                };
+            };
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    recording_overview: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RecordingOverview"];
+                };
+            };
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    read_recording: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                lesson: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RecordingDetails"];
+                };
+            };
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    delete_recording: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                lesson: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    keep_recording: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                lesson: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["KeptRecording"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["KeptRecording"];
+                };
+            };
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    link_to_recording: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                lesson: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewLink"];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ReplayLink"];
+                };
+            };
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    view_recording: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                lesson: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["View"];
+            };
+        };
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             "4XX": {
                 headers: {
@@ -2039,6 +2819,63 @@ export interface operations {
                 };
             };
             507: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    recording_file: {
+        parameters: {
+            query?: {
+                /** @description As it stands in the address that was given. */
+                ticket?: string;
+                /** @description `1`: to be saved under a name that tells the lesson, for those who may. */
+                download?: number;
+            };
+            header?: never;
+            path: {
+                lesson: string;
+                file: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "video/mp4": unknown;
+                };
+            };
+            206: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "video/mp4": unknown;
+                };
+            };
+            304: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            416: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            "4XX": {
                 headers: {
                     [name: string]: unknown;
                 };

@@ -11,12 +11,12 @@ export class Backoff {
   /** `random` gives numbers from 0 up to 1. */
   constructor(private readonly random: () => number) {}
 
-  /** How long to wait before the next try, in ms. */
-  next(): number {
+  /** How long to wait before the next try, in ms. `hung` is how long nobody answered the last one: that was waiting, too. */
+  next(hung = 0): number {
     const longest = LONGEST_MS[Math.min(this.tries, LONGEST_MS.length - 1)] ?? 0;
     this.tries += 1;
-    if (longest === 0) return this.random() * FIRST_SPREAD_MS;
-    return longest * (0.5 + 0.5 * this.random());
+    const spread = this.random() * FIRST_SPREAD_MS;
+    return longest === 0 ? spread : Math.max(spread, longest * (0.5 + 0.5 * this.random()) - hung);
   }
 
   reset(): void {

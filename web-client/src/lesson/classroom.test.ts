@@ -169,6 +169,21 @@ describe('coming in', () => {
     expect(room.count('build_connection')).toBeGreaterThan(1);
   });
 
+  it('tries now and then only while the lesson is seen without media', () => {
+    const room = enter();
+    room.send({ type: 'answered', key: 1, connection: 'c1' });
+    room.run(13_000);
+    room.logic.unhurried = true;
+    const since = room.now;
+    for (let second = 0; second < 120; second += 1) {
+      const unanswered = room.logic.keys.filter((key) => room.logic.idOf(key) === null);
+      for (const key of unanswered) room.send({ type: 'answered', key, connection: `c${key}` });
+      room.run(1000);
+    }
+    expect(room.count('build_connection', since)).toBeGreaterThanOrEqual(4);
+    expect(room.count('build_connection', since)).toBeLessThanOrEqual(6);
+  });
+
   it('is final about an offer that the server can not meet', () => {
     const room = enter();
     room.send({ type: 'refused', key: 1, reason: 'offer_refused' });
@@ -247,6 +262,64 @@ describe('a broken line', () => {
     room.run(10_000);
     expect(room.status).toBe('live');
     expect(room.count('build_connection', back)).toBeLessThanOrEqual(1);
+  });
+
+  it('drops a replacement that hangs when the old connection brings the voice again, also before the websocket is back', () => {
+    const room = live();
+    room.voiceFlows.clear();
+    room.send({ type: 'socket_closed', code: 1006 });
+    room.run(4000);
+    expect(room.logic.keys).toEqual([1, 2]);
+    const [opened, back] = [room.count('open_socket'), room.now];
+    room.voiceFlows.add(1);
+    room.run(500);
+    expect(room.logic.keys).toEqual([1]);
+    expect(room.status).toBe('live');
+    expect(room.count('open_socket')).toBe(opened + 1);
+    room.run(500);
+    room.socketUp(LESSON, slots('c1'));
+    room.run(5000);
+    expect(room.count('build_connection', back)).toBe(0);
+  });
+
+  it('gives an offer that was answered late its time', () => {
+    const room = live();
+    room.voiceFlows.clear();
+    room.send({ type: 'socket_closed', code: 1006 });
+    room.run(4500);
+    expect(room.logic.keys).toEqual([1, 2]);
+    room.send({ type: 'answered', key: 2, connection: 'c2' });
+    room.run(3000);
+    room.comesUp(2);
+    room.run(500);
+    expect(room.logic.keys).toEqual([2]);
+    expect(room.count('build_connection')).toBe(2);
+  });
+
+  it('makes an offer that hangs anew as soon as the websocket is back', () => {
+    const room = live();
+    room.voiceFlows.clear();
+    room.send({ type: 'socket_closed', code: 1006 });
+    room.run(3000);
+    expect(room.logic.keys).toEqual([1, 2]);
+    room.socketUp(LESSON, slots('c1'));
+    room.run(250);
+    expect(room.logic.keys).toEqual([1, 3]);
+  });
+
+  it('waits no longer after a try that hung', () => {
+    const room = live();
+    room.voiceFlows.clear();
+    room.send({ type: 'socket_closed', code: 1006 });
+    const cut = room.now;
+    for (let tries = 0; tries < 8; tries += 1) {
+      room.run(4500);
+      const last = Math.max(...room.logic.keys);
+      if (last > 1) room.send({ type: 'refused', key: last, reason: 'unreachable' });
+    }
+    const times = room.times('build_connection', cut);
+    const gaps = times.slice(1).map((at, index) => at - (times[index] ?? 0));
+    expect(Math.max(...gaps)).toBeLessThanOrEqual(4800);
   });
 
   it('tries again ever more slowly, never later than 5 s', () => {
@@ -357,7 +430,7 @@ describe('the end', () => {
 });
 
 describe('a hand', () => {
-  const me = { id: 'me', role: 'classroom', name: null, school: null, connected: true, publishing: [], hand_raised: false, on_stage: false, line: null, joined_at: '' } as const;
+  const me = { id: 'me', role: 'classroom', name: null, school: null, connected: true, publishing: [], hand_raised: false, on_stage: false, line: null, behind: null, joined_at: '' } as const;
   const welcomed = (fields: { hand_raised?: boolean; on_stage?: boolean }): ServerMessage => ({
     ...(welcome(LESSON, slots('c1')) as Extract<ServerMessage, { type: 'welcome' }>),
     participants: [{ ...me, publishing: [], ...fields }],

@@ -3,7 +3,7 @@ import { Backoff, earlier } from './backoff';
 import { Incoming, type IncomingSample } from './incoming';
 import { LineNote, cuttingOf } from './line-note';
 import { type Bars, type LineSample, Signal } from './signal';
-import { SocketKeeper, afterClose } from './socket-keeper';
+import { HUNG_MS, SocketKeeper, afterClose } from './socket-keeper';
 
 /** Why a classroom can't be in the lesson at all. */
 export type Obstacle =
@@ -55,6 +55,9 @@ const STUCK_MS = 12000;
 
 const SETTLED_MS = 2000;
 
+/** How often media is tried where something else is seen meanwhile. */
+const UNHURRIED_MS = 20_000;
+
 /** What the replacement connections of a whole county are spread over when they all lose the same server. */
 const REBUILD_SPREAD_MS = 200;
 
@@ -65,6 +68,8 @@ const REBUILD_SPREAD_MS = 200;
 export class Classroom {
   lesson: Lesson | null = null;
   handRaised = false;
+  /** The lesson is seen without media: no need to try for them all the time. */
+  unhurried = false;
   readonly signal = new Signal();
   readonly lineNote = new LineNote();
   readonly socket: SocketKeeper;
@@ -149,6 +154,15 @@ export class Classroom {
     return this.current?.slots ?? [];
   }
 
+  /** When the last word came before the break that lasts; null while there is none. */
+  get brokenSince(): number | null {
+    return this.lostAt;
+  }
+
+  get onStage(): boolean {
+    return this.me !== null && this.participants.get(this.me)?.on_stage === true;
+  }
+
   get bars(): Bars {
     if (this.lostAt !== null) return 0;
     // Pictures that are missing are no good line, however whole the rest comes.
@@ -201,6 +215,7 @@ export class Classroom {
         break;
       case 'socket_opened':
         this.socket.opened(now);
+        this.hurry(now, out);
         break;
       case 'socket_closed':
         this.socketClosed(event.code, now);
@@ -239,7 +254,7 @@ export class Classroom {
     if (!connection) return;
     switch (event.type) {
       case 'answered':
-        connection.id = event.connection;
+        connection.answered(event.connection, now);
         connection.slots = this.slots.get(event.connection) ?? [];
         break;
       case 'refused':
@@ -253,16 +268,17 @@ export class Classroom {
         else this.abandon(connection, now, out);
         break;
       case 'sample':
-        if (connection.sample(event.incoming, now)) this.voiceBegan(connection, out);
+        if (connection.sample(event.incoming, now)) this.voiceBegan(connection, now, out);
         if (event.line && connection.hearing(now)) this.signal.add(event.line, now);
         break;
     }
   }
 
-  private voiceBegan(connection: Incoming, out: ClassroomEffect[]): void {
+  private voiceBegan(connection: Incoming, now: number, out: ClassroomEffect[]): void {
     this.rebuildBackoff.reset();
+    if (this.everWorked) this.socket.hurry(now, out);
     this.everWorked = true;
-    if (connection !== this.current || !this.socket.isOpen) return;
+    if (connection !== this.current) return;
     // The line came back by itself before the replacement did.
     this.rebuildAt = null;
     if (this.next !== null) out.push({ type: 'drop_connection', key: this.next.key });
@@ -364,6 +380,16 @@ export class Classroom {
     if (this.rebuildAt !== null) this.rebuildAt = now;
   }
 
+  /** The line carries again, and it was the websocket that noticed: an offer that hangs is made anew, and none waits. */
+  private hurry(now: number, out: ClassroomEffect[]): void {
+    const connections = [this.current, this.next];
+    if (!this.everWorked || connections.some((c) => c?.hearing(now))) return;
+    this.rebuildBackoff.reset();
+    const hung = connections.find((c) => c !== null && c.unanswered(now) > HUNG_MS);
+    if (hung) this.abandon(hung, now, out);
+    if (this.rebuildAt !== null) this.planSoon(now);
+  }
+
   /** The connection on screen broke: a replacement, and the old picture stays meanwhile. */
   private lose(now: number): void {
     this.lostAt ??= this.current?.voiceAt ?? now;
@@ -371,7 +397,11 @@ export class Classroom {
   }
 
   private planRebuild(now: number): void {
-    this.rebuildAt ??= now + this.random() * REBUILD_SPREAD_MS;
+    if (this.rebuildAt === null) this.planSoon(now);
+  }
+
+  private planSoon(now: number): void {
+    this.rebuildAt = now + this.random() * REBUILD_SPREAD_MS;
   }
 
   private abandon(connection: Incoming, now: number, out: ClassroomEffect[]): void {
@@ -379,7 +409,8 @@ export class Classroom {
     if (connection === this.next) this.next = null;
     else this.current = null;
     const needless = this.current?.hearing(now) === true && this.socket.isOpen;
-    this.rebuildAt = needless ? null : now + this.rebuildBackoff.next();
+    this.rebuildAt = needless ? null : now + this.rebuildBackoff.next(connection.unanswered(now));
+    if (this.unhurried && this.rebuildAt !== null) this.rebuildAt = Math.max(this.rebuildAt, now + UNHURRIED_MS);
   }
 
   private settle(now: number, out: ClassroomEffect[]): void {

@@ -2,7 +2,7 @@ import type { SlotState } from '../api/types';
 
 /** Silence of the voice that counts as a broken line, in ms. */
 export const SILENCE_IS_LOST_MS = 1000;
-/** A connection that has brought neither voice nor picture by then is given up, in ms. */
+/** A connection that has brought neither voice nor picture so long after it was answered is given up, in ms. Requests have a limit of their own. */
 const FRUITLESS_MS = 5000;
 /** How long the old picture is kept for a connection that works but has none, in ms. */
 const KEEP_OLD_PICTURE_MS = 5000;
@@ -20,6 +20,7 @@ export class Incoming {
   /** The server's name for it. */
   id: string | null = null;
   connectedAt: number | null = null;
+  private answeredAt: number | null = null;
   voiceAt: number | null = null;
   pictureAt: number | null = null;
   slots: SlotState[] = [];
@@ -30,6 +31,16 @@ export class Incoming {
     readonly key: number,
     readonly builtAt: number,
   ) {}
+
+  answered(id: string, now: number): void {
+    this.id = id;
+    this.answeredAt = now;
+  }
+
+  /** Its offer is on its way for so long, in ms; 0 once it was answered. */
+  unanswered(now: number): number {
+    return this.answeredAt === null ? now - this.builtAt : 0;
+  }
 
   /** Takes in a sample; true when the voice begins, or begins again after a break. */
   sample(sample: IncomingSample, now: number): boolean {
@@ -73,13 +84,13 @@ export class Incoming {
 
   /** It was given its time and brought nothing. */
   fruitless(now: number): boolean {
-    return now - this.builtAt >= FRUITLESS_MS && this.voiceAt === null && !this.works(now);
+    return this.answeredAt !== null && now - this.answeredAt >= FRUITLESS_MS && this.voiceAt === null && !this.works(now);
   }
 
   fruitlessAt(): number | null {
     const quietByIntent = this.connectedAt !== null && !this.voiceExpected;
     const fruit = this.voiceAt !== null || this.pictureAt !== null || quietByIntent;
-    return fruit ? null : this.builtAt + FRUITLESS_MS;
+    return fruit || this.answeredAt === null ? null : this.answeredAt + FRUITLESS_MS;
   }
 
   /** Its picture may take the place of the old one. */

@@ -32,6 +32,8 @@ const PING_EVERY_MS = 2500;
 /** Longer than two pings and two `line` messages: a socket this quiet is a cable that was pulled. */
 const QUIET_IS_LOST_MS = 6000;
 const OPENING_MS = 4000;
+/** What wasn't answered for so long, and was begun on a line that was broken, may be repeated by the browser only seconds later. */
+export const HUNG_MS = 1000;
 
 /** Keeps the lesson websocket open: when to open it, to ask whether it lives, to give it up. */
 export class SocketKeeper {
@@ -93,15 +95,22 @@ export class SocketKeeper {
 
   /** The socket is gone; `retry` false leaves it so until it is wanted again. */
   closed(now: number, retry: boolean): void {
+    const hung = this.state === 'opening' ? now - this.heardAt : 0;
     this.state = 'closed';
     this.since ??= now;
-    this.retryAt = retry ? now + this.backoff.next() : null;
+    this.retryAt = retry ? now + this.backoff.next(hung) : null;
   }
 
   /** The browser says that the line is back: what looks open may be dead, and waiting is over. */
   online(now: number, out: Outbox): void {
-    this.backoff.reset();
     if (this.state === 'open' && now - this.heardAt > PING_EVERY_MS) this.giveUp(now, out);
+    this.hurry(now, out);
+  }
+
+  /** The line carries: what is being opened may hang, and waiting is over. */
+  hurry(now: number, out: Outbox): void {
+    if (this.state === 'opening' && now - this.heardAt > HUNG_MS) this.giveUp(now, out);
+    this.backoff.reset();
     if (this.retryAt !== null) this.retryAt = now;
   }
 

@@ -8,6 +8,7 @@ const LESSON: Lesson = {
   teacher: '王老师',
   subject: null,
   grade: null,
+  school: null,
   state: 'scheduled',
   starts_at: null,
   created_at: '2026-11-24T01:00:00Z',
@@ -28,6 +29,7 @@ function person(id: string, fields: Partial<Participant>): Participant {
     hand_raised: false,
     on_stage: false,
     line: null,
+    behind: null,
     joined_at: '',
     ...fields,
   };

@@ -1,7 +1,10 @@
 import { onScopeDispose, shallowRef, triggerRef } from 'vue';
+import { iceServers } from '../api/ice-servers';
+import type { ClientMessage } from '../api/types';
 import { Classroom, type ClassroomEffect, type ClassroomEvent } from '../lesson/classroom';
-import { type Picture, Receiver } from '../media/receiver';
+import { type Picture, Receiver, type ReceiverListener } from '../media/receiver';
 import { classroomObstacle, enterClassroom, offerRefusal } from './credentials';
+import { takeEarly } from './early';
 import { memory } from './memory';
 import { startMeasuring } from './measuring';
 import { expose } from './hooks';
@@ -17,10 +20,14 @@ export function useClassroom(code: string | null, urlToken: string | null, schoo
   const clock = (): number => performance.now();
   const socket = new SocketPlace(send, renewed);
   let admission = { lesson: '', token: '' };
+  /** Made while the request to enter is on its way. */
+  let spare: Receiver | null = null;
   let timer = 0;
   let stopped = false;
   let sampling = false;
   let toldAnew = (): void => undefined;
+  let placed = (): unknown => null;
+  let noted = (_: ClassroomEvent): void => undefined;
 
   function send(event: ClassroomEvent): void {
     if (stopped) return;
@@ -28,6 +35,7 @@ export function useClassroom(code: string | null, urlToken: string | null, schoo
     for (const effect of effects) run(effect);
     // The server keeps it with the connections that are there: a new one has yet to be told of.
     if (event.type === 'socket_opened' || event.type === 'answered') toldAnew();
+    noted(event);
     arm();
     triggerRef(model);
   }
@@ -73,7 +81,9 @@ export function useClassroom(code: string | null, urlToken: string | null, schoo
   async function enter(): Promise<void> {
     const knownBefore = memory.classroom()?.code === code;
     try {
-      const entered = await enterClassroom(code, urlToken, school);
+      const entering = takeEarly({ code, token: urlToken, school }) ?? enterClassroom(code, urlToken, school);
+      spare ??= new Receiver().prepare();
+      const entered = await entering;
       admission = entered;
       send({ type: 'joined', lesson: entered.known });
     } catch (error) {
@@ -87,12 +97,22 @@ export function useClassroom(code: string | null, urlToken: string | null, schoo
     if (remembered?.lesson === admission.lesson) memory.rememberClassroom({ ...remembered, token });
   }
 
+  /** One that was prepared is good for an offer without TURN servers only. */
+  function takeSpare(): Receiver | null {
+    const taken = spare;
+    spare = null;
+    if (iceServers.last.length === 0) return taken;
+    taken?.close();
+    return null;
+  }
+
   async function build(key: number): Promise<void> {
-    const receiver = new Receiver({ transport: (state) => send({ type: 'transport', key, state }) });
+    const receiver = takeSpare() ?? new Receiver();
     receivers.value.set(key, receiver);
     triggerRef(receivers);
     try {
-      const connection = await receiver.connect(admission.lesson, () => admission.token);
+      const listener: ReceiverListener = { transport: (state) => send({ type: 'transport', key, state }) };
+      const connection = await receiver.connect(admission.lesson, () => admission.token, listener);
       send({ type: 'answered', key, connection });
     } catch (error) {
       if (receivers.value.has(key)) send({ type: 'refused', key, reason: offerRefusal(error) });
@@ -122,6 +142,8 @@ export function useClassroom(code: string | null, urlToken: string | null, schoo
   const online = (): void => send({ type: 'online' });
   const leave = (): void => {
     for (const receiver of receivers.value.values()) receiver.close();
+    spare?.close();
+    spare = null;
   };
   window.addEventListener('online', online);
   window.addEventListener('pagehide', leave);
@@ -149,6 +171,7 @@ export function useClassroom(code: string | null, urlToken: string | null, schoo
         voice: key === logic.voiceKey(clock()),
       })),
     slots: () => logic.shownSlots,
+    place: () => placed(),
     peers: () => [...receivers.value.values()].map((receiver) => receiver.peer),
   });
 
@@ -159,6 +182,17 @@ export function useClassroom(code: string | null, urlToken: string | null, schoo
     send,
     clock,
     tellShown,
+    heard,
+    admission: () => admission,
+    say: (message: ClientMessage): void => socket.send(message),
+    /** Has browser tests told where in the lesson the page is. */
+    exposePlace(tell: () => unknown): void {
+      placed = tell;
+    },
+    /** Has `act` called with everything that happens, after it was seen to. */
+    note(act: (event: ClassroomEvent) => void): void {
+      noted = act;
+    },
     /** Has `act` called whenever the server has yet to be told what is shown. */
     shownAnew(act: () => void): void {
       toldAnew = act;

@@ -4,7 +4,7 @@ import type { LineSample } from '../lesson/signal';
 import { Measure, type Place, type Report } from './measure';
 import { Resource } from './resource';
 import { watchTransport } from './transport';
-import { waitForRedundancy } from './voice';
+import { waitFor, waitForRedundancy } from './voice';
 
 /** The slots of a classroom's one offer, in the order of its m-lines. */
 const VOICES = 3;
@@ -29,11 +29,19 @@ export class Receiver {
   private readonly voiceReceivers: RTCRtpReceiver[] = [];
   private readonly places = new Map<string, Place>();
   private readonly measured = new Measure();
+  /** How long the teacher's voice waited here before it was played, in ms, when that was last looked at. */
+  waitMs: number | null = null;
+  /** Pictures decoded here so far, when that was last looked at. */
+  framesDecoded = 0;
+  private waited = { emitted: 0, seconds: 0 };
+  private heldBack: number | null = null;
   private resource: Resource | null = null;
   private closed = false;
+  private listener: ReceiverListener | null = null;
+  private offered: Promise<void> | null = null;
   private last: { received: number; lost: number; at: number; line: LineSample | null } | null = null;
 
-  constructor(listener: ReceiverListener) {
+  constructor() {
     this.peer = new RTCPeerConnection({ bundlePolicy: 'max-bundle' });
     for (let index = 0; index < VOICES; index += 1) {
       const receiver = this.slot('audio');
@@ -48,12 +56,21 @@ export class Receiver {
       return new MediaStream([track]);
     };
     this.pictures = { slides: picture('slides'), camera: picture('camera'), stage: picture('stage') };
-    watchTransport(this.peer, (state) => this.closed || listener.transport(state));
+    watchTransport(this.peer, (state) => this.closed || this.listener?.transport(state));
+  }
+
+  /** Makes the offer ahead of time, which takes a browser a while. It will know of no TURN servers. */
+  prepare(): this {
+    this.offered = this.peer.createOffer().then((offer) => this.peer.setLocalDescription(offer));
+    // Told to whoever connects.
+    this.offered.catch(() => undefined);
+    return this;
   }
 
   /** Gives the server's id of the connection. */
-  async connect(lesson: string, token: () => string): Promise<string> {
-    const resource = await Resource.create(this.peer, `/whep/${lesson}`, token);
+  async connect(lesson: string, token: () => string, listener: ReceiverListener): Promise<string> {
+    this.listener = listener;
+    const resource = await Resource.create(this.peer, `/whep/${lesson}`, token, this.offered);
     if (this.closed) resource.remove();
     this.resource = resource;
     return resource.connection;
@@ -72,6 +89,16 @@ export class Receiver {
     return this.measured.take(report, now, (track) => this.places.get(track) ?? null);
   }
 
+  /** Plays everything so many ms after it came, for what is played beside it to be met; null = as ever. */
+  holdBack(ms: number | null): void {
+    if (ms === this.heldBack) return;
+    this.heldBack = ms;
+    for (const { receiver } of this.peer.getTransceivers()) {
+      if (ms === null && receiver.track.kind === 'audio') waitForRedundancy(receiver);
+      else waitFor(receiver, ms);
+    }
+  }
+
   async sample(now: number): Promise<ReceiverSample> {
     const report = await this.peer.getStats();
     const incoming: IncomingSample = { voicePackets: 0, framesDecoded: 0 };
@@ -85,6 +112,7 @@ export class Receiver {
         lost += Math.max(0, entry.packetsLost ?? 0);
         if (entry.kind === 'audio' && this.isTeacher(report, entry, teacher)) {
           incoming.voicePackets += entry.packetsReceived ?? 0;
+          this.waits(entry.jitterBufferEmittedCount ?? 0, entry.jitterBufferDelay ?? 0);
         }
         if (entry.kind === 'video') incoming.framesDecoded += entry.framesDecoded ?? 0;
       }
@@ -92,6 +120,7 @@ export class Receiver {
         roundTripMs = entry.currentRoundTripTime * 1000;
       }
     });
+    this.framesDecoded = incoming.framesDecoded;
     return { incoming, line: this.lineOver(received, lost, roundTripMs, now) };
   }
 
@@ -103,6 +132,12 @@ export class Receiver {
   ): boolean {
     const old = entry.trackId ? (report.get(entry.trackId) as { trackIdentifier?: string } | undefined) : undefined;
     return (entry.trackIdentifier ?? old?.trackIdentifier) === teacher;
+  }
+
+  private waits(emitted: number, seconds: number): void {
+    const count = emitted - this.waited.emitted;
+    if (count > 0) this.waitMs = ((seconds - this.waited.seconds) / count) * 1000;
+    this.waited = { emitted, seconds };
   }
 
   /** Loss over the last second or more; a shorter time would count single packets. */
