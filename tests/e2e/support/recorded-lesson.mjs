@@ -32,6 +32,11 @@ export class Studio {
     this.exited = new Promise((resolve) => this.process.once('exit', resolve));
   }
 
+  /** Whether it was told that it is connected. */
+  isOnAir() {
+    return this.log.some((line) => line.includes('on air resource'));
+  }
+
   async stop() {
     this.process.kill('SIGTERM');
     await this.exited;

@@ -57,17 +57,21 @@ export async function bursts(file) {
 
 const median = (values) => values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)];
 
+const spread = (values) => ({ median: median(values), least: Math.min(...values), most: Math.max(...values) });
+
 /**
- * What a file holds of a lesson that a recording of this manifest tells of: which moments of the lesson are in its pictures (Unix
- * milliseconds), how many pictures can't be read, by how much pictures and sound stand later than the lesson was (milliseconds; the worst and the
- * median), and the places of the sound's bursts.
+ * What a file holds of a lesson whose recording begins at `zero` (Unix milliseconds): which moments of the lesson are in its pictures and its
+ * sound, how many pictures can't be read, by how much pictures and sound stand later than the lesson was (milliseconds), apart for those within
+ * `unsettled`, and the slides. The first picture stands from the beginning on, whenever it came, and says nothing of that.
  */
-export async function heldBy(file, zero) {
+export async function heldBy(file, zero, [from, to] = [0, 0]) {
   const { streams } = await probe(file);
   const has = (kind) => streams.some(({ codec_type: type }) => type === kind);
   const shown = has('video') ? await pictures(file) : [];
   const read = shown.filter(({ code }) => code !== null);
   const late = read.map(({ at, code }) => ageOf(code, zero + at));
+  const isUnsettled = (at) => zero + at >= from && zero + at < to;
+  const settled = late.filter((_, n) => n > 0 && !isUnsettled(read[n].at));
   const moments = read.map(({ at }, n) => zero + at - late[n]);
   const heard = has('audio') ? await bursts(file) : [];
   const soundLate = heard.map(({ at, pitch }) => {
@@ -78,8 +82,9 @@ export async function heldBy(file, zero) {
     pictures: shown.length,
     unread: shown.length - read.length,
     moments,
-    late: { median: median(late), least: Math.min(...late), most: Math.max(...late) },
-    sound: { moments: heard.map(({ at }, n) => zero + at - soundLate[n]), late: { median: median(soundLate), least: Math.min(...soundLate), most: Math.max(...soundLate) } },
+    late: spread(settled),
+    unsettled: spread([0, ...late.filter((_, n) => n > 0 && isUnsettled(read[n].at))]),
+    sound: { moments: heard.map(({ at }, n) => zero + at - soundLate[n]), late: spread(soundLate) },
     slides: read.filter(({ slide }) => slide !== null).map(({ at, slide }) => ({ at, slide })),
   };
 }

@@ -8,6 +8,7 @@ const LESSON: Lesson = {
   teacher: '王老师',
   subject: '英语',
   grade: '五年级',
+  school: null,
   state: 'live',
   starts_at: null,
   created_at: '2026-11-24T01:00:00Z',
