@@ -49,11 +49,13 @@ fn assert_pictures_at_their_moments(seen: &[(i64, i64)], expected: &[i64]) {
 }
 
 fn problems(events: &[Event]) -> Vec<&str> {
-    let problem = |event| match event {
-        &Event::Problem(ref problem) => Some(problem.en.as_str()),
-        _ => None,
-    };
-    events.iter().filter_map(problem).collect()
+    let mut told = Vec::new();
+    for event in events {
+        if let Event::Problem(problem) = event {
+            told.push(problem.en.as_str());
+        }
+    }
+    told
 }
 
 #[test]

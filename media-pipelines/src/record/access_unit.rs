@@ -142,8 +142,8 @@ impl Assembler {
 }
 
 fn is_parameter_set(codec: Codec, payload: &[u8]) -> bool {
-    codec == Codec::H264 && depacketise::begins(codec, payload)
-        || codec == Codec::H264 && payload.first().is_some_and(|header| matches!(header & 0x1f, 6 | 8 | 12))
+    let travels_alone = |header: &u8| matches!(header & 0x1f, 6 | 8 | 12);
+    codec == Codec::H264 && (depacketise::begins(codec, payload) || payload.first().is_some_and(travels_alone))
 }
 
 #[cfg(test)]

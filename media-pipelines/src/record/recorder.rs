@@ -283,11 +283,16 @@ impl<'a, E: Events> Recorder<'a, E> {
                 None => (Encoder::start(level_of(&name), now), 0),
             };
             let mut made = Vec::new();
+            let mut has_ended = false;
             let failure = match (&mut encoder, self.lesson.queues().get_mut(&name)) {
                 (_, None) => continue,
-                (Ok(encoder), Some(queue)) => {
-                    encoder.work(queue, is_over, now, &mut made).err().map(|error| error.to_string())
-                }
+                (Ok(encoder), Some(queue)) => match encoder.work(queue, is_over, now, &mut made) {
+                    Ok(ended) => {
+                        has_ended = ended;
+                        None
+                    }
+                    Err(error) => Some(error.to_string()),
+                },
                 (Err(error), Some(_)) => Some(error.to_string()),
             };
             let mut is_new = false;
@@ -295,6 +300,10 @@ impl<'a, E: Events> Recorder<'a, E> {
                 is_new |= self.lesson.transcoded(&name, time, picture.data, picture.format, &mut outcome);
             }
             let failures = if is_new { 0 } else { failures };
+            if let Some(queue) = self.lesson.queues().get_mut(&name).filter(|_| has_ended) {
+                // What the encoder made nothing of, it couldn't decode.
+                queue.end();
+            }
             match failure {
                 None => {
                     if let Ok(encoder) = encoder {

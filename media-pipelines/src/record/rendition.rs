@@ -389,7 +389,7 @@ mod tests {
     /// Ten pictures a second, a keyframe every four seconds.
     fn play(rendition: &mut Rendition, from_ms: u64, to_ms: u64, profile: u8, out: &mut Vec<FileChange>) {
         for ms in (from_ms..to_ms).step_by(100) {
-            rendition.push(sample(ms, ((ms - from_ms) % 4_000 == 0).then_some(profile)), out);
+            rendition.push(sample(ms, (ms - from_ms).is_multiple_of(4_000).then_some(profile)), out);
             rendition.advance(ms.saturating_sub(1_500) * 90, out);
         }
     }

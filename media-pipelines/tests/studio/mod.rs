@@ -206,7 +206,8 @@ fn film(layer: Layer, from_ms: i64, to_ms: i64) -> Vec<(i64, Vec<u8>)> {
     let pictures = moments.iter().map(|ms| {
         let mut picture = Picture::black(width, height);
         let side = height / 4;
-        picture.fill((*ms as usize / 10) % (width - side) & !1, side & !1, side & !1, side & !1, 180);
+        let (left, side) = ((*ms as usize / 10) % (width - side), side & !1);
+        picture.fill(left & !1, side, side, side, 180);
         time_code::write(&mut picture, UnixTime::from_nanos(nanos(*ms) as u64));
         picture.into_planes()
     });

@@ -75,14 +75,14 @@ impl Encoder {
     }
 
     /// Give it what waits, take what it made, and put that, with its time, into `out`. It holds one picture back until the
-    /// next one comes, or until it knows that none will (`is_end`).
+    /// next one comes, or until it knows that none will (`is_end`). Returns whether it has made all that it ever will.
     pub(in crate::record) fn work(
         &mut self,
         queue: &mut Queue,
         is_end: bool,
         now: Instant,
         out: &mut Vec<(u64, Picture)>,
-    ) -> Result<(), EncoderError> {
+    ) -> Result<bool, EncoderError> {
         let bus = self.pipeline.bus();
         let has_ended = bus.as_ref().and_then(|bus| bus.pop_filtered(&[gst::MessageType::Eos])).is_some();
         loop {
@@ -116,15 +116,13 @@ impl Encoder {
         {
             return Err(EncoderError::Failed(error.error().to_string()));
         }
-        if has_ended {
-            // What it made nothing of, it couldn't decode.
-            queue.end();
-            return Ok(());
-        }
-        if self.in_flight > usize::from(!self.is_ended) && now.saturating_duration_since(self.alive) > STALLED {
+        if !has_ended
+            && self.in_flight > usize::from(!self.is_ended)
+            && now.saturating_duration_since(self.alive) > STALLED
+        {
             return Err(EncoderError::Stalled);
         }
-        Ok(())
+        Ok(has_ended)
     }
 
     fn push(&self, Feed { picture, wants_keyframe }: Feed) -> Result<(), EncoderError> {
