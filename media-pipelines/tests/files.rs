@@ -432,7 +432,7 @@ fn files_for_browsers() {
     lesson.keep(&place.join("av1"));
 }
 
-/// Run with `cargo test --release -p mingshi-media --test files -- --ignored --nocapture`.
+/// Run with `cargo test -p mingshi-media --test files -- --ignored --nocapture forty_five`.
 #[test]
 #[ignore = "a measurement: 45 minutes of two sources"]
 fn forty_five_minutes_are_finished_in_seconds() {
@@ -444,12 +444,23 @@ fn forty_five_minutes_are_finished_in_seconds() {
         lesson.slide(minute * 60_000);
     }
     lesson.ended();
-    let cores = 0.0;
-    let converter = job(&lesson).converter.map(|converter| Converter { cores, ..converter });
-    let begin = instant();
-    let manifest = finish(&Job { converter, ..job(&lesson) }, &mut |_| ()).expect("it is finished");
+    let with_cores = |cores| {
+        let job = job(&lesson);
+        Job { converter: job.converter.map(|converter| Converter { cores, ..converter }), ..job }
+    };
+    let mut begin = instant();
+    let manifest = finish(&with_cores(0.0), &mut |_| ()).expect("it is finished");
     let took = instant().saturating_duration_since(begin);
     let octets: u64 = manifest.files.iter().map(|file| file.bytes).sum();
-    eprintln!("{:?} for {} files of {} MB: {:?}", took, manifest.files.len(), octets / 1_000_000, names(&manifest));
+    eprintln!("originals: {took:?} for {} files of {} MB", manifest.files.len(), octets / 1_000_000);
+    let status = fs::read_to_string("/proc/self/status").expect("Linux");
+    let memory = status.lines().find(|line| line.starts_with("VmHWM")).unwrap_or_default();
+    eprintln!("the most memory it took, with what the measurement itself holds: {memory}");
     assert!(took.as_secs_f64() < 5.0 && manifest.complete && manifest.missing.is_empty());
+    fs::remove_dir_all(lesson.files()).expect("begin anew");
+    begin = instant();
+    finish(&with_cores(1.0), &mut |report| {
+        eprintln!("with variants: {report:?} after {:?}", instant().saturating_duration_since(begin));
+    })
+    .expect("it is finished");
 }
