@@ -469,6 +469,7 @@ const fn role(role: Role) -> &'static str {
     match role {
         Role::Studio => "studio",
         Role::Classroom => "classroom",
+        Role::Viewer => "viewer",
         Role::Operator => "operator",
     }
 }
