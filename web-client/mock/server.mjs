@@ -4,12 +4,13 @@ import { createServer } from 'node:http';
 import { dirname, extname, join, normalize } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { WebSocketServer } from 'ws';
+import { answerRecording } from './catalogue.mjs';
 
 const HERE = dirname(fileURLToPath(import.meta.url));
 const DIST = join(HERE, '..', 'dist');
 const TYPES = { '.html': 'text/html', '.js': 'text/javascript', '.css': 'text/css', '.svg': 'image/svg+xml' };
 const CSP =
-  "default-src 'self'; script-src 'self'; style-src 'self'; connect-src 'self' ws:; media-src 'self' blob:; img-src 'self' data: blob:; object-src 'none'; base-uri 'none'";
+  "default-src 'self'; script-src 'self'; style-src 'self'; connect-src 'self' ws:; media-src 'self' blob: mediastream:; img-src 'self' data: blob:; object-src 'none'; base-uri 'none'";
 
 const lessons = new Map();
 const sockets = new Set();
@@ -18,7 +19,7 @@ let answerer = null;
 let lastId = 0;
 
 const id = () => String((lastId += 1)).padStart(13, '0');
-const token = (claims) => {
+export const token = (claims) => {
   const part = (value) => Buffer.from(JSON.stringify(value)).toString('base64url');
   return `${part({ alg: 'HS256' })}.${part({ exp: Math.floor(Date.now() / 1000) + 43200, ...claims })}.x`;
 };
@@ -129,6 +130,7 @@ async function answer(request, response) {
   const chunks = [];
   for await (const chunk of request) chunks.push(chunk);
   const text = Buffer.concat(chunks).toString();
+  if (await answerRecording(request, response, text, claimsOf((request.headers.authorization ?? '').replace('Bearer ', '')))) return;
   for (const [method, pattern, handle] of routes) {
     const match = pattern.exec(pathname);
     if (!match || method !== request.method) continue;

@@ -20,10 +20,25 @@ export const router = createRouter({
       component: () => import('./views/StudioView.vue'),
       props: (route) => ({ lesson: String(route.params['lesson']), token: queryToken(route.query['token']) }),
     },
+    { path: '/library', component: () => import('./views/LibraryView.vue'), meta: { stays: true } },
+    {
+      path: '/replay/:lesson',
+      component: () => import('./views/ReplayView.vue'),
+      props: (route) => ({
+        lesson: String(route.params['lesson']),
+        token: queryToken(route.query['token']),
+        linkMs: querySeconds(route.query['t']),
+      }),
+    },
     { path: '/:rest(.*)*', redirect: '/' },
   ],
 });
 
 function queryToken(value: unknown): string | null {
   return typeof value === 'string' && value !== '' ? value : null;
+}
+
+/** Seconds of a link, as milliseconds; null for what is no number. */
+function querySeconds(value: unknown): number | null {
+  return typeof value === 'string' && /^\d{1,6}(\.\d+)?$/.test(value) ? Number(value) * 1000 : null;
 }

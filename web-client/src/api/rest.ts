@@ -78,7 +78,8 @@ async function entry<T>(path: string, token: string | null | undefined, body: un
   return read(response);
 }
 
-async function json<T>(method: string, path: string, token?: string | null, body?: unknown): Promise<T> {
+/** One request, and its answer read as JSON. Throws `Refusal` or `Unreachable`, nothing else. */
+export async function json<T>(method: string, path: string, token?: string | null, body?: unknown): Promise<T> {
   return read(await ask(method, path, token, body));
 }
 

@@ -7,7 +7,7 @@ type Schemas = components['schemas'];
  * The document marks fields that may be null as optional too; the server always writes them,
  * all but `join_code`, which only operator and studio get.
  */
-type Whole<T> = T extends readonly (infer Item)[]
+export type Whole<T> = T extends readonly (infer Item)[]
   ? Whole<Item>[]
   : T extends object
     ? { [Field in keyof T]-?: Whole<T[Field]> }

@@ -50,7 +50,8 @@ export async function enterStudio(lesson: string, urlToken: string | null): Prom
   return { token, lesson: await readLesson(token, lesson) };
 }
 
-async function firstAccepted<T>(tokens: string[], attempt: (token: string) => Promise<T>): Promise<T> {
+/** Tries tokens in turn; gives what the first that the server takes brought. Throws the last refusal. */
+export async function firstAccepted<T>(tokens: string[], attempt: (token: string) => Promise<T>): Promise<T> {
   let refusal = new Refusal(401, { code: 'token_missing' }, null);
   for (const token of tokens) {
     try {

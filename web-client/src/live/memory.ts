@@ -53,6 +53,13 @@ export const memory = {
   onAir: (lesson: string): OnAirMemory | null => read(tab, `on_air.${lesson}`),
   rememberOnAir: (lesson: string, onAir: OnAirMemory | null): void => write(tab, `on_air.${lesson}`, onAir),
 
+  /** Where a replay was left, in milliseconds of the lesson. */
+  stopped: (lesson: string): number | null => read(device, `stopped.${lesson}`),
+  rememberStopped: (lesson: string, ms: number | null): void => write(device, `stopped.${lesson}`, ms),
+
+  layout: (): 'large' | 'side' | 'inset' | null => read(device, 'layout'),
+  rememberLayout: (layout: 'large' | 'side' | 'inset'): void => write(device, 'layout', layout),
+
   volume: (): number => read<number>(device, 'volume') ?? 1,
   rememberVolume: (volume: number): void => write(device, 'volume', volume),
 
