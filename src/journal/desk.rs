@@ -470,7 +470,6 @@ const fn role(role: Role) -> &'static str {
         Role::Classroom => "classroom",
         Role::Viewer => "viewer",
         Role::Operator => "operator",
-        Role::Viewer => "viewer",
     }
 }
 
