@@ -481,3 +481,6 @@ fn begins_keyframe(codec: Codec, payload: &[u8]) -> bool {
         Codec::Av1 => av1::begins_keyframe(payload),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -78,7 +78,8 @@ pub(super) fn media(media: &Media<'_>) -> String {
     let part_target = media.parts.iter().map(|part| part.end - part.start).max().map_or(0.0, seconds);
     let part_target = part_target.max(PART_MS as f64 / 1_000.0);
     if media.is_live {
-        let hold_back = 3.0 * part_target;
+        // The least that is allowed; more would only make viewers later.
+        let hold_back = (2.0 * part_target).max(3.0 * PART_MS as f64 / 1_000.0);
         let _ = writeln!(text, "#EXT-X-PART-INF:PART-TARGET={part_target:.5}");
         let _ = writeln!(text, "#EXT-X-SERVER-CONTROL:PART-HOLD-BACK={hold_back:.5}");
     }
