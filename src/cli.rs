@@ -3,8 +3,8 @@
 mod check;
 mod demo;
 mod explain;
-mod recover;
 mod journal;
+mod recover;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};

@@ -35,9 +35,9 @@ pub use validity::Validity;
 use crate::api::{self, ApiState, Clock, Directory, Parts};
 use crate::auth::{OperatorKey, Tickets, Tokens};
 use crate::config::Config;
-use crate::recording::{self, Recordings, StorageError};
 use crate::journal::Journal;
 use crate::lesson::Chronicle;
+use crate::recording::{self, Recordings, StorageError};
 use crate::store::{self, Store};
 use crate::telemetry;
 use crate::worker;
@@ -162,10 +162,7 @@ pub async fn start_with(config: &Config, data: DataFolder, media: MediaSide, clo
         writing::take_up(journal, &store, &directory).await?;
     }
     let recordings = recordings(config, &store, &clock, program)?;
-    for (lesson, classrooms) in store.stages().await? {
-        let participants = directory.restore_stage(lesson, classrooms);
-        media.set_stage(lesson, participants).await;
-    }
+    restore_stages(&store, &directory, &*media).await?;
     let streams = media.clone();
     let state = ApiState::new(Parts {
         store,
@@ -214,9 +211,9 @@ pub async fn start_with(config: &Config, data: DataFolder, media: MediaSide, clo
         tokio::spawn(directory.run(reports)),
         tokio::spawn(upkeep(metrics, state.clone())),
         tokio::spawn(state.clone().look_after_database()),
+        tokio::spawn(supervisor::keep_watch(state.media.clone())),
+        tokio::spawn(async move { recordings.run().await }),
     ];
-    tasks.push(tokio::spawn(supervisor::keep_watch(state.media.clone())));
-    tasks.push(tokio::spawn(async move { recordings.run().await }));
     data.announce(&bound(&addresses), now);
     supervisor::ready();
     tasks.extend(certificates.map(|certificates| tokio::spawn(look_after(certificates, clock))));
@@ -304,6 +301,15 @@ impl Running {
         drop(self.data);
         tracing::info!("stopped");
     }
+}
+
+/// Put those on stage again who were there before the restart.
+async fn restore_stages(store: &Store, directory: &Directory, media: &dyn api::Media) -> Result<(), store::Error> {
+    for (lesson, classrooms) in store.stages().await? {
+        let participants = directory.restore_stage(lesson, classrooms);
+        media.set_stage(lesson, participants).await;
+    }
+    Ok(())
 }
 
 fn recordings(

@@ -19,12 +19,26 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("auth", &["id", "lesson", "store"]),
     ("telemetry", &["config", "units"]),
     ("config", &["adapt", "auth", "id", "units"]),
+    ("journal", &["id", "lesson", "rtp", "units", "worker::clock", "worker::tap"]),
     ("recording", &["config", "id", "lesson", "store"]),
     ("api", &["auth", "config", "id", "lesson", "recording", "store", "telemetry", "units", "worker::mailbox"]),
     ("cli", &["api", "auth", "config", "id", "lesson", "recording", "server", "store", "telemetry"]),
     (
         "server",
-        &["api", "auth", "config", "id", "lesson", "recording", "store", "telemetry", "transport", "units", "worker"],
+        &[
+            "api",
+            "auth",
+            "config",
+            "id",
+            "journal",
+            "lesson",
+            "recording",
+            "store",
+            "telemetry",
+            "transport",
+            "units",
+            "worker",
+        ],
     ),
 ];
 

@@ -16,8 +16,8 @@ use super::pace::Lines;
 use super::story::Story;
 use crate::id::{ConnectionId, LessonId, ParticipantId, SourceName};
 use crate::lesson::{
-    Behind, Chronicle, Decided, Happening, Identity, Lesson, Line, Live, Notice, Participant, Publication, Replaced, Role,
-    Slot, StageError, Stats, Viewer,
+    Behind, Chronicle, Decided, Happening, Identity, Lesson, Line, Live, Notice, Participant, Publication, Replaced,
+    Role, Slot, StageError, Stats, Viewer,
 };
 use crate::telemetry::Exposition;
 use crate::worker::mailbox::Report;

@@ -468,8 +468,8 @@ const fn role(role: Role) -> &'static str {
     match role {
         Role::Studio => "studio",
         Role::Classroom => "classroom",
-        Role::Operator => "operator",
         Role::Viewer => "viewer",
+        Role::Operator => "operator",
     }
 }
 

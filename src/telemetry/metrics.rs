@@ -36,6 +36,7 @@ pub fn install_metrics() -> Result<PrometheusHandle, MetricsError> {
         .set_buckets_for_metric(Matcher::Full("mingshi_voice_concealed_ratio".into()), &CONCEALED)?
         .install_recorder()?;
     describe();
+    describe_recordings();
     for name in FROM_ZERO {
         counter!(name).increment(0);
     }
@@ -112,6 +113,22 @@ fn describe() {
     describe_gauge!("mingshi_worker_entries", "What a media thread keeps of those who are here, by what it is");
     describe_gauge!("mingshi_lesson_entries", "What running lessons keep, by what it is");
     describe_gauge!("mingshi_websockets", "Websockets open, let in or not");
+    describe_gauge!("mingshi_lesson_pages", "Lesson websockets open");
+    describe_counter!("mingshi_lesson_pages_refused_total", "Lesson websockets not let in, by code");
+    describe_counter!("mingshi_lesson_pages_too_slow_total", "Lesson websockets closed because they read too slowly");
+    describe_counter!("mingshi_lesson_page_messages_refused_total", "Messages of pages that made no sense");
+    describe_counter!(
+        "mingshi_requests_limited_total",
+        "Requests refused because there were too many, by what was limited"
+    );
+    describe_gauge!("mingshi_rate_limit_entries", "Addresses and participants that something is held against");
+    describe_counter!(
+        "mingshi_guesses_limited_total",
+        "Join codes and operator keys refused because too many were tried"
+    );
+}
+
+fn describe_recordings() {
     describe_gauge!("mingshi_recordings", "Recordings, by state");
     describe_gauge!("mingshi_recording_bytes", Unit::Bytes, "Octets of the files of recordings, by state");
     describe_gauge!("mingshi_recording_processes", "Media processes that make recordings");
@@ -129,17 +146,4 @@ fn describe() {
     describe_counter!("mingshi_recording_uploads_failed_total", "Uploads that failed and are tried again");
     describe_counter!("mingshi_recording_sent_bytes_total", Unit::Bytes, "Octets of recordings sent, by what of");
     describe_counter!("mingshi_recording_pieces_held_total", "Pieces that waited for their turn on a school's line");
-    describe_gauge!("mingshi_lesson_pages", "Lesson websockets open");
-    describe_counter!("mingshi_lesson_pages_refused_total", "Lesson websockets not let in, by code");
-    describe_counter!("mingshi_lesson_pages_too_slow_total", "Lesson websockets closed because they read too slowly");
-    describe_counter!("mingshi_lesson_page_messages_refused_total", "Messages of pages that made no sense");
-    describe_counter!(
-        "mingshi_requests_limited_total",
-        "Requests refused because there were too many, by what was limited"
-    );
-    describe_gauge!("mingshi_rate_limit_entries", "Addresses and participants that something is held against");
-    describe_counter!(
-        "mingshi_guesses_limited_total",
-        "Join codes and operator keys refused because too many were tried"
-    );
 }

@@ -30,7 +30,7 @@ impl Site {
     }
 
     /// A recording as the media process leaves it: one film of these octets, one picture.
-    async fn recorded(&self, lesson: &Value, film: &[u8]) -> Recording {
+    async fn with_recording(&self, lesson: &Value, film: &[u8]) -> Recording {
         let files = self.recording_folder(lesson).join("files");
         std::fs::create_dir_all(&files).expect("made");
         std::fs::write(files.join("camera.mp4"), film).expect("written");
@@ -100,7 +100,7 @@ async fn a_recording_is_found_read_played_and_saved() {
     let site = Site::start().await;
     let operator = site.operator().await;
     let lesson = site.lesson(&operator, true).await;
-    site.recorded(&lesson, &octets(1000)).await;
+    site.with_recording(&lesson, &octets(1000)).await;
     let found = site.get(&format!("{RECORDINGS}?q=英语&state=ready"), &operator).await.expect(200);
     assert_eq!(found["recordings"][0]["lesson"], lesson["id"]);
     assert_eq!((&found["next"], found["recordings"].as_array().map(Vec::len)), (&Value::Null, Some(1)));
@@ -136,7 +136,7 @@ async fn files_come_in_ranges() {
     let operator = site.operator().await;
     let lesson = site.lesson(&operator, true).await;
     let film = octets(300_000);
-    site.recorded(&lesson, &film).await;
+    site.with_recording(&lesson, &film).await;
     let details = site.get(&of(&lesson, ""), &operator).await.expect(200);
     let url = word(&details["files"][0], "url");
     for (range, from, to) in [
@@ -167,7 +167,7 @@ async fn a_ticket_opens_what_it_was_given_for_and_nothing_else() {
     let operator = site.operator().await;
     let [lesson, other] = [site.lesson(&operator, true).await, site.lesson(&operator, true).await];
     for lesson in [&lesson, &other] {
-        site.recorded(lesson, &octets(100)).await;
+        site.with_recording(lesson, &octets(100)).await;
     }
     let details = site.get(&of(&lesson, ""), &operator).await.expect(200);
     let url = word(&details["files"][0], "url");
@@ -204,7 +204,7 @@ async fn everybody_sees_what_is_theirs() {
     let operator = site.operator().await;
     let [lesson, other] = [site.lesson(&operator, true).await, site.lesson(&operator, true).await];
     for lesson in [&lesson, &other] {
-        site.recorded(lesson, &octets(100)).await;
+        site.with_recording(lesson, &octets(100)).await;
     }
     let studio = site.token(&operator, &lesson, "studio").await;
     let classroom = site.token(&operator, &lesson, "classroom").await;
@@ -351,7 +351,7 @@ async fn recordings_are_kept_and_removed_by_operators_once_they_are_finished() {
     let site = Site::start().await;
     let operator = site.operator().await;
     let lesson = site.lesson(&operator, true).await;
-    site.recorded(&lesson, &octets(100)).await;
+    site.with_recording(&lesson, &octets(100)).await;
     let remove = || site.send(site.ask(Method::DELETE, &of(&lesson, ""), &operator));
     remove().await.problem(409, "recording_unfinished");
     site.post(&path(&lesson, "/end"), &operator, json!({})).await.expect(200);
@@ -375,7 +375,7 @@ async fn lists_go_on_where_they_ended() {
     for _ in 0..3 {
         let body = json!({ "title": "英语", "teacher": "王老师", "subject": "英语", "grade": "五年级", "school": "县实验小学" });
         let lesson = site.post("/api/v1/lessons", &operator, body).await.expect(201);
-        site.recorded(&lesson, &octets(10)).await;
+        site.with_recording(&lesson, &octets(10)).await;
         all.insert(0, lesson["id"].clone());
         site.later(time::Duration::minutes(1));
     }
@@ -402,7 +402,7 @@ async fn views_are_summed_for_staff() {
     let told =
         |from_ms: u64, rate: f64| json!({ "view": "a-1", "from_ms": from_ms, "to_ms": from_ms + 18_000, "rate": rate });
     site.post(&of(&lesson, "/views"), &viewer, told(0, 1.2)).await.problem(404, "recording_not_found");
-    site.recorded(&lesson, &octets(10)).await;
+    site.with_recording(&lesson, &octets(10)).await;
     for from in [0, 18_000] {
         assert_eq!(site.post(&of(&lesson, "/views"), &viewer, told(from, 1.2)).await.status, 204);
     }
@@ -422,7 +422,7 @@ async fn what_a_school_receives_leaves_at_the_pace_of_its_line() {
     let site = Site::start().await;
     let operator = site.operator().await;
     let lesson = site.lesson(&operator, true).await;
-    site.recorded(&lesson, &octets(200_000)).await;
+    site.with_recording(&lesson, &octets(200_000)).await;
     let body = json!({ "name": "河棚", "tier": "4M", "nominal_rate": 2_000_000, "share": 0.5 });
     site.post("/api/v1/schools", &operator, body).await.expect(201);
     let token = json!({ "role": "classroom", "school": "河棚" });
@@ -476,7 +476,7 @@ async fn a_server_that_stops_waits_for_no_slow_download() {
     let site = Site::start().await;
     let operator = site.operator().await;
     let lesson = site.lesson(&operator, true).await;
-    site.recorded(&lesson, &octets(5_000_000)).await;
+    site.with_recording(&lesson, &octets(5_000_000)).await;
     let classroom = site.token(&operator, &lesson, "classroom").await;
     let url = word(&site.get(&of(&lesson, ""), &classroom).await.expect(200)["files"][0], "url");
     let mut slow = site.http.get(site.url(&url)).send().await.expect("it begins");

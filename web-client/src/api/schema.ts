@@ -1298,7 +1298,7 @@ export interface components {
         RecordingTrouble: components["schemas"]["Words"] & {
             /**
              * Format: date-time
-             * @description When.
+             * @description When, for the last time.
              */
             at: string;
             /**
@@ -1308,6 +1308,11 @@ export interface components {
             at_ms?: number | null;
             /** @description With which. */
             lesson: string;
+            /**
+             * Format: int32
+             * @description How often.
+             */
+            times: number;
             /** @description In which track. */
             track?: string | null;
         };
