@@ -30,7 +30,7 @@ RUN_PACKAGES=(
   gstreamer1.0-libav fonts-noto-cjk
 )
 TEST_PACKAGES=(
-  iproute2 nftables conntrack procps openssl faketime
+  iproute2 nftables conntrack procps openssl faketime ffmpeg
   python3-gi gir1.2-gst-plugins-base-1.0 gir1.2-gst-plugins-bad-1.0 gir1.2-nice-0.1 gstreamer1.0-nice
 )
 

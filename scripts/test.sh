@@ -3,7 +3,7 @@
 #
 #   scripts/test.sh quick    format, lints, unit and simulation tests
 #   scripts/test.sh all      also licences, interop with clients of other makes, the browser tests, those behind firewalls, those
-#                            of faults and those on weak lines (most of which need root)
+#                            of faults, those on weak lines (most of which need root) and those of recordings
 #
 # The output of every step is also in target/test-logs/. `scripts/test.sh all browser` runs only the steps named.
 set -uo pipefail
@@ -97,6 +97,7 @@ if [ "$scope" = all ]; then
   step networks in_browsers tests/e2e/networks/*.test.mjs
   step faults in_browsers tests/e2e/faults/*.test.mjs
   step lines in_browsers tests/e2e/lines/*.test.mjs
+  step recording in_browsers tests/e2e/recording/*.test.mjs
 fi
 
 printf '\n'

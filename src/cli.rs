@@ -4,6 +4,7 @@ mod check;
 mod demo;
 mod explain;
 mod recover;
+mod journal;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -59,6 +60,9 @@ enum Command {
     Lesson(LessonCommand),
     /// Finish recordings that a crash, a full disk or a missing program left unfinished. A server does so when it starts.
     Recover(recover::Arguments),
+    /// Look at what was received of a lesson.
+    #[command(subcommand)]
+    Journal(JournalCommand),
     /// Print the OpenAPI document.
     Openapi,
 }
@@ -67,6 +71,12 @@ enum Command {
 enum LessonCommand {
     /// Say why each classroom got what it got: what was cut or given back, when, and for what reason.
     Explain(explain::Arguments),
+}
+
+#[derive(Debug, Subcommand)]
+enum JournalCommand {
+    /// Print every record, in order.
+    Dump(journal::Arguments),
 }
 
 #[derive(Debug, clap::Args)]
@@ -123,6 +133,10 @@ impl Cli {
             print(&api::description().to_pretty_json()?)?;
             return Ok(ExitCode::SUCCESS);
         }
+        if let Command::Journal(JournalCommand::Dump(arguments)) = &self.command {
+            journal::run(arguments)?;
+            return Ok(ExitCode::SUCCESS);
+        }
         let path = self.config.or_else(|| Some(PathBuf::from(SYSTEM_CONFIG)).filter(|path| path.exists()));
         let config = load(path.as_deref());
         match self.command {
@@ -133,7 +147,7 @@ impl Cli {
             Command::Check { json } => return check::run(config, json).await,
             Command::Lesson(LessonCommand::Explain(arguments)) => explain::run(&config?, arguments).await?,
             Command::Recover(arguments) => return recover::run(config?, arguments).await,
-            Command::Openapi => {}
+            Command::Journal(_) | Command::Openapi => {}
         }
         Ok(ExitCode::SUCCESS)
     }

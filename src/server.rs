@@ -9,6 +9,7 @@ mod places;
 mod supervisor;
 mod tls;
 mod validity;
+mod writing;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -35,6 +36,8 @@ use crate::api::{self, ApiState, Clock, Directory, Parts};
 use crate::auth::{OperatorKey, Tickets, Tokens};
 use crate::config::Config;
 use crate::recording::{self, Recordings, StorageError};
+use crate::journal::Journal;
+use crate::lesson::Chronicle;
 use crate::store::{self, Store};
 use crate::telemetry;
 use crate::worker;
@@ -84,6 +87,11 @@ pub enum Error {
     /// The media workers.
     #[error("media.udp_port{advice}", advice = another_udp_port(.0))]
     Media(#[from] worker::pool::StartError),
+    /// The journal of what is received.
+    #[error(
+        "recordings can't be written: {0}; make room, or switch recording off (recording.enabled = false) 录像无法写入：请清理磁盘，或关闭录像"
+    )]
+    Journal(std::io::Error),
     /// Signals can't be waited for.
     #[error("signals can't be received: {0}")]
     Signals(std::io::Error),
@@ -100,6 +108,8 @@ pub struct Running {
     pub first_key: Option<OperatorKey>,
     /// What the handlers share.
     pub state: ApiState,
+    /// What writes down what is received, where lessons are recorded.
+    pub journal: Option<Journal>,
     data: DataFolder,
     stop: watch::Sender<bool>,
     listeners: Vec<JoinHandle<()>>,
@@ -145,8 +155,12 @@ pub async fn start_with(config: &Config, data: DataFolder, media: MediaSide, clo
         Some(_) => Some(Certificates::load(&config.tls, data.path(), now)?),
         None => None,
     };
-    let directory = Directory::new(clock.clone());
-    let MediaSide { media, reports, program } = media;
+    let MediaSide { media, reports, journal, program } = media;
+    let chronicle = journal.clone().map(|journal| Arc::new(journal) as Arc<dyn Chronicle>);
+    let directory = Directory::with_chronicle(clock.clone(), chronicle);
+    if let Some(journal) = &journal {
+        writing::take_up(journal, &store, &directory).await?;
+    }
     let recordings = recordings(config, &store, &clock, program)?;
     for (lesson, classrooms) in store.stages().await? {
         let participants = directory.restore_stage(lesson, classrooms);
@@ -208,7 +222,7 @@ pub async fn start_with(config: &Config, data: DataFolder, media: MediaSide, clo
     tasks.extend(certificates.map(|certificates| tokio::spawn(look_after(certificates, clock))));
     let [http, https] = addresses;
     tracing::info!(?http, ?https, data = %data.path().display(), "server started");
-    Ok(Running { http, https, first_key, state, data, stop, listeners, tasks })
+    Ok(Running { http, https, first_key, state, journal, data, stop, listeners, tasks })
 }
 
 /// SIGTERM and SIGINT, which both ask a server to stop.
@@ -281,6 +295,10 @@ impl Running {
         // Whatever may take time comes before this: from here to the next process's start nobody hears anything.
         self.state.save_all().await;
         self.state.media.stop().await;
+        // What the last of the media threads handed over is written before the process ends.
+        if let Some(journal) = &self.journal {
+            journal.stop().await;
+        }
         self.tasks.iter().for_each(JoinHandle::abort);
         self.state.store.close().await;
         drop(self.data);

@@ -26,8 +26,9 @@ const BASE: &str = "gstreamer1.0-plugins-base";
 const GOOD: &str = "gstreamer1.0-plugins-good";
 const BAD: &str = "gstreamer1.0-plugins-bad";
 const UGLY: &str = "gstreamer1.0-plugins-ugly";
+const LIBAV: &str = "gstreamer1.0-libav";
 
-const ELEMENTS: [Element; 9] = [
+const ELEMENTS: [Element; 17] = [
     element("appsrc", BASE, "feeding pictures and sound", "送入画面和声音"),
     element("appsink", BASE, "taking out encoded media", "取出编码后的音视频"),
     element("audioconvert", BASE, "converting sound", "转换声音格式"),
@@ -37,6 +38,14 @@ const ELEMENTS: [Element; 9] = [
     element("x264enc", UGLY, "encoding H.264", "编码 H.264"),
     element("vp8enc", GOOD, "encoding VP8", "编码 VP8"),
     element("rsvgdec", BAD, "drawing slides", "绘制课件"),
+    element("videoscale", BASE, "pictures of recordings", "生成录像画面"),
+    element("opusdec", BASE, "decoding the voice of recordings", "解码录像的声音"),
+    element("vp8dec", GOOD, "decoding VP8 in recordings", "解码录像中的 VP8"),
+    element("jpegenc", GOOD, "posters and slides of recordings", "生成录像封面和课件图片"),
+    element("h264parse", BAD, "reading H.264 in recordings", "读取录像中的 H.264"),
+    element("av1dec", BAD, "decoding AV1 in recordings", "解码录像中的 AV1"),
+    element("avdec_h264", LIBAV, "decoding H.264 in recordings", "解码录像中的 H.264"),
+    element("avenc_aac", LIBAV, "encoding the voice of recordings for every player", "为录像的兼容版本编码声音"),
 ];
 
 /// Something that is missing.

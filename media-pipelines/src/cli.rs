@@ -15,6 +15,8 @@ use crate::demo::Demo;
 use crate::demo::ladder::VideoCodec;
 use crate::publish::Publisher;
 use crate::publish::whip::Whip;
+use crate::record::command::{self, RecordArguments};
+use crate::record::files::convert::{self, Conversion};
 
 /// How often the encoders are asked whether they are well.
 const WATCH_INTERVAL: std::time::Duration = std::time::Duration::from_secs(1);
@@ -37,6 +39,14 @@ enum Command {
     },
     /// Publish the demonstration lesson until told to stop.
     Demo(DemoArguments),
+    /// Decode and encode for the recorder, until done or standard input ends.
+    #[command(hide = true)]
+    Convert {
+        #[command(subcommand)]
+        conversion: Conversion,
+    },
+    /// Make a lesson's journal into its recording, while the lesson is live and afterwards.
+    Record(RecordArguments),
 }
 
 #[derive(Debug, clap::Args)]
@@ -67,6 +77,12 @@ impl Cli {
         match self.command {
             Command::Check { json } => report(json),
             Command::Demo(arguments) => demo(arguments).await,
+            Command::Convert { conversion } => convert(conversion).await,
+            Command::Record(arguments) => {
+                let (stop, stopped) = watch::channel(false);
+                tokio::spawn(watch_for_the_end(stop, arguments.exit_with_stdin));
+                command::record(arguments, stopped).await
+            }
         }
     }
 }
@@ -96,6 +112,19 @@ async fn demo(arguments: DemoArguments) -> anyhow::Result<ExitCode> {
     tokio::select! {
         () = publisher.run(&demo, stopped) => Ok(ExitCode::SUCCESS),
         error = failure(&demo) => Err(error.into()),
+    }
+}
+
+async fn convert(conversion: Conversion) -> anyhow::Result<ExitCode> {
+    // A thread of its own: its priority is low, which this runtime's needn't be.
+    let (done, result) = tokio::sync::oneshot::channel();
+    std::thread::spawn(move || {
+        // Nobody listens any more if the recorder is gone.
+        let _ = done.send(convert::run(&conversion));
+    });
+    tokio::select! {
+        result = result => result.context("the conversion panicked")?.map(|()| ExitCode::SUCCESS).map_err(Into::into),
+        () = end_of_input() => anyhow::bail!("the recorder is gone"),
     }
 }
 

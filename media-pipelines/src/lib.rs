@@ -13,3 +13,4 @@ pub mod cli;
 pub mod clock;
 pub mod demo;
 pub mod publish;
+pub mod record;

@@ -16,7 +16,8 @@ use super::pace::Lines;
 use super::story::Story;
 use crate::id::{ConnectionId, LessonId, ParticipantId, SourceName};
 use crate::lesson::{
-    Decided, Identity, Line, Live, Notice, Participant, Publication, Replaced, Role, Slot, StageError, Stats, Viewer,
+    Behind, Chronicle, Decided, Happening, Identity, Lesson, Line, Live, Notice, Participant, Publication, Replaced, Role,
+    Slot, StageError, Stats, Viewer,
 };
 use crate::telemetry::Exposition;
 use crate::worker::mailbox::Report;
@@ -104,6 +105,7 @@ pub struct Directory {
     decisions: Decisions,
     lines: Lines,
     restart: Notify,
+    chronicle: Option<Arc<dyn Chronicle>>,
     clock: Clock,
 }
 
@@ -111,6 +113,12 @@ impl Directory {
     /// An empty directory.
     #[must_use]
     pub fn new(clock: Clock) -> Arc<Self> {
+        Self::with_chronicle(clock, None)
+    }
+
+    /// An empty directory that has what happens written down.
+    #[must_use]
+    pub fn with_chronicle(clock: Clock, chronicle: Option<Arc<dyn Chronicle>>) -> Arc<Self> {
         Arc::new(Self {
             running: DashMap::new(),
             next_page: AtomicU64::new(0),
@@ -118,6 +126,7 @@ impl Directory {
             decisions: Decisions::default(),
             lines: Lines::default(),
             restart: Notify::new(),
+            chronicle,
             clock,
         })
     }
@@ -150,7 +159,8 @@ impl Directory {
                 self.decisions.keep(lesson, Decided::new(decision, *participant, called, self.clock.now()));
             }
             let of = participant_of(&report);
-            running.change(lesson, of, now, |live| live.apply(report));
+            let presence = running.change(lesson, of, now, |live| live.apply(report));
+            self.note(lesson, presence);
         }
     }
 
@@ -188,11 +198,37 @@ impl Directory {
         let now = self.clock.now();
         let mut running = self.running.entry(lesson).or_default();
         running.story.accepted(participant, connection, self.clock.instant());
-        running.change(lesson, Some(participant), self.clock.instant(), |live| {
+        let presence = running.change(lesson, Some(participant), self.clock.instant(), |live| {
             let notices = live.introduce(identity, now);
             live.connecting(connection, participant, sources);
             notices
         });
+        self.note(lesson, presence);
+    }
+
+    /// Has something written down.
+    fn note(&self, lesson: LessonId, happening: Option<Happening>) {
+        if let (Some(chronicle), Some(happening)) = (&self.chronicle, happening) {
+            chronicle.happened(lesson, happening);
+        }
+    }
+
+    /// A lesson is on air: it is written down from here on, with who is there already.
+    pub fn on_air(&self, lesson: &Lesson) {
+        let Some(chronicle) = &self.chronicle else { return };
+        chronicle.on_air(lesson);
+        let Some(running) = self.running.get(&lesson.id) else { return };
+        for identity in running.live.identities() {
+            chronicle.happened(lesson.id, Happening::Joined(identity));
+        }
+        chronicle.happened(lesson.id, Happening::Stage(running.live.stage().to_vec()));
+    }
+
+    /// A lesson is over, and so is what is written of it.
+    pub fn written(&self, lesson: LessonId) {
+        if let Some(chronicle) = &self.chronicle {
+            chronicle.ended(lesson);
+        }
     }
 
     /// Give a page its seat.
@@ -203,13 +239,14 @@ impl Directory {
         let page = PageId(self.next_page.fetch_add(1, Ordering::Relaxed));
         let mut running = self.running.entry(lesson).or_default();
         let (told, now) = (identity.clone(), self.clock.instant());
-        running.change(lesson, Some(viewer.participant), now, |live| {
+        let presence = running.change(lesson, Some(viewer.participant), now, |live| {
             let mut notices = live.introduce(identity, self.clock.now());
             if viewer.role != Role::Operator {
                 notices.extend(live.page_opened(viewer.participant));
             }
             notices
         });
+        self.note(lesson, presence);
         running.story.page_opened(lesson, &told, now);
         if self.restarting.load(Ordering::Acquire) {
             // The queue is new and empty: it can take one.
@@ -238,7 +275,9 @@ impl Directory {
             if viewer.role != Role::Operator {
                 let now = self.clock.instant();
                 running.story.page_closed(lesson, viewer.participant, now);
-                running.change(lesson, Some(viewer.participant), now, |live| live.page_closed(viewer.participant));
+                let presence =
+                    running.change(lesson, Some(viewer.participant), now, |live| live.page_closed(viewer.participant));
+                self.note(lesson, presence);
             }
         }
     }
@@ -247,6 +286,14 @@ impl Directory {
     pub fn raise_hand(&self, lesson: LessonId, participant: ParticipantId, raised: bool) {
         let mut running = self.running.entry(lesson).or_default();
         let notices = running.live.raise_hand(participant, raised);
+        running.tell(&notices);
+        self.note(lesson, (!notices.is_empty()).then_some(Happening::Hand(participant, raised)));
+    }
+
+    /// A classroom says how far behind it is, or that it is live again.
+    pub fn behind(&self, lesson: LessonId, participant: ParticipantId, behind: Option<Behind>) {
+        let Some(mut running) = self.running.get_mut(&lesson) else { return };
+        let notices = running.live.behind(participant, behind);
         running.tell(&notices);
     }
 
@@ -293,6 +340,7 @@ impl Directory {
         let notices = running.live.set_stage(participants)?;
         running.tell(&notices);
         let stage = running.live.stage().to_vec();
+        self.note(lesson, Some(Happening::Stage(stage.clone())));
         let names = stage.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
         tracing::info!(%lesson, participants = names, "stage set");
         Ok(stage)
@@ -308,7 +356,9 @@ impl Directory {
     pub fn restore_stage(&self, lesson: LessonId, classrooms: Vec<Identity>) -> Vec<ParticipantId> {
         let mut running = self.running.entry(lesson).or_default();
         running.live.restore_stage(classrooms, self.clock.now());
-        running.live.stage().to_vec()
+        let stage = running.live.stage().to_vec();
+        self.note(lesson, Some(Happening::Stage(stage.clone())));
+        stage
     }
 
     /// In how many lessons the studio sends anything.
@@ -358,6 +408,7 @@ impl Directory {
     pub fn end_lesson(&self, lesson: LessonId) {
         if let Some((_, mut running)) = self.running.remove(&lesson) {
             running.story.lesson_over(lesson, &running.live, self.clock.instant());
+            self.note(lesson, Some(Happening::Stage(Vec::new())));
             running.send(|_| Some(Outgoing::Close(Closing::LessonEnded)));
         }
     }
@@ -402,14 +453,14 @@ impl Running {
         [people, connections, publications, told, present, shares]
     }
 
-    /// Changes what is known, tells the pages, and the log where `participant` comes or goes by it.
+    /// Changes what is known, tells the pages, and the log where `participant` comes or goes by it, which is returned.
     fn change(
         &mut self,
         lesson: LessonId,
         participant: Option<ParticipantId>,
         now: std::time::Instant,
         change: impl FnOnce(&mut Live) -> Vec<Notice>,
-    ) {
+    ) -> Option<Happening> {
         let present = |live: &Live| participant.is_some_and(|id| live.is_present(id));
         let before = present(&self.live);
         let notices = change(&mut self.live);
@@ -417,6 +468,8 @@ impl Running {
             self.story.presence(lesson, id, !before, self.live.role(id), now);
         }
         self.tell(&notices);
+        let id = participant.filter(|_| present(&self.live) != before)?;
+        if before { Some(Happening::Left(id)) } else { self.live.identity(id).map(Happening::Joined) }
     }
 
     fn tell(&mut self, notices: &[Notice]) {

@@ -195,6 +195,7 @@ pub(super) async fn end(
     state.custody().keep_stage(id, Vec::new());
     state.directory.end_lesson(id);
     state.media.end_lesson(id).await;
+    state.directory.written(id);
     Ok(view)
 }
 
@@ -222,6 +223,9 @@ async fn move_on(
                 continue;
             }
             tracing::info!(lesson = %id, state = lesson.state.as_str(), by = ?claims.role, "lesson moved on");
+            if lesson.state == State::Live {
+                state.directory.on_air(&lesson);
+            }
             let changed = |viewer: Viewer| LessonChanged { lesson: LessonView::new(&lesson, viewer.role) };
             state.directory.tell_pages(id, changed);
         }

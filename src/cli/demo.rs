@@ -237,6 +237,7 @@ async fn on_air(state: &ApiState) -> anyhow::Result<Lesson> {
     let mut lesson = Lesson::new(draft, JoinCode::random(), now)?;
     lesson.start(now)?;
     state.store.insert_lesson(&mut lesson).await?;
+    state.directory.on_air(&lesson);
     Ok(lesson)
 }
 

@@ -208,7 +208,7 @@ impl Desk {
                     self.announce(id, now);
                 }
                 Entry::Ended(id) => self.ended(*id, now),
-                Entry::Restarted(id, layer) => self.restarted(*id, *layer, now),
+                Entry::Restarted(id, layer) => self.restarted(*id, *layer),
                 Entry::Anchor { publication, layer, timestamp, unix_nanos } => {
                     self.anchor(*publication, *layer, *timestamp, *unix_nanos);
                 }
@@ -242,11 +242,10 @@ impl Desk {
         self.publications.remove(&id);
     }
 
-    fn restarted(&mut self, id: PublicationId, layer: u8, now: Instant) {
-        if let Some((publication, book, source)) = self.book_of(id) {
-            if publication.layers.get(usize::from(layer)).is_some_and(|layer| layer.is_kept(now)) {
-                book.append(&Record::Restarted(format::Restarted { source, layer }));
-            }
+    fn restarted(&mut self, id: PublicationId, layer: u8) {
+        // Of an encoding that isn't kept at present too: it may be again.
+        if let Some((_, book, source)) = self.book_of(id) {
+            book.append(&Record::Restarted(format::Restarted { source, layer }));
         }
         let publication = self.publications.get_mut(&id);
         if let Some(layer) = publication.and_then(|publication| publication.layers.get_mut(usize::from(layer))) {
@@ -470,6 +469,7 @@ const fn role(role: Role) -> &'static str {
         Role::Studio => "studio",
         Role::Classroom => "classroom",
         Role::Operator => "operator",
+        Role::Viewer => "viewer",
     }
 }
 

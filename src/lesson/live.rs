@@ -4,6 +4,8 @@
 
 #[path = "live_backup.rs"]
 mod backup;
+#[path = "live_behind.rs"]
+mod behind;
 #[path = "live_decided.rs"]
 mod decided;
 #[path = "live_measured.rs"]
@@ -15,7 +17,7 @@ use time::OffsetDateTime;
 
 use super::EndReason;
 use super::media::{Codec, SlotName};
-use super::message::{Audience, Held, Layer, Message, Notice, Participant, Publication, Replaced, Role, Slot};
+use super::message::{Audience, Behind, Held, Layer, Message, Notice, Participant, Publication, Replaced, Role, Slot};
 use super::stats::Measured;
 use crate::id::{ConnectionId, ParticipantId, PublicationId, SourceName};
 use crate::worker::mailbox::{Closed, End, LayerReport, LineReport, MediaKind, PublicationReport, Report, SlotState};
@@ -85,6 +87,7 @@ struct Person {
     pages: u32,
     connections_up: u32,
     hand_raised: bool,
+    behind: Option<Behind>,
     replaced: VecDeque<Replaced>,
     measured: Measured,
 }
@@ -97,6 +100,7 @@ impl Person {
             pages: 0,
             connections_up: 0,
             hand_raised: false,
+            behind: None,
             replaced: VecDeque::new(),
             measured: Measured::default(),
         }
@@ -180,6 +184,7 @@ impl Live {
             person.pages = person.pages.saturating_sub(1);
             if person.pages == 0 {
                 person.hand_raised = false;
+                person.behind = None;
             }
         })
     }
@@ -307,6 +312,17 @@ impl Live {
         self.connections.get(&connection).map(|connection| connection.participant)
     }
 
+    /// Who a participant is, where it is known.
+    #[must_use]
+    pub fn identity(&self, participant: ParticipantId) -> Option<Identity> {
+        self.people.get(&participant).map(|person| person.identity.clone())
+    }
+
+    /// Who is there.
+    pub fn identities(&self) -> impl Iterator<Item = Identity> + '_ {
+        self.people.values().filter(|person| person.is_present()).map(|person| person.identity.clone())
+    }
+
     /// What a participant is, where it is known.
     #[must_use]
     pub fn role(&self, participant: ParticipantId) -> Option<Role> {
@@ -429,7 +445,8 @@ impl Live {
         let Some(person) = self.people.get_mut(&id) else {
             return Vec::new();
         };
-        let seen = |person: &Person| (person.is_present(), person.connections_up > 0, person.hand_raised);
+        let seen =
+            |person: &Person| (person.is_present(), person.connections_up > 0, person.hand_raised, person.behind);
         let before = seen(person);
         change(person);
         let after = seen(person);
@@ -476,6 +493,7 @@ impl Live {
             hand_raised: person.hand_raised,
             on_stage: self.stage.contains(&id),
             line: if person.connections_up > 0 { person.measured.line() } else { None },
+            behind: person.behind,
             joined_at: person.joined_at,
         }
     }

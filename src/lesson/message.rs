@@ -26,6 +26,39 @@ pub enum Role {
     Viewer,
 }
 
+/// What a classroom does that isn't live.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum BehindMode {
+    /// It sees what it missed, faster than it was said.
+    CatchingUp,
+    /// The lesson is held there while the local teacher explains.
+    Paused,
+    /// It sees the last half minute again.
+    Again,
+}
+
+/// How far a classroom is behind what is said now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Behind {
+    /// Milliseconds, in whole seconds.
+    pub behind_ms: u32,
+    /// What it does meanwhile; `null` where its line lets nothing through but pages, which makes it late all the time.
+    pub mode: Option<BehindMode>,
+}
+
+impl Behind {
+    /// A lesson doesn't last longer.
+    const MOST_MS: u32 = 24 * 3_600_000;
+
+    /// What a page says of itself; without a time it is live. Rounded to seconds: less is no news to anybody.
+    #[must_use]
+    pub fn told(behind_ms: Option<u32>, mode: Option<BehindMode>) -> Option<Self> {
+        let behind_ms = behind_ms?.min(Self::MOST_MS) / 1000 * 1000;
+        Some(Self { behind_ms, mode })
+    }
+}
+
 /// Somebody in the lesson.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct Participant {
@@ -49,6 +82,8 @@ pub struct Participant {
     pub on_stage: bool,
     /// How its line is by what its page measures; `null` where it measures nothing or isn't connected.
     pub line: Option<LineState>,
+    /// How far it is behind, where it isn't live.
+    pub behind: Option<Behind>,
     /// When it first came.
     #[serde(with = "time::serde::rfc3339")]
     pub joined_at: OffsetDateTime,

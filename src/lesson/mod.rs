@@ -18,8 +18,8 @@ pub use join_code::{JoinCode, NotACode};
 pub use live::{Flow, Identity, Live, MAX_ON_STAGE, Seen, StageError, Viewer};
 pub use media::{Codec, PublicationKind, SlotName};
 pub use message::{
-    Audience, Cut, Direction, EndReason, Held, Layer, Line, Message, Notice, Participant, PausedReason, Publication,
-    Replaced, Role, Slot,
+    Audience, Behind, BehindMode, Cut, Direction, EndReason, Held, Layer, Line, Message, Notice, Participant,
+    PausedReason, Publication, Replaced, Role, Slot,
 };
 pub use pace::{Pace, Turn};
 pub use recording::{

@@ -77,7 +77,7 @@ pub(super) enum Ended {
 #[derive(Debug, Clone, Copy)]
 struct Signs {
     limits: Limits,
-    /// When it told anything last.
+    /// When it told last of anything but trouble.
     told: Instant,
     /// When it told of progress last.
     progressed: Instant,
@@ -96,7 +96,9 @@ impl Signs {
     }
 
     fn hear(&mut self, event: &Event, now: Instant) {
-        self.told = now;
+        if !matches!(event, Event::Problem { .. } | Event::Other) {
+            self.told = now;
+        }
         match event {
             Event::Progress { behind_ms, .. } => (self.progressed, self.behind_ms) = (now, *behind_ms),
             Event::Files { .. } => self.has_files = true,
@@ -298,7 +300,9 @@ mod tests {
         signs.hear(&Event::Progress { duration_ms: 1, behind_ms: 100 }, at(1));
         assert!(!signs.hangs(at(300)), "nothing more came");
         assert!(!signs.waits(at(30)) && signs.waits(at(62)));
-        assert!(signs.hangs(at(602)), "ten minutes of silence");
+        let words = Words::new("坏", "broken");
+        signs.hear(&Event::Problem { track: None, at_ms: None, words }, at(400));
+        assert!(signs.hangs(at(602)), "ten minutes of silence, but for complaints");
         signs.hear(&Event::Files { complete: false }, at(600));
         assert!(!signs.hangs(at(3600)) && !signs.waits(at(3600)), "other variants take long");
         assert!(signs.hangs(at(600 + 7201)));

@@ -203,9 +203,12 @@ impl Recordings {
     }
 
     fn tell(&self, lesson: LessonId, track: Option<String>, at_ms: Option<u64>, words: Words) {
-        tracing::warn!(%lesson, track, at_ms, en = words.en, zh = words.zh, "trouble with a recording");
         metrics::counter!("mingshi_recording_troubles_total").increment(1);
-        self.0.watch.trouble(Trouble { at: self.now(), lesson, track, at_ms, words });
+        let (en, zh) = (words.en.clone(), words.zh.clone());
+        let trouble = Trouble { at: self.now(), lesson, track: track.clone(), at_ms, words, times: 1 };
+        if self.0.watch.trouble(trouble) {
+            tracing::warn!(%lesson, track, at_ms, en, zh, "trouble with a recording");
+        }
     }
 }
 

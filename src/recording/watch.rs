@@ -18,7 +18,7 @@ const TROUBLES: usize = 100;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 #[schema(as = RecordingTrouble)]
 pub struct Trouble {
-    /// When.
+    /// When, for the last time.
     #[serde(with = "time::serde::rfc3339")]
     pub at: OffsetDateTime,
     /// With which.
@@ -31,6 +31,8 @@ pub struct Trouble {
     /// What.
     #[serde(flatten)]
     pub words: Words,
+    /// How often.
+    pub times: u32,
 }
 
 /// How recording goes.
@@ -97,11 +99,49 @@ impl Watch {
         is_news
     }
 
-    pub(super) fn trouble(&self, trouble: Trouble) {
+    /// Something went wrong. Returns whether that is news: what goes wrong again and again is told once, and counted.
+    pub(super) fn trouble(&self, trouble: Trouble) -> bool {
         let mut known = self.known();
+        let is_same =
+            |one: &Trouble| (one.lesson, &one.track, &one.words) == (trouble.lesson, &trouble.track, &trouble.words);
+        if let Some(mut same) = known.troubles.iter().position(is_same).and_then(|at| known.troubles.remove(at)) {
+            (same.at, same.at_ms, same.times) = (trouble.at, trouble.at_ms, same.times.saturating_add(1));
+            known.troubles.push_back(same);
+            return false;
+        }
         if known.troubles.len() == TROUBLES {
             known.troubles.pop_front();
         }
         known.troubles.push_back(trouble);
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_goes_wrong_again_and_again_is_told_once_and_counted() {
+        let watch = Watch::default();
+        let trouble = |seconds: i64, en: &str| Trouble {
+            at: OffsetDateTime::UNIX_EPOCH + time::Duration::seconds(seconds),
+            lesson: LessonId::from_u64(1),
+            track: Some("camera".into()),
+            at_ms: None,
+            words: Words::new("坏", en),
+            times: 1,
+        };
+        assert!(watch.trouble(trouble(1, "broken")) && watch.trouble(trouble(2, "late")));
+        assert!(!watch.trouble(trouble(3, "broken")));
+        let told = watch.overview(0).troubles;
+        assert_eq!(
+            told.iter().map(|one| (one.words.en.as_str(), one.times)).collect::<Vec<_>>(),
+            [("broken", 2), ("late", 1)]
+        );
+        for number in 0..2 * TROUBLES {
+            watch.trouble(trouble(4, &number.to_string()));
+        }
+        assert_eq!(watch.overview(0).troubles.len(), TROUBLES);
     }
 }

@@ -9,11 +9,19 @@ use tokio::sync::mpsc;
 use super::{Error, local_addresses};
 use crate::api::Media;
 use crate::config::{self, Config};
-use crate::worker::mailbox::Report;
-use crate::worker::pool::{self, Settings, is_acceptable};
+use crate::journal::space::Limits;
+use crate::journal::{self, Journal};
+use crate::units::ServerClock;
+use crate::worker::clock;
+use crate::worker::mailbox::{Report, Workers};
+use crate::worker::pool::{self, Settings, Tapping, is_acceptable};
+use crate::worker::tap::{self, Tapped};
 
 /// How many reports may wait for the directory. What finds no room waits at its worker.
 const REPORTS: usize = 4096;
+
+/// The folder of recordings in the data folder.
+const RECORDINGS: &str = "recordings";
 
 /// The media side of a running server.
 pub struct MediaSide {
@@ -23,6 +31,8 @@ pub struct MediaSide {
     pub reports: mpsc::Receiver<Report>,
     /// The media program that makes recordings; `None` = it is looked for.
     pub program: Option<PathBuf>,
+    /// What writes down what comes, where lessons are recorded.
+    pub journal: Option<Journal>,
 }
 
 impl std::fmt::Debug for MediaSide {
@@ -46,9 +56,28 @@ pub(super) fn start(whole: &Config) -> Result<MediaSide, Error> {
         max_unfinished_per_address: config.max_unfinished_per_address,
     };
     let (report_sender, reports) = mpsc::channel(REPORTS);
-    let workers = pool::start(&settings, &report_sender)?;
+    let clock = clock::server_clock();
+    let (way, tapped) = tap::way();
+    let tapping = whole.recording.enabled.then_some(Tapping { way, stage: whole.recording.stage });
+    let workers = pool::start_tapped(&settings, &report_sender, clock, tapping)?;
+    let journal = whole.recording.enabled.then(|| journal(whole, clock, tapped, workers.clone())).transpose()?;
     tracing::info!(workers = settings.workers, first_port = settings.udp_port, addresses = ?settings.public_addresses, tcp = ?settings.tcp_candidates, "media started");
-    Ok(MediaSide { media: Arc::new(workers), reports, program: None })
+    Ok(MediaSide { media: Arc::new(workers), reports, program: None, journal })
+}
+
+/// Start the journal of what the workers get.
+fn journal(whole: &Config, clock: ServerClock, tapped: Tapped, workers: Workers) -> Result<Journal, Error> {
+    let recording = &whole.recording;
+    let settings = journal::Settings {
+        recordings: whole.server.data.join(RECORDINGS),
+        keyframe_every: recording.keyframe,
+        limits: Limits { warn: recording.warn_free, stop: recording.stop_free },
+    };
+    let want_keyframe = move |connection, publication, layer| {
+        // A request that finds no room is made again in two seconds.
+        let _ = workers.want_keyframe(connection, publication, layer);
+    };
+    Journal::start(settings, clock, tapped, want_keyframe).map_err(Error::Journal)
 }
 
 /// What browsers are told: as configured, else where we listen, else every address of this machine. Loopback comes

@@ -88,6 +88,20 @@ fn describe() {
     describe_gauge!("mingshi_database_writable", "1 while the database can be written to, 0 while it can't");
     describe_counter!("mingshi_database_failures_total", "Statements of the database that failed");
     describe_gauge!("mingshi_stages_unsaved", "Lessons whose stage waits to be saved");
+    describe_counter!("mingshi_journal_bytes_total", Unit::Bytes, "Octets written to the journals of lessons");
+    describe_counter!("mingshi_journal_packets_total", "Packets written to the journals of lessons");
+    describe_counter!("mingshi_journal_lost_packets_total", "Packets that aren't in the journal, by reason");
+    describe_counter!("mingshi_journal_events_dropped_total", "Events of lessons that aren't in the journal");
+    describe_counter!("mingshi_journal_sync_failures_total", "Times that the disk failed to keep what was recorded");
+    describe_histogram!(
+        "mingshi_journal_sync_seconds",
+        Unit::Seconds,
+        "How long the disk took to keep what was recorded"
+    );
+    describe_gauge!("mingshi_journal_queue_bytes", Unit::Bytes, "Octets of media that wait for the journal");
+    describe_gauge!("mingshi_journal_free_bytes", Unit::Bytes, "Free octets where recordings are kept");
+    describe_gauge!("mingshi_journal_lessons", "Lessons whose journal is written");
+    describe_gauge!("mingshi_journal_writable", "1 while what is received can be recorded, 0 while it can't");
     describe_gauge!("mingshi_draining", "1 from the first signal to stop on");
     describe_gauge!("mingshi_tcp_streams", "TCP streams of a media thread");
     describe_counter!(

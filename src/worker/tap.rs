@@ -208,9 +208,9 @@ struct Source {
     windows: Vec<Window>,
 }
 
-/// A worker's end of the way.
+/// A worker's end of the way. Publications go by the keys that the worker's router gives them.
 #[derive(Debug)]
-pub(super) struct Tap {
+pub struct Tap {
     way: Way,
     /// Whether classrooms are tapped as well.
     stage: bool,
@@ -221,12 +221,14 @@ pub(super) struct Tap {
 }
 
 impl Tap {
-    pub(super) fn new(way: Way, stage: bool) -> Self {
+    /// One that taps studios, and classrooms too where the `stage` is recorded.
+    #[must_use]
+    pub fn new(way: Way, stage: bool) -> Self {
         Self { way, stage, gathered: Batch::default(), due: None, sources: HashMap::new() }
     }
 
     /// A local publication begins, under this key.
-    pub(super) fn began(&mut self, key: usize, spec: &PublicationSpec) {
+    pub fn began(&mut self, key: usize, spec: &PublicationSpec) {
         // The slides' backup shows the same once more.
         if spec.source == SourceName::slides_backup() || spec.end == End::Classroom && !self.stage {
             return;
@@ -237,14 +239,14 @@ impl Tap {
     }
 
     /// It is over.
-    pub(super) fn ended(&mut self, key: usize) {
+    pub fn ended(&mut self, key: usize) {
         if let Some(source) = self.sources.remove(&key) {
             self.gathered.entries.push(Entry::Ended(source.id));
         }
     }
 
     /// An encoding's stream began anew.
-    pub(super) fn restarted(&mut self, key: usize, layer: u8) {
+    pub fn restarted(&mut self, key: usize, layer: u8) {
         let Some(source) = self.sources.get_mut(&key) else { return };
         if let Some(window) = source.windows.get_mut(usize::from(layer)) {
             *window = Window::default();
@@ -253,14 +255,14 @@ impl Tap {
     }
 
     /// A sender report related an encoding's media time to the server's clock.
-    pub(super) fn anchor(&mut self, key: usize, layer: u8, timestamp: u32, unix_nanos: i64) {
+    pub fn anchor(&mut self, key: usize, layer: u8, timestamp: u32, unix_nanos: i64) {
         if let Some(source) = self.sources.get(&key) {
             self.gathered.entries.push(Entry::Anchor { publication: source.id, layer, timestamp, unix_nanos });
         }
     }
 
     /// A packet came, late or not; `arrival` is in nanoseconds on the server's clock.
-    pub(super) fn packet(&mut self, key: usize, layer: u8, packet: &Inbound<'_>, arrival: i64) {
+    pub fn packet(&mut self, key: usize, layer: u8, packet: &Inbound<'_>, arrival: i64) {
         let Some(source) = self.sources.get_mut(&key) else { return };
         let Some(window) = source.windows.get_mut(usize::from(layer)) else { return };
         let of = (source.id, layer, arrival);
@@ -285,7 +287,7 @@ impl Tap {
     }
 
     /// Hands over what was gathered, once it is time. Returns how many packets found no room.
-    pub(super) fn hand_over(&mut self, now: Instant) -> u64 {
+    pub fn hand_over(&mut self, now: Instant) -> u64 {
         if self.gathered.entries.is_empty() {
             return 0;
         }
@@ -312,7 +314,7 @@ impl Tap {
     }
 
     /// Hands over the rest: the worker ends.
-    pub(super) fn finish(mut self) {
+    pub fn finish(mut self) {
         let octets = self.gathered.payloads.len();
         self.way.waiting.fetch_add(octets, Ordering::Relaxed);
         if self.way.batches.send_timeout(self.gathered, LAST_TRY).is_err() {

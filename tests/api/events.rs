@@ -217,6 +217,30 @@ async fn hands_caps_pings_and_nonsense_are_answered() {
 }
 
 #[tokio::test]
+async fn who_is_behind_is_told_to_the_studio_and_the_same_again_not_too_often() {
+    let (site, operator, lesson, mut studio, _) = lesson_with_studio().await;
+    let token = site.token(&operator, &lesson, "classroom").await;
+    let mut classroom = Page::open(&site, &lesson, &token).await;
+    classroom.expect("welcome").await;
+    assert_eq!(studio.expect("participant").await["participant"]["behind"], Value::Null);
+
+    classroom.say(json!({ "type": "behind", "behind_ms": 20_400, "mode": "catching_up" })).await;
+    let behind = studio.expect("participant").await["participant"]["behind"].clone();
+    assert_eq!(behind, json!({ "behind_ms": 20_000, "mode": "catching_up" }));
+    classroom.expect("participant").await;
+    // Sooner than pages do: let go. Another mode is news.
+    classroom.say(json!({ "type": "behind", "behind_ms": 18_000, "mode": "catching_up" })).await;
+    classroom.say(json!({ "type": "behind", "behind_ms": 17_000, "mode": "paused" })).await;
+    let behind = studio.expect("participant").await["participant"]["behind"].clone();
+    assert_eq!(behind, json!({ "behind_ms": 17_000, "mode": "paused" }));
+    classroom.say(json!({ "type": "behind", "behind_ms": null, "mode": null })).await;
+    assert_eq!(studio.expect("participant").await["participant"]["behind"], Value::Null);
+
+    studio.say(json!({ "type": "behind", "behind_ms": 1000, "mode": null })).await;
+    studio.expect("problem").await;
+}
+
+#[tokio::test]
 async fn the_end_of_a_lesson_is_told_and_then_the_page_is_closed() {
     let (site, operator, lesson, mut studio, _) = lesson_with_studio().await;
     site.post(&path(&lesson, "/end"), &operator, json!({})).await.expect(200);

@@ -3,6 +3,7 @@
 mod access;
 mod events;
 mod faults;
+mod journal;
 mod lessons;
 mod lines;
 mod media;

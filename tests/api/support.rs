@@ -10,8 +10,11 @@ use futures_util::future::BoxFuture;
 use mingshi::api::{Clock, Media};
 use mingshi::config::Config;
 use mingshi::id::{ConnectionId, LessonId, ParticipantId};
+use mingshi::journal::space::Limits;
+use mingshi::journal::{self, Journal};
 use mingshi::server::{self, DataFolder, MediaSide, Running};
 use mingshi::worker::mailbox::{Connect, Connected, LineNominal, Patch, Patched, Refused, Report, SlotKind};
+use mingshi::worker::{clock, tap};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use time::OffsetDateTime;
@@ -227,10 +230,15 @@ impl Site {
     }
 
     pub(crate) async fn configured(change: impl FnOnce(&mut Config)) -> Self {
-        Self::in_folder(Arc::new(tempfile::tempdir().expect("a folder")), change).await
+        Self::in_folder(Arc::new(tempfile::tempdir().expect("a folder")), change, false).await
     }
 
-    async fn in_folder(folder: Arc<tempfile::TempDir>, change: impl FnOnce(&mut Config)) -> Self {
+    /// As [`start`](Self::start), and lessons are written down.
+    pub(crate) async fn recorded() -> Self {
+        Self::in_folder(Arc::new(tempfile::tempdir().expect("a folder")), |_| {}, true).await
+    }
+
+    async fn in_folder(folder: Arc<tempfile::TempDir>, change: impl FnOnce(&mut Config), recorded: bool) -> Self {
         let mut config = Config::default();
         config.server.data = folder.path().join("data");
         config.server.http = "127.0.0.1:0".parse().ok();
@@ -250,15 +258,17 @@ impl Site {
         let jump = jumped.clone();
         let clock = Clock::new(move || time_of_day() + time::Duration::seconds(jump.load(Ordering::Relaxed)), instant);
         let data = DataFolder::take(&config.server.data).expect("a folder of our own");
-        let side = MediaSide { media: media.clone(), reports, program: None };
+        let journal = recorded.then(|| journal(&config));
+        let side = MediaSide { media: media.clone(), reports, program: None, journal };
         let running = server::start_with(&config, data, side, clock).await.expect("free ports");
         Self { media, reports: sender, running, http: reqwest::Client::new(), later, jumped, folder }
     }
 
     /// Stop, and start again on the same data.
     pub(crate) async fn restart(self) -> Self {
+        let recorded = self.running.journal.is_some();
         self.running.stop().await;
-        Self::in_folder(self.folder, |_| {}).await
+        Self::in_folder(self.folder, |_| {}, recorded).await
     }
 
     pub(crate) fn data(&self) -> &Path {
@@ -340,6 +350,17 @@ pub(crate) fn word(value: &Value, field: &str) -> String {
 
 pub(crate) fn id<T: std::str::FromStr>(value: &Value, field: &str) -> T {
     word(value, field).parse().ok().expect("ids are written as they are read")
+}
+
+/// A journal of lessons without media.
+fn journal(config: &Config) -> Journal {
+    let settings = journal::Settings {
+        recordings: config.server.data.join("recordings"),
+        keyframe_every: config.recording.keyframe,
+        limits: Limits { warn: 0, stop: 0 },
+    };
+    let (_, tapped) = tap::way();
+    Journal::start(settings, clock::server_clock(), tapped, |_, _, _| {}).expect("a folder")
 }
 
 impl Site {

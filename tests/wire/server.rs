@@ -40,18 +40,13 @@ impl Server {
 
     /// As [`with`](Self::with), at this address.
     pub(crate) fn at(address: IpAddr, connections: usize, waiting: usize, pace: Duration) -> Self {
-        let (sender, mut receiver) = tokio::sync::mpsc::channel(waiting);
-        let settings = pool::Settings {
-            workers: WORKERS,
-            udp_port: 0,
-            bind: Some(address),
-            public_addresses: vec![address],
-            tcp_candidates: Vec::new(),
-            tiers: wide(),
-            max_connections_per_worker: connections,
-            max_unfinished_per_address: UNFINISHED,
-        };
-        let workers = pool::start(&settings, &sender).expect("loopback has free ports");
+        let (sender, receiver) = tokio::sync::mpsc::channel(waiting);
+        let workers = pool::start(&settings(address, connections), &sender).expect("loopback has free ports");
+        Self::of(workers, receiver, pace)
+    }
+
+    /// These media threads, whose reports are taken one in each `pace`.
+    pub(crate) fn of(workers: Workers, mut receiver: tokio::sync::mpsc::Receiver<Report>, pace: Duration) -> Self {
         let reports = Arc::new(Mutex::new(Vec::new()));
         let kept = Arc::clone(&reports);
         tokio::spawn(async move {
@@ -99,6 +94,20 @@ impl Server {
             }
         }
         live
+    }
+}
+
+/// Media threads on free ports of this address.
+pub(crate) fn settings(address: IpAddr, connections: usize) -> pool::Settings {
+    pool::Settings {
+        workers: WORKERS,
+        udp_port: 0,
+        bind: Some(address),
+        public_addresses: vec![address],
+        tcp_candidates: Vec::new(),
+        tiers: wide(),
+        max_connections_per_worker: connections,
+        max_unfinished_per_address: UNFINISHED,
     }
 }
 

@@ -2,6 +2,7 @@
 import { mkdirSync } from 'node:fs';
 import { chromium } from 'playwright-core';
 import { addRecording, changeRecording, mood } from './catalogue.mjs';
+import { recordedLesson } from './recordings.mjs';
 import { addLesson, cut, listen, mend, say } from './server.mjs';
 
 const SIZES = [[1366, 768], [1920, 1080], [390, 844]];
@@ -27,6 +28,7 @@ const ago12 = new Date(Date.now() - 751_000).toISOString();
 const NAMES = ['舒城县河棚镇中心小学 五（1）班', '金寨县斑竹园教学点', '霍山县诸佛庵小学 五年级', '裕安区石婆店完小', '金安区毛坦厂镇东河口教学点 复式班', '叶集区孙岗小学', '霍邱县临水镇小学 五（2）班'];
 const rooms = NAMES.map((name, index) => ({
   id: `r${index}`, role: 'classroom', name, school: null, connected: index !== 3, publishing: [], hand_raised: index === 4 || index === 1, on_stage: false, joined_at: ago12, line: ['good', 'weak', 'good', null, 'weak', 'bad', 'good'][index],
+  behind: [null, null, { behind_ms: 80_000, mode: 'catching_up' }, null, { behind_ms: 42_000, mode: 'paused' }, null, { behind_ms: 8000, mode: null }][index],
 }));
 const lines = rooms.map((room, index) => ({
   participant: room.id, connection: 'x', direction: 'down', loss: [0, 0.02, 0, 0, 0.05, 0.2, 0][index], round_trip_ms: 40 + index * 60, jitter_ms: 5, bitrate: 1e6,
@@ -45,6 +47,11 @@ addLesson({ title: '六年级语文《只有一个地球》第二课时：默读
 addLesson({ title: '一年级数学 认识图形', teacher: '赵晓', state: 'ended', starts_at: ago12, started_at: ago12, ended_at: ago12, join_code: '811111' });
 addLesson({ title: '连不上', teacher: '王敏', state: 'live', started_at: ago12, join_code: '920001' }, { mediaRefused: true });
 
+const blocked = addLesson({ title: '五年级英语 Unit 3 My weekend plan', ...about, state: 'live', started_at: ago12, join_code: '920002' }, { mediaRefused: true });
+// Lessons that are recorded: three minutes at most, so each shot begins its own.
+recordedLesson();
+const recordFrom = (lesson, secondsAgo) => changeRecording(lesson.id, {}, { zeroMs: Date.now() - 1000 * secondsAgo });
+for (const lesson of [live, blocked]) addRecording({ lesson: lesson.id, title: lesson.title, state: 'recording' });
 const day = (n, hour) => new Date(Date.now() - n * 86_400_000 - hour * 3_600_000).toISOString();
 const LONG = '六年级语文《只有一个地球》第二课时：默读课文，把握主要观点，体会说明语言的准确与严密，联系生活实际谈谈保护环境的办法';
 const taught = { teacher: '王敏', subject: '英语', grade: '五年级', school: '舒城县城关第一小学' };
@@ -74,6 +81,20 @@ const moved = async (page) => {
   await page.mouse.move(200, 200);
   await page.mouse.move(260, 240);
 };
+/** A page whose clock can be put on, for a break that lasts. */
+const leaping = () => {
+  const now = performance.now.bind(performance);
+  window.leap = 0;
+  performance.now = () => now() + window.leap;
+};
+const breakLine = async (page, ms, leap = 0) => {
+  cut(live.id);
+  await page.waitForTimeout(ms);
+  if (leap) await page.evaluate((by) => (window.leap = by), leap);
+  mend(live.id);
+  await moved(page);
+};
+const caught = (page, kind) => page.waitForSelector(`[data-place="${kind}"]`, { state: 'attached', timeout: 20_000 });
 const english = () => localStorage.setItem('mingshi.language', '"en"');
 const studio = { operator: true };
 const goLive = async (page) => {
@@ -110,6 +131,12 @@ const SHOTS = {
     cut(live.id);
     await page.waitForTimeout(4300);
   }],
+  'classroom-held': ['/c/307216', { wait: 3000, record: live }, async (page) => { await moved(page); await page.getByTestId('hold').click(); await page.waitForTimeout(4000); await moved(page); }],
+  'classroom-again': ['/c/307216', { wait: 3000, record: live }, async (page) => { await moved(page); await page.getByTestId('again').click(); await caught(page, 'playing'); await page.waitForTimeout(2500); await moved(page); }],
+  'classroom-catching-up': ['/c/307216', { wait: 3000, record: live }, async (page) => { await breakLine(page, 6000); await caught(page, 'playing'); await page.waitForTimeout(2500); await moved(page); }],
+  'classroom-catching-up-english': ['/c/307216', { wait: 3000, record: live, before: english }, async (page) => { await breakLine(page, 6000); await caught(page, 'playing'); await page.waitForTimeout(2500); await moved(page); }],
+  'classroom-offered': ['/c/307216', { wait: 3000, record: live, before: leaping }, async (page) => { await breakLine(page, 5000, 16 * 60_000 + 4000); await caught(page, 'offered'); await moved(page); }],
+  'classroom-late': ['/c/920002', { wait: 13_000, record: blocked }, async (page) => { await caught(page, 'late'); await page.waitForTimeout(3000); await moved(page); }],
   'studio-prepare': [`/studio/${planned.id}`, { ...studio, wait: 2500 }, null],
   'studio-denied': [`/studio/${planned.id}`, { ...studio, before: () => { navigator.mediaDevices.getUserMedia = () => Promise.reject(new DOMException('no', 'NotAllowedError')); } }, null],
   'studio-insecure': [`/studio/${planned.id}`, { ...studio, before: () => Object.defineProperty(window, 'isSecureContext', { value: false }) }, null],
@@ -155,6 +182,7 @@ const SHOTS = {
 for (const [name, [path, options, act]] of Object.entries(SHOTS)) {
   if (only.length > 0 && !only.some((word) => name.includes(word))) continue;
   for (const size of SIZES) {
+    if (options.record) recordFrom(options.record, 110);
     const page = await open(path, size, { ...options, name });
     await page.waitForTimeout(options.wait ?? 900);
     try {

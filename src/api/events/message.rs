@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 use crate::api::lessons::{LessonChanged, LessonView};
 use crate::api::problem::Document;
 use crate::id::ParticipantId;
-use crate::lesson::{Message, Participant, Publication, Replaced, Slot, SlotName, Stats};
+use crate::lesson::{BehindMode, Message, Participant, Publication, Replaced, Slot, SlotName, Stats};
 
 /// What a page is told first: all there is.
 #[derive(Debug, Serialize, ToSchema)]
@@ -102,6 +102,14 @@ pub enum ClientMessage {
         /// Whether it is up.
         raised: bool,
     },
+    /// How far what is seen here is behind the lesson; pages tell when the mode changes, and every five seconds while they
+    /// aren't live.
+    Behind {
+        /// Milliseconds; `null` = live again.
+        behind_ms: Option<u32>,
+        /// What the classroom does meanwhile.
+        mode: Option<BehindMode>,
+    },
     /// What the page measured since it last told; at most once in three seconds.
     Stats {
         /// The measurement.
@@ -122,7 +130,12 @@ mod tests {
         assert_eq!(read(r#"{"type":"layer_cap","slot":"camera","index":0,"max_spatial":null}"#), Ok(cap));
         let shown = ClientMessage::Shown { slot: SlotName::Slides, index: 0, width: 1366, height: 768 };
         assert_eq!(read(r#"{"type":"shown","slot":"slides","index":0,"width":1366,"height":768}"#), Ok(shown));
-        for text in ["", "[]", r#"{"type":"dance"}"#, r#"{"type":"hand"}"#, r#"{"type":"hand","raised":1}"#] {
+        let behind = ClientMessage::Behind { behind_ms: Some(80_000), mode: Some(BehindMode::CatchingUp) };
+        assert_eq!(read(r#"{"type":"behind","behind_ms":80000,"mode":"catching_up"}"#), Ok(behind));
+        let live = ClientMessage::Behind { behind_ms: None, mode: None };
+        assert_eq!(read(r#"{"type":"behind","behind_ms":null,"mode":null}"#), Ok(live));
+        let sad = r#"{"type":"behind","behind_ms":-1,"mode":null}"#;
+        for text in ["", "[]", sad, r#"{"type":"dance"}"#, r#"{"type":"hand"}"#, r#"{"type":"hand","raised":1}"#] {
             assert!(read(text).is_err(), "{text}");
         }
     }

@@ -16,7 +16,7 @@ use crate::api::problem::{Kind, Problem};
 use crate::api::state::ApiState;
 use crate::auth::{Claims, Issued};
 use crate::id::LessonId;
-use crate::lesson::{Role, State, Stats};
+use crate::lesson::{Behind, Role, State, Stats};
 
 /// How long one message may take to leave; a page that takes longer is cut off and comes back.
 const SEND_TIMEOUT: Duration = Duration::from_secs(10);
@@ -29,6 +29,9 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Measurements that come sooner after each other are let go. Pages tell every five seconds.
 const STATS_INTERVAL: Duration = Duration::from_secs(3);
+
+/// A page that says the same of how far it is behind but for the time is heard this often. Pages tell every five seconds.
+const BEHIND_INTERVAL: Duration = Duration::from_secs(3);
 
 /// Messages that every media thread has to hear of: one in this time, and so much of it at once. A page that says more is
 /// heard more slowly, so that it can't fill the mailboxes of all.
@@ -47,6 +50,7 @@ enum Done {
 pub(super) struct Socket {
     websocket: WebSocket,
     measured_at: Option<Instant>,
+    behind: Option<(Instant, Option<Behind>)>,
     /// When the media threads may be told of the page's next wish.
     media_at: Instant,
     _open: Open,
@@ -72,7 +76,7 @@ impl Socket {
     pub(super) fn new(websocket: WebSocket) -> Self {
         let now = Instant::now();
         let media_at = now.checked_sub(MEDIA_AT_ONCE).unwrap_or(now);
-        Self { websocket, measured_at: None, media_at, _open: Open::new() }
+        Self { websocket, measured_at: None, behind: None, media_at, _open: Open::new() }
     }
 
     /// Close a websocket that was not let in.
@@ -204,6 +208,11 @@ impl Socket {
                 Ok(())
             }
             ClientMessage::Hand { .. } => self.no_sense("only classrooms raise hands").await,
+            ClientMessage::Behind { behind_ms, mode } if claims.role == Role::Classroom => {
+                self.behind(state, lesson, claims, Behind::told(behind_ms, mode));
+                Ok(())
+            }
+            ClientMessage::Behind { .. } => self.no_sense("only classrooms are behind").await,
             ClientMessage::Stats { stats } => self.measured(state, lesson, claims, stats).await,
             ClientMessage::LayerCap { slot, index, max_spatial } => {
                 self.wait_for_media().await;
@@ -217,6 +226,20 @@ impl Socket {
                 Ok(())
             }
         }
+    }
+
+    /// The studio is told of it: what is only a few seconds more of the same, it needn't hear too often.
+    fn behind(&mut self, state: &ApiState, lesson: LessonId, claims: &Claims, behind: Option<Behind>) {
+        let now = Instant::now();
+        let mode = |behind: Option<Behind>| behind.map(|behind| behind.mode);
+        let told = self
+            .behind
+            .is_some_and(|(at, before)| mode(before) == mode(behind) && now.duration_since(at) < BEHIND_INTERVAL);
+        if told {
+            return;
+        }
+        self.behind = Some((now, behind));
+        state.directory.behind(lesson, claims.sub, behind);
     }
 
     async fn wait_for_media(&mut self) {

@@ -597,6 +597,20 @@ export interface components {
             /** @description In the order of their ids. */
             participants: components["schemas"]["Attendance"][];
         };
+        /** @description How far a classroom is behind what is said now. */
+        Behind: {
+            /**
+             * Format: int32
+             * @description Milliseconds, in whole seconds.
+             */
+            behind_ms: number;
+            mode?: components["schemas"]["BehindMode"] | null;
+        };
+        /**
+         * @description What a classroom does that isn't live.
+         * @enum {string}
+         */
+        BehindMode: "catching_up" | "paused" | "again";
         /** @description A classroom of a school. */
         Classroom: {
             /** @description Its id. */
@@ -658,6 +672,15 @@ export interface components {
             raised: boolean;
             /** @enum {string} */
             type: "hand";
+        } | {
+            /**
+             * Format: int32
+             * @description Milliseconds; `null` = live again.
+             */
+            behind_ms?: number | null;
+            mode?: components["schemas"]["BehindMode"] | null;
+            /** @enum {string} */
+            type: "behind";
         } | {
             /** @description The measurement. */
             stats: components["schemas"]["Stats"];
@@ -1020,6 +1043,7 @@ export interface components {
         };
         /** @description Somebody in the lesson. */
         Participant: {
+            behind?: components["schemas"]["Behind"] | null;
             /** @description Whether a media connection of it is up. */
             connected: boolean;
             /** @description Whether its hand is up. */

@@ -15,6 +15,15 @@ export interface Arrangement {
 
 const ORDER: PictureName[] = ['slides', 'camera', 'stage'];
 
+/** The same, of what is played from the recording: what it has is what there is. */
+export function arrangeRecorded(present: readonly PictureName[], chosen: PictureName | null): Arrangement {
+  const visible = ORDER.filter((name) => present.includes(name));
+  const nothing = visible.length === 0;
+  if (nothing) visible.push('slides');
+  const large = chosen !== null && visible.includes(chosen) ? chosen : (visible[0] ?? 'slides');
+  return { large, visible, paused: { slides: null, camera: null, stage: null }, voicePaused: null, nothing };
+}
+
 /** Which pictures are on screen and which is large: the slides, unless there are none or somebody chose. */
 export function arrange(slots: SlotState[], chosen: PictureName | null): Arrangement {
   const slotOf = (name: string): SlotState | undefined => slots.find((s) => s.slot === name && s.index === 0);

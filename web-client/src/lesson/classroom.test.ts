@@ -8,7 +8,6 @@ const LESSON: Lesson = {
   teacher: '王老师',
   subject: '英语',
   grade: '五年级',
-  school: null,
   state: 'live',
   starts_at: null,
   created_at: '2026-11-24T01:00:00Z',
@@ -168,6 +167,21 @@ describe('coming in', () => {
     room.run(13_000);
     expect(room.logic.status(room.now)).toEqual({ kind: 'connecting', stuck: true });
     expect(room.count('build_connection')).toBeGreaterThan(1);
+  });
+
+  it('tries now and then only while the lesson is seen without media', () => {
+    const room = enter();
+    room.send({ type: 'answered', key: 1, connection: 'c1' });
+    room.run(13_000);
+    room.logic.unhurried = true;
+    const since = room.now;
+    for (let second = 0; second < 120; second += 1) {
+      const unanswered = room.logic.keys.filter((key) => room.logic.idOf(key) === null);
+      for (const key of unanswered) room.send({ type: 'answered', key, connection: `c${key}` });
+      room.run(1000);
+    }
+    expect(room.count('build_connection', since)).toBeGreaterThanOrEqual(4);
+    expect(room.count('build_connection', since)).toBeLessThanOrEqual(6);
   });
 
   it('is final about an offer that the server can not meet', () => {
@@ -416,7 +430,7 @@ describe('the end', () => {
 });
 
 describe('a hand', () => {
-  const me = { id: 'me', role: 'classroom', name: null, school: null, connected: true, publishing: [], hand_raised: false, on_stage: false, line: null, joined_at: '' } as const;
+  const me = { id: 'me', role: 'classroom', name: null, school: null, connected: true, publishing: [], hand_raised: false, on_stage: false, line: null, behind: null, joined_at: '' } as const;
   const welcomed = (fields: { hand_raised?: boolean; on_stage?: boolean }): ServerMessage => ({
     ...(welcome(LESSON, slots('c1')) as Extract<ServerMessage, { type: 'welcome' }>),
     participants: [{ ...me, publishing: [], ...fields }],

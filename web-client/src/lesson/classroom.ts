@@ -55,6 +55,9 @@ const STUCK_MS = 12000;
 
 const SETTLED_MS = 2000;
 
+/** How often media is tried where something else is seen meanwhile. */
+const UNHURRIED_MS = 20_000;
+
 /** What the replacement connections of a whole county are spread over when they all lose the same server. */
 const REBUILD_SPREAD_MS = 200;
 
@@ -65,6 +68,8 @@ const REBUILD_SPREAD_MS = 200;
 export class Classroom {
   lesson: Lesson | null = null;
   handRaised = false;
+  /** The lesson is seen without media: no need to try for them all the time. */
+  unhurried = false;
   readonly signal = new Signal();
   readonly lineNote = new LineNote();
   readonly socket: SocketKeeper;
@@ -147,6 +152,15 @@ export class Classroom {
   /** The slots of the connection on screen. */
   get shownSlots(): SlotState[] {
     return this.current?.slots ?? [];
+  }
+
+  /** When the last word came before the break that lasts; null while there is none. */
+  get brokenSince(): number | null {
+    return this.lostAt;
+  }
+
+  get onStage(): boolean {
+    return this.me !== null && this.participants.get(this.me)?.on_stage === true;
   }
 
   get bars(): Bars {
@@ -396,6 +410,7 @@ export class Classroom {
     else this.current = null;
     const needless = this.current?.hearing(now) === true && this.socket.isOpen;
     this.rebuildAt = needless ? null : now + this.rebuildBackoff.next(connection.unanswered(now));
+    if (this.unhurried && this.rebuildAt !== null) this.rebuildAt = Math.max(this.rebuildAt, now + UNHURRIED_MS);
   }
 
   private settle(now: number, out: ClassroomEffect[]): void {

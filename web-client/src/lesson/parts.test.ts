@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { PauseReason, SlotKind, SlotState } from '../api/types';
-import { arrange } from './arrangement';
+import { arrange, arrangeRecorded } from './arrangement';
 import { Backoff } from './backoff';
 import { Signal, barsOf, wordOf } from './signal';
 import { UplinkWatch } from './uplink';
@@ -118,5 +118,14 @@ describe('the uplink watch', () => {
     expect(watch.warning(6000)).toBe('thin_uplink');
     watch.add(fine, 6500);
     expect(watch.warning(6500)).toBeNull();
+  });
+});
+
+describe('pictures of the recording', () => {
+  it('have places as live ones do, and none where the recording has none', () => {
+    expect(arrangeRecorded(['camera', 'slides'], null)).toMatchObject({ large: 'slides', visible: ['slides', 'camera'], nothing: false });
+    expect(arrangeRecorded(['camera', 'slides'], 'camera').large).toBe('camera');
+    expect(arrangeRecorded(['camera'], 'slides')).toMatchObject({ large: 'camera', visible: ['camera'] });
+    expect(arrangeRecorded([], null)).toMatchObject({ large: 'slides', nothing: true });
   });
 });

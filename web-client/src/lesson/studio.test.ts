@@ -29,6 +29,7 @@ function person(id: string, fields: Partial<Participant>): Participant {
     hand_raised: false,
     on_stage: false,
     line: null,
+    behind: null,
     joined_at: '',
     ...fields,
   };

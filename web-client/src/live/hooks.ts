@@ -3,6 +3,7 @@ export interface Hooks {
   state(): unknown;
   connections(): unknown[];
   slots(): unknown[];
+  place?(): unknown;
   peers(): RTCPeerConnection[];
 }
 
@@ -12,6 +13,7 @@ declare global {
       state(): unknown;
       connections(): unknown[];
       slots(): unknown[];
+      place(): unknown;
       stats(): Promise<Record<string, unknown>[][]>;
     };
   }
@@ -24,6 +26,7 @@ export function expose(hooks: Hooks): () => void {
     state: () => plain(hooks.state()),
     connections: () => plain(hooks.connections()),
     slots: () => plain(hooks.slots()),
+    place: () => plain(hooks.place?.() ?? null),
     stats: () => Promise.all(hooks.peers().map(entriesOf)),
   };
   return () => delete window.__mingshi;

@@ -17,6 +17,12 @@ export function runningTime(ms: number): string {
   return `${two(Math.floor(seconds / 3600))}:${two(Math.floor(seconds / 60) % 60)}:${two(seconds % 60)}`;
 }
 
+/** Whole minutes and the seconds beside them. */
+export function durationParts(ms: number): { minutes: number; seconds: number } {
+  const seconds = Math.max(0, Math.round(ms / 1000));
+  return { minutes: Math.floor(seconds / 60), seconds: seconds % 60 };
+}
+
 /** A place in a lesson, 12:31 or 1:12:31. */
 export function placeTime(ms: number): string {
   const whole = runningTime(ms);

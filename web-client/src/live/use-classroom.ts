@@ -1,5 +1,6 @@
 import { onScopeDispose, shallowRef, triggerRef } from 'vue';
 import { iceServers } from '../api/ice-servers';
+import type { ClientMessage } from '../api/types';
 import { Classroom, type ClassroomEffect, type ClassroomEvent } from '../lesson/classroom';
 import { type Picture, Receiver, type ReceiverListener } from '../media/receiver';
 import { classroomObstacle, enterClassroom, offerRefusal } from './credentials';
@@ -25,6 +26,8 @@ export function useClassroom(code: string | null, urlToken: string | null, schoo
   let stopped = false;
   let sampling = false;
   let toldAnew = (): void => undefined;
+  let placed = (): unknown => null;
+  let noted = (_: ClassroomEvent): void => undefined;
 
   function send(event: ClassroomEvent): void {
     if (stopped) return;
@@ -32,6 +35,7 @@ export function useClassroom(code: string | null, urlToken: string | null, schoo
     for (const effect of effects) run(effect);
     // The server keeps it with the connections that are there: a new one has yet to be told of.
     if (event.type === 'socket_opened' || event.type === 'answered') toldAnew();
+    noted(event);
     arm();
     triggerRef(model);
   }
@@ -167,6 +171,7 @@ export function useClassroom(code: string | null, urlToken: string | null, schoo
         voice: key === logic.voiceKey(clock()),
       })),
     slots: () => logic.shownSlots,
+    place: () => placed(),
     peers: () => [...receivers.value.values()].map((receiver) => receiver.peer),
   });
 
@@ -177,6 +182,17 @@ export function useClassroom(code: string | null, urlToken: string | null, schoo
     send,
     clock,
     tellShown,
+    heard,
+    admission: () => admission,
+    say: (message: ClientMessage): void => socket.send(message),
+    /** Has browser tests told where in the lesson the page is. */
+    exposePlace(tell: () => unknown): void {
+      placed = tell;
+    },
+    /** Has `act` called with everything that happens, after it was seen to. */
+    note(act: (event: ClassroomEvent) => void): void {
+      noted = act;
+    },
     /** Has `act` called whenever the server has yet to be told what is shown. */
     shownAnew(act: () => void): void {
       toldAnew = act;

@@ -76,6 +76,11 @@ export interface Dvr {
 /** Whether this browser can play the DVR at all. */
 export const canPlayDvr = (): boolean => typeof MediaSource !== 'undefined';
 
+/** Fetches the player ahead of time: after a break of a thin line everything else wants to be fetched at once. */
+export async function loadDvr(): Promise<void> {
+  await import('hls.js/light');
+}
+
 /** Opens a lesson's DVR at `startMs`, standing still until `play()`. Throws where the player itself can't be loaded or nothing is there to play. */
 export async function openDvr(options: DvrOptions): Promise<Dvr> {
   const { default: Hls } = await import('hls.js/light');

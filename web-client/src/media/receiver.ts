@@ -4,7 +4,7 @@ import type { LineSample } from '../lesson/signal';
 import { Measure, type Place, type Report } from './measure';
 import { Resource } from './resource';
 import { watchTransport } from './transport';
-import { waitForRedundancy } from './voice';
+import { waitFor, waitForRedundancy } from './voice';
 
 /** The slots of a classroom's one offer, in the order of its m-lines. */
 const VOICES = 3;
@@ -29,6 +29,12 @@ export class Receiver {
   private readonly voiceReceivers: RTCRtpReceiver[] = [];
   private readonly places = new Map<string, Place>();
   private readonly measured = new Measure();
+  /** How long the teacher's voice waited here before it was played, in ms, when that was last looked at. */
+  waitMs: number | null = null;
+  /** Pictures decoded here so far, when that was last looked at. */
+  framesDecoded = 0;
+  private waited = { emitted: 0, seconds: 0 };
+  private heldBack: number | null = null;
   private resource: Resource | null = null;
   private closed = false;
   private listener: ReceiverListener | null = null;
@@ -83,6 +89,16 @@ export class Receiver {
     return this.measured.take(report, now, (track) => this.places.get(track) ?? null);
   }
 
+  /** Plays everything so many ms after it came, for what is played beside it to be met; null = as ever. */
+  holdBack(ms: number | null): void {
+    if (ms === this.heldBack) return;
+    this.heldBack = ms;
+    for (const { receiver } of this.peer.getTransceivers()) {
+      if (ms === null && receiver.track.kind === 'audio') waitForRedundancy(receiver);
+      else waitFor(receiver, ms);
+    }
+  }
+
   async sample(now: number): Promise<ReceiverSample> {
     const report = await this.peer.getStats();
     const incoming: IncomingSample = { voicePackets: 0, framesDecoded: 0 };
@@ -96,6 +112,7 @@ export class Receiver {
         lost += Math.max(0, entry.packetsLost ?? 0);
         if (entry.kind === 'audio' && this.isTeacher(report, entry, teacher)) {
           incoming.voicePackets += entry.packetsReceived ?? 0;
+          this.waits(entry.jitterBufferEmittedCount ?? 0, entry.jitterBufferDelay ?? 0);
         }
         if (entry.kind === 'video') incoming.framesDecoded += entry.framesDecoded ?? 0;
       }
@@ -103,6 +120,7 @@ export class Receiver {
         roundTripMs = entry.currentRoundTripTime * 1000;
       }
     });
+    this.framesDecoded = incoming.framesDecoded;
     return { incoming, line: this.lineOver(received, lost, roundTripMs, now) };
   }
 
@@ -114,6 +132,12 @@ export class Receiver {
   ): boolean {
     const old = entry.trackId ? (report.get(entry.trackId) as { trackIdentifier?: string } | undefined) : undefined;
     return (entry.trackIdentifier ?? old?.trackIdentifier) === teacher;
+  }
+
+  private waits(emitted: number, seconds: number): void {
+    const count = emitted - this.waited.emitted;
+    if (count > 0) this.waitMs = ((seconds - this.waited.seconds) / count) * 1000;
+    this.waited = { emitted, seconds };
   }
 
   /** Loss over the last second or more; a shorter time would count single packets. */

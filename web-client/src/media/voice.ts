@@ -18,6 +18,11 @@ type Patient = RTCRtpReceiver & { playoutDelayHint?: number | null };
 
 /** Lets a receiver wait for what comes again. */
 export function waitForRedundancy(receiver: Patient): void {
-  if ('jitterBufferTarget' in receiver) receiver.jitterBufferTarget = PLAYOUT_MS;
-  else if ('playoutDelayHint' in receiver) (receiver as Patient).playoutDelayHint = PLAYOUT_MS / 1000;
+  waitFor(receiver, PLAYOUT_MS);
+}
+
+/** Lets a receiver wait so long before it plays, where the browser can; null = as the browser likes. */
+export function waitFor(receiver: Patient, ms: number | null): void {
+  if ('jitterBufferTarget' in receiver) receiver.jitterBufferTarget = ms;
+  else if ('playoutDelayHint' in receiver) (receiver as Patient).playoutDelayHint = ms === null ? null : ms / 1000;
 }

@@ -1,0 +1,92 @@
+// A recording as its viewers get it: decoded by FFmpeg, and read by the time code in its pictures and its sound (docs/time-code.md).
+import { execFile, spawn } from 'node:child_process';
+import { promisify } from 'node:util';
+import { CELLS, ageOf, decodeSlide, decodeTime } from './time-code.mjs';
+import { delayOf, findBursts } from './tone.mjs';
+
+const run = promisify(execFile);
+const RATE = 48_000;
+
+/** Runs FFmpeg, and gives what it wrote and said; fails with what it said where it fails. */
+async function ffmpeg(words) {
+  const child = spawn('ffmpeg', ['-hide_banner', '-nostdin', ...words], { stdio: ['ignore', 'pipe', 'pipe'] });
+  const [out, said] = [[], []];
+  child.stdout.on('data', (chunk) => out.push(chunk));
+  child.stderr.on('data', (chunk) => said.push(chunk));
+  const code = await new Promise((resolve, reject) => child.on('error', reject).on('close', resolve));
+  const text = Buffer.concat(said).toString();
+  if (code !== 0) throw new Error(`ffmpeg ended with ${code}:\n${text.slice(-2000)}`);
+  return { out: Buffer.concat(out), said: text };
+}
+
+/** What ffprobe says of a file: its streams, chapters and duration. */
+export async function probe(file) {
+  const { stdout } = await run('ffprobe', ['-v', 'error', '-show_streams', '-show_chapters', '-show_format', '-of', 'json', file], {
+    maxBuffer: 2 ** 24,
+  });
+  return JSON.parse(stdout);
+}
+
+const cellsOf = (row) => Array.from(row, (luma) => luma > 125);
+
+/** Every picture of a file, or `seconds` of it from `from` on: `{at, code, slide}`, its place in milliseconds, its time code, and the slide's number or null. */
+export async function pictures(file, { from, seconds } = {}) {
+  const part = [...(from === undefined ? [] : ['-ss', String(from)]), ...(seconds === undefined ? [] : ['-t', String(seconds)])];
+  // The two lowest rows of cells, a sample for each; what a file says of its own time is told by showinfo.
+  const filter = `crop=iw:iw/${CELLS / 2}:0:ih-iw/${CELLS / 2},scale=${CELLS}:2:flags=area,format=gray,showinfo`;
+  const { out, said } = await ffmpeg([
+    ...part, '-copyts', '-i', file, '-map', '0:v:0', '-vf', filter, '-fps_mode', 'passthrough', '-f', 'rawvideo', '-',
+  ]);
+  const times = [...said.matchAll(/ n: *\d+ .*?pts_time:(-?[\d.]+)/g)].map(([, time]) => Number(time) * 1000);
+  const size = 2 * CELLS;
+  if (times.length !== out.length / size) throw new Error(`${times.length} times for ${out.length / size} pictures`);
+  return times.map((at, n) => {
+    const rows = out.subarray(n * size, (n + 1) * size);
+    return { at, code: decodeTime(cellsOf(rows.subarray(CELLS))), slide: decodeSlide(cellsOf(rows.subarray(0, CELLS))) };
+  });
+}
+
+/** Every tone burst of a file's sound: `{at, pitch}`, its place in milliseconds. */
+export async function bursts(file) {
+  const { out } = await ffmpeg(['-i', file, '-map', '0:a:0', '-ac', '1', '-ar', String(RATE), '-f', 'f32le', '-']);
+  const samples = new Float32Array(out.buffer, out.byteOffset, Math.floor(out.length / 4));
+  const { streams } = await probe(file);
+  const start = Number(streams.find(({ codec_type: type }) => type === 'audio').start_time) * 1000;
+  return findBursts(samples, RATE).map(({ pitch, second }) => ({ pitch, at: start + second * 1000 }));
+}
+
+const median = (values) => values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)];
+
+/**
+ * What a file holds of a lesson that a recording of this manifest tells of: which moments of the lesson are in its pictures (Unix
+ * milliseconds), how many pictures can't be read, by how much pictures and sound stand later than the lesson was (milliseconds; the worst and the
+ * median), and the places of the sound's bursts.
+ */
+export async function heldBy(file, zero) {
+  const { streams } = await probe(file);
+  const has = (kind) => streams.some(({ codec_type: type }) => type === kind);
+  const shown = has('video') ? await pictures(file) : [];
+  const read = shown.filter(({ code }) => code !== null);
+  const late = read.map(({ at, code }) => ageOf(code, zero + at));
+  const moments = read.map(({ at }, n) => zero + at - late[n]);
+  const heard = has('audio') ? await bursts(file) : [];
+  const soundLate = heard.map(({ at, pitch }) => {
+    const delay = delayOf(pitch, zero + at);
+    return delay > 4000 ? delay - 8000 : delay;
+  });
+  return {
+    pictures: shown.length,
+    unread: shown.length - read.length,
+    moments,
+    late: { median: median(late), least: Math.min(...late), most: Math.max(...late) },
+    sound: { moments: heard.map(({ at }, n) => zero + at - soundLate[n]), late: { median: median(soundLate), least: Math.min(...soundLate), most: Math.max(...soundLate) } },
+    slides: read.filter(({ slide }) => slide !== null).map(({ at, slide }) => ({ at, slide })),
+  };
+}
+
+/** The longest of the stretches of time, within `from` and `to`, of which `moments` have nothing; `{length, from}` in milliseconds. */
+export function longestHole(moments, from, to) {
+  const inside = [from, ...moments.filter((at) => at > from && at < to).toSorted((a, b) => a - b), to];
+  const holes = inside.slice(1).map((at, n) => ({ length: at - inside[n], from: inside[n] }));
+  return holes.reduce((longest, hole) => (hole.length > longest.length ? hole : longest));
+}
