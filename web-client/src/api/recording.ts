@@ -1,4 +1,4 @@
-import { json, request } from './rest';
+import { call, request } from './rest';
 import type { components } from './schema';
 import type { Whole } from './types';
 
@@ -23,26 +23,26 @@ export type Viewed = Schemas['View'];
 export type ReplayLink = Schemas['ReplayLink'];
 
 export const readDvr = (token: string, lesson: string): Promise<DvrAddress> =>
-  json('GET', `/api/v1/lessons/${lesson}/dvr`, token);
+  call('GET', `/api/v1/lessons/${lesson}/dvr`, token);
 
 /** What can be played by now; `base` has a ticket in it, and needs no token. Throws `Refusal` or `Unreachable`. */
-export const readTimeline = (base: string): Promise<Timeline> => json('GET', `${base}timeline.json`);
+export const readTimeline = (base: string): Promise<Timeline> => call('GET', `${base}timeline.json`);
 
 export const listRecordings = (token: string, query: Record<string, string>): Promise<RecordingPage> =>
-  json('GET', `/api/v1/recordings?${new URLSearchParams(query)}`, token);
+  call('GET', `/api/v1/recordings?${new URLSearchParams(query)}`, token);
 
 export const readRecording = (token: string, lesson: string): Promise<RecordingDetails> =>
-  json('GET', `/api/v1/recordings/${lesson}`, token);
+  call('GET', `/api/v1/recordings/${lesson}`, token);
 
 export const keepRecording = (token: string, lesson: string, kept: boolean): Promise<Schemas['KeptRecording']> =>
-  json('PUT', `/api/v1/recordings/${lesson}/kept`, token, { kept });
+  call('PUT', `/api/v1/recordings/${lesson}/kept`, token, { kept });
 
 export async function deleteRecording(token: string, lesson: string): Promise<void> {
   await request(`/api/v1/recordings/${lesson}`, { method: 'DELETE', token });
 }
 
 export const linkTo = (token: string, lesson: string, wish: { download: boolean; hours: number }): Promise<ReplayLink> =>
-  json('POST', `/api/v1/recordings/${lesson}/links`, token, wish);
+  call('POST', `/api/v1/recordings/${lesson}/links`, token, wish);
 
 /** `keepalive` lets the last seconds be told when the page is left. */
 export async function reportView(token: string, lesson: string, viewed: Viewed): Promise<void> {

@@ -71,15 +71,14 @@ async function refusal(response: Response): Promise<Refusal> {
   return new Refusal(response.status, problem, Number.isFinite(seconds) ? seconds : null);
 }
 
-/** As `json`, where a token comes with the TURN servers that are for its holder. */
+/** As `call`, where a token comes with the TURN servers that are for its holder. */
 async function entry<T>(path: string, token: string | null | undefined, body: unknown): Promise<T> {
   const response = await ask('POST', path, token, body);
   iceServers.tell(response, performance.now());
   return read(response);
 }
 
-/** One request, and its answer read as JSON. Throws `Refusal` or `Unreachable`, nothing else. */
-export async function json<T>(method: string, path: string, token?: string | null, body?: unknown): Promise<T> {
+export async function call<T>(method: string, path: string, token?: string | null, body?: unknown): Promise<T> {
   return read(await ask(method, path, token, body));
 }
 
@@ -102,16 +101,16 @@ async function read<T>(response: Response): Promise<T> {
 }
 
 export const exchangeOperatorKey = (key: string): Promise<Token> =>
-  json('POST', '/api/v1/operator', null, { key });
+  call('POST', '/api/v1/operator', null, { key });
 
 export const createLesson = (token: string, lesson: NewLesson): Promise<Lesson> =>
-  json('POST', '/api/v1/lessons', token, lesson);
+  call('POST', '/api/v1/lessons', token, lesson);
 
 /** Lessons planned (or created, where no time was given) between two moments in RFC 3339, and all that are live. */
 export async function listLessons(token: string, from: string, to: string): Promise<Lesson[]> {
   const list = async (query: Record<string, string>): Promise<Lesson[]> => {
     const path = `/api/v1/lessons?${new URLSearchParams(query)}`;
-    return (await json<{ lessons: Lesson[] }>('GET', path, token)).lessons;
+    return (await call<{ lessons: Lesson[] }>('GET', path, token)).lessons;
   };
   const [planned, live] = await Promise.all([list({ from, to }), list({ state: 'live' })]);
   const known = new Set(planned.map((lesson) => lesson.id));
@@ -119,16 +118,16 @@ export async function listLessons(token: string, from: string, to: string): Prom
 }
 
 export const readLesson = (token: string, lesson: string): Promise<Lesson> =>
-  json('GET', `/api/v1/lessons/${lesson}`, token);
+  call('GET', `/api/v1/lessons/${lesson}`, token);
 
 export const startLesson = (token: string, lesson: string): Promise<Lesson> =>
-  json('POST', `/api/v1/lessons/${lesson}/start`, token);
+  call('POST', `/api/v1/lessons/${lesson}/start`, token);
 
 export const endLesson = (token: string, lesson: string): Promise<Lesson> =>
-  json('POST', `/api/v1/lessons/${lesson}/end`, token);
+  call('POST', `/api/v1/lessons/${lesson}/end`, token);
 
 export const invite = (token: string, lesson: string, role: Role, name?: string): Promise<Invitation> =>
-  json('POST', `/api/v1/lessons/${lesson}/tokens`, token, name ? { role, name } : { role });
+  call('POST', `/api/v1/lessons/${lesson}/tokens`, token, name ? { role, name } : { role });
 
 /**
  * Enters a lesson by its six digits. `before` is who this device was before a reload; its token, however old,

@@ -364,7 +364,6 @@ export const en: Messages = {
     keep_hint: 'What is kept is never cleaned away',
     link: 'Replay link',
     remove: 'Delete',
-    more_actions: 'More',
     remove_title: 'Delete the replay of this lesson?',
     remove_hint: 'Its sound, pictures and slides are deleted and can’t be brought back.',
     remove_yes: 'Delete',

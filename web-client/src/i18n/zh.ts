@@ -362,7 +362,6 @@ export const zh = {
     keep_hint: '保留的课不会被自动清理',
     link: '回放链接',
     remove: '删除',
-    more_actions: '更多',
     remove_title: '删除这节课的回放？',
     remove_hint: '声音、画面和课件都会删掉，不能恢复。',
     remove_yes: '删除',

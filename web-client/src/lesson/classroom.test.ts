@@ -6,6 +6,7 @@ const LESSON: Lesson = {
   id: '0000000000001',
   title: '五年级英语',
   teacher: '王老师',
+  school: null,
   subject: '英语',
   grade: '五年级',
   school: null,

@@ -9,6 +9,10 @@ export const IN_STEP_MS = 20;
 export const CORRECT_FROM_MS = 40;
 /** Farther off than this it jumps: at 5 % it would take more than 6 s to catch up. */
 export const JUMP_FROM_MS = 300;
+/** Just after a start or a move by hand it jumps from here on: nobody sees a jump there, and a nudge would take seconds. */
+export const JUMP_WHEN_FRESH_MS = 100;
+/** The first of these jumps learns how late jumps land, the second makes use of it. */
+const JUMPS_WHEN_FRESH = 2;
 /** No picture plays more than 5 % faster or slower than the sound. */
 export const MOST_NUDGE = 0.05;
 /** A jump takes a while to show what it does; until then no other is made. */
@@ -45,6 +49,7 @@ export class Follower {
   private correcting = false;
   private leadMs = 0;
   private judged = true;
+  private freshJumps = JUMPS_WHEN_FRESH;
 
   /** What to do now. Rate 0 means: stand still. */
   look(sight: Sight): Step {
@@ -58,13 +63,16 @@ export class Follower {
     const settled = sight.nowMs - this.jumpedAt >= JUMP_SETTLES_MS;
     if (sight.busy) return settled && Math.abs(ahead) > 10 * JUMP_FROM_MS ? this.jump(sight) : { do: 'leave' };
     if (!this.judged) this.judge(ahead, sight.rate);
-    if (Math.abs(ahead) > JUMP_FROM_MS && settled) return this.jump(sight);
+    if (Math.abs(ahead) > (this.freshJumps > 0 ? JUMP_WHEN_FRESH_MS : JUMP_FROM_MS) && settled) return this.jump(sight);
+    if (sight.rate > 0 && settled) this.freshJumps = 0;
     return { do: 'play', rate: sight.rate * this.nudge(ahead) };
   }
 
   /** The sound was moved by hand: the picture goes along at once. */
   moved(): void {
     this.jumpedAt = Number.NEGATIVE_INFINITY;
+    this.judged = true;
+    this.freshJumps = JUMPS_WHEN_FRESH;
   }
 
   private nudge(ahead: number): number {
@@ -80,12 +88,14 @@ export class Follower {
     if (sight.nowMs - this.jumpedAt < JUMP_SETTLES_MS) return { do: 'leave' };
     this.jumpedAt = sight.nowMs;
     this.judged = false;
+    this.freshJumps -= 1;
     return { do: 'jump', toMs: Math.round(sight.clockMs + this.leadMs * sight.rate), rate: sight.rate };
   }
 
   /** How late the last jump landed is how much earlier the next one aims. */
   private judge(ahead: number, rate: number): void {
+    if (rate === 0) return;
     this.judged = true;
-    if (rate > 0 && Math.abs(ahead) < 3000) this.leadMs = Math.min(MOST_LEAD_MS, Math.max(0, this.leadMs - ahead / rate));
+    if (Math.abs(ahead) < 3000) this.leadMs = Math.min(MOST_LEAD_MS, Math.max(0, this.leadMs - ahead / rate));
   }
 }
