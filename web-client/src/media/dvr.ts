@@ -1,4 +1,4 @@
-import type { Fragment, default as HlsPlayer, LevelDetails } from 'hls.js';
+import type { Fragment, default as HlsPlayer, LevelDetails, LoaderCallbacks, LoaderConfiguration, LoaderContext, PlaylistLoaderConstructor } from 'hls.js';
 import type { Timeline } from '../api/recording';
 import { Ensemble, type Part } from './ensemble';
 
@@ -19,6 +19,10 @@ export const VOICE = 'voice';
 /** A track that begins within this of where we want to be counts as being there. */
 const EDGE_MS = 250;
 const TIMELINE_EVERY_MS = 2000;
+/** Nearer than this to the end of what is kept, playlists are asked for this often, in seconds; by itself the library waits for as long
+ *  as a segment lasts, and whoever catches up would stand still for so long. */
+const NEAR_EDGE_MS = 10_000;
+const RELOAD_S = { voice: 1, picture: 2 };
 /** At most this often a new ticket is asked for. */
 const RENEW_EVERY_MS = 5000;
 
@@ -109,6 +113,22 @@ class Address {
   }
 }
 
+/** Loads playlists and has them say that they are renewed every so many seconds; null = as they say themselves. */
+function impatient(Hls: typeof HlsPlayer, seconds: () => number | null): PlaylistLoaderConstructor {
+  return class extends Hls.DefaultConfig.loader {
+    override load(context: LoaderContext, config: LoaderConfiguration, callbacks: LoaderCallbacks<LoaderContext>): void {
+      const onSuccess: typeof callbacks.onSuccess = (response, ...rest) => {
+        const every = seconds();
+        if (every !== null && typeof response.data === 'string') {
+          response.data = response.data.replace(/^#EXT-X-TARGETDURATION:\d+/m, `#EXT-X-TARGETDURATION:${every}`);
+        }
+        callbacks.onSuccess(response, ...rest);
+      };
+      super.load(context, config, { ...callbacks, onSuccess });
+    }
+  } as unknown as PlaylistLoaderConstructor;
+}
+
 class HlsPart implements Part {
   readonly hls: HlsPlayer;
   private details: LevelDetails | null = null;
@@ -133,6 +153,7 @@ class HlsPart implements Part {
       maxMaxBufferLength: 30,
       backBufferLength: 30,
       xhrSetup: (request, url) => request.open('GET', address.current(url)),
+      pLoader: impatient(Hls, () => (this.nearEdge() ? (track === VOICE ? RELOAD_S.voice : RELOAD_S.picture) : null)),
     });
     this.setCap(cap);
     this.hls.on(Hls.Events.LEVEL_UPDATED, (_, { details }) => this.learn(details));
@@ -195,6 +216,11 @@ class HlsPart implements Part {
 
   private settle(): void {
     if (this.targetMs !== null) this.seek(this.targetMs);
+  }
+
+  private nearEdge(): boolean {
+    const at = this.positionMs();
+    return at !== null && this.edgeMs() - at < NEAR_EDGE_MS;
   }
 
   private begins(fragment: Fragment): number {
