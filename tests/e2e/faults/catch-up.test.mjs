@@ -58,7 +58,16 @@ async function classroom() {
   return participants.map(({ participant }) => participant).find(({ role }) => role === 'classroom');
 }
 
-const isPlace = (kind, seconds) => until(`the page is ${kind}`, seconds, async () => (await place()).kind === kind);
+/** Waits until the page is there; says where it was where it never is. */
+async function isPlace(kind, seconds) {
+  const began = Date.now();
+  try {
+    await until(`the page is ${kind}`, seconds, async () => (await place()).kind === kind);
+  } catch (error) {
+    const went = (await placesSince(began)).filter((one, i, all) => one.kind !== all[i - 1]?.kind);
+    throw new Error(`${error.message}, but ${JSON.stringify([...went, await place()])} ${await note()}\n${page.said.join('\n')}`, { cause: error });
+  }
+}
 
 /** How far what is heard leaps where the recording ends and live begins: ms that are left out, or less than 0 that are heard twice. */
 function leap(places) {
