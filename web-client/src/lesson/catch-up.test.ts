@@ -27,6 +27,8 @@ class Room {
   unwritten = 0;
   /** How long the pieces are that can be played once they are whole, in ms. */
   piece = 1;
+  /** By how much the player misses its place the first time, in ms. */
+  astray = 0;
   line: 'up' | 'down' = 'up';
   private brokenSince: number | null = null;
   private player: { position: number; rate: number; startsAt: number; held: boolean } | null = null;
@@ -109,7 +111,7 @@ class Room {
         });
         break;
       case 'play':
-        this.player = { position: effect.at, rate: effect.rate, startsAt: this.now + this.opening, held: false };
+        this.player = { position: effect.at + (this.player === null ? this.astray : 0), rate: effect.rate, startsAt: this.now + this.opening, held: false };
         break;
       case 'rate':
         if (this.player) this.player.rate = effect.rate;
@@ -359,6 +361,18 @@ describe('a recording that does not serve', () => {
     room.breaks(20_000);
     room.run(11_000);
     expect([room.logic.kind, room.logic.notice(room.now)]).toEqual(['live', 'too_slow']);
+  });
+
+  it('that begins a piece too late is sent back, once', () => {
+    const room = live();
+    room.send({ type: 'pause' });
+    room.run(20_000);
+    room.astray = 6000;
+    room.send({ type: 'resume' });
+    room.run(4000);
+    expect(room.count('play')).toBe(2);
+    expect(room.logic.kind).toBe('playing');
+    expect(room.playerBehind).toBeGreaterThanOrEqual(19);
   });
 
   it('is leapt over where nothing was kept', () => {

@@ -61,7 +61,7 @@ type State =
   | { kind: 'offered'; from: number; missed: number; since: number }
   | { kind: 'paused'; at: number }
   /** `at` is null for the end of what is kept, `over` is what is on screen meanwhile. */
-  | { kind: 'opening'; at: number | null; until: number | null; over: 'live' | 'held'; broke: boolean; began: number | null }
+  | { kind: 'opening'; at: number | null; until: number | null; over: 'live' | 'held'; broke: boolean; began: number | null; sentBack?: true }
   /** `until`: up to there it is seen again, and as it was said. */
   | { kind: 'playing'; at: number; until: number | null }
   | { kind: 'crossing'; at: number; since: number; frames: number | null }
@@ -78,6 +78,8 @@ const OVERLAP_MS = 500;
 const OFFERED_FOR_MS = 60_000;
 /** Less than this of what was missed is nothing to begin with. */
 const LEAST_MS = 1500;
+/** A player that begins so much too late is sent back. */
+const ASTRAY_MS = 2000;
 const AGAIN_MS = 30_000;
 /** A recording that brings nothing for so long has stalled. */
 const STALL_MS = 5000;
@@ -399,6 +401,13 @@ export class CatchUp {
     if (moved && began) this.movedAt = now;
     this.sample = sample;
     if (!began) return;
+    if (state.kind === 'opening' && state.began !== null && !state.sentBack && sample.position > state.began + ASTRAY_MS) {
+      // A player that has yet to learn where its pieces lie may begin a piece too late.
+      this.sample = { ...sample, position: state.began };
+      this.state = { ...state, sentBack: true };
+      out.push({ type: 'play', at: state.began, rate: this.rate });
+      return;
+    }
     const at = sample.position - recording.offset;
     if (state.kind === 'opening') {
       this.stalls = 0;
