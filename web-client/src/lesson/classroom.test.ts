@@ -9,7 +9,6 @@ const LESSON: Lesson = {
   school: null,
   subject: '英语',
   grade: '五年级',
-  school: null,
   state: 'live',
   starts_at: null,
   created_at: '2026-11-24T01:00:00Z',
