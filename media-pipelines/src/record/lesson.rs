@@ -126,6 +126,13 @@ impl Lesson {
                 }
             }
             Record::Restarted(restarted) => self.end_stream(key(restarted.source, restarted.layer), out),
+            Record::Keeps(keeps) => {
+                self.at(keeps.at, out);
+                let track = self.sources.get(&keeps.source).and_then(|source| source.track.as_ref());
+                if let Some(pictures) = track.and_then(|track| self.tracks.get_mut(track)) {
+                    pictures.keeps(|layer| key(keeps.source, layer), &keeps.layers);
+                }
+            }
             Record::Event(event) => self.at(event.at, out),
             Record::Lost(lost) => self.lost(&lost, out),
             Record::Closed(closed) => {
