@@ -34,6 +34,8 @@ CREATE TABLE recording_file (
     -- NULL for the poster and the pictures of slides.
     track    TEXT,
     variant  TEXT,
+    -- Whether it has all that was recorded of its track.
+    whole    INTEGER NOT NULL CHECK (whole IN (0, 1)),
     video    TEXT,
     width    INTEGER,
     height   INTEGER,

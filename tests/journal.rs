@@ -45,7 +45,7 @@ fn recorded(recordings: &Path) -> (Server, Journal) {
     let (sender, receiver) = tokio::sync::mpsc::channel(4_096);
     let (way, tapped) = tap::way();
     let clock = clock::server_clock();
-    let tapping = Some(Tapping { way, stage: false });
+    let tapping = Some(Tapping { way });
     let workers = pool::start_tapped(&settings(LOOPBACK, 1_000), &sender, clock, tapping).expect("free ports");
     let settings = Settings {
         recordings: recordings.to_owned(),

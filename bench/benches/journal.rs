@@ -100,7 +100,7 @@ fn main() {
     });
 
     let (to_journal, tapped) = way();
-    let mut own = Tap::new(to_journal, false);
+    let mut own = Tap::new(to_journal);
     own.began(0, &camera());
     let (mut sequence, mut now) = (0, clock::now());
     let (tapping, allocations) = measure(TURN, || tap(&mut own, &tapped, &mut sequence, &mut now));

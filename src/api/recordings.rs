@@ -102,6 +102,9 @@ pub(crate) struct FileView {
     pub track: String,
     /// `original`: as it was received; `compatible`: H.264 and AAC, for players that need them.
     pub variant: String,
+    /// Whether it has all that was recorded of its track. A track that changed its codec has an original for each; its
+    /// compatible file has all of it.
+    pub whole: bool,
     /// Its picture.
     pub video: Option<RecordingVideo>,
     /// Its sound.
@@ -121,10 +124,10 @@ pub(crate) struct FileView {
 impl FileView {
     fn new(lesson: LessonId, file: RecordingFile, ticket: &str, download: bool) -> Option<Self> {
         let url = address(lesson, &file.name, ticket);
-        let RecordingFile { name, track, variant, video, audio, octets, sha256, duration_ms } = file;
+        let RecordingFile { name, track, variant, whole, video, audio, octets, sha256, duration_ms } = file;
         let (track, variant) = (track?, variant.unwrap_or_default());
         let download_url = download.then(|| format!("{url}&download=1"));
-        Some(Self { name, track, variant, video, audio, bytes: octets, sha256, duration_ms, url, download_url })
+        Some(Self { name, track, variant, whole, video, audio, bytes: octets, sha256, duration_ms, url, download_url })
     }
 }
 
@@ -147,7 +150,7 @@ pub(crate) struct RecordingDetails {
     /// Until when its addresses are good.
     #[serde(with = "time::serde::rfc3339")]
     pub expires_at: OffsetDateTime,
-    /// The one file that stands for it: the teacher's picture with the voice, as every player plays it.
+    /// The one file that stands for it: the teacher's picture with the voice, as it was sent where one file has all of it.
     pub main: Option<String>,
     /// Its files; none until they were made. Until then the lesson's `dvr` has what there is.
     pub files: Vec<FileView>,

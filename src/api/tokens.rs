@@ -12,7 +12,7 @@ use super::problem::{Document, Kind, Problem};
 use super::state::{ApiState, not_ended};
 use crate::auth::{Claims, Issued, Publish};
 use crate::id::{LessonId, ParticipantId, SourceName};
-use crate::lesson::Role;
+use crate::lesson::{Identity, Role};
 
 /// A token for whom, and for what.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -22,7 +22,8 @@ pub(crate) struct NewToken {
     pub role: Role,
     /// Shown to the studio.
     pub name: Option<String>,
-    /// Its school, by id or name of the roster, or as it is to be shown: the link group.
+    /// Its school, by id or name of the roster, or as it is to be shown: the link group. A studio's becomes the lesson's,
+    /// where that has none.
     pub school: Option<String>,
     /// Sources it may publish, or `["*"]`; by default a studio any, a classroom `camera`.
     pub publish: Option<Vec<String>>,
@@ -89,9 +90,19 @@ pub(super) async fn hand_out(
             "主讲端只能发放普通的课堂凭证",
         ));
     }
-    not_ended(&state.lesson(id).await?)?;
+    let lesson = state.lesson(id).await?;
+    not_ended(&lesson)?;
     let minutes = new.minutes.map(life).transpose()?;
     let claims = claims(id, ParticipantId::random(), new)?;
+    if claims.role == Role::Studio
+        && lesson.school.is_none()
+        && let (Identity { school: Some(school), .. }, _) = state.identity(&claims).await
+    {
+        // By the name it has in the roster, so that recordings are found by it. No studio is kept waiting for that.
+        if let Err(error) = state.store.name_school(id, &school).await {
+            tracing::warn!(lesson = %id, %error, "the school of the lesson isn't kept");
+        }
+    }
     let now = state.clock.latest();
     let issued = match minutes {
         Some(life) => state.tokens.issue_for(claims, now, life),

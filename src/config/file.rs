@@ -139,7 +139,6 @@ impl Default for Metrics {
 #[serde(default, deny_unknown_fields)]
 pub(super) struct Recording {
     pub(super) enabled: bool,
-    pub(super) stage: bool,
     pub(super) keyframe_seconds: u32,
     pub(super) storage: String,
     pub(super) keep_days: u32,
@@ -154,7 +153,6 @@ impl Default for Recording {
     fn default() -> Self {
         Self {
             enabled: true,
-            stage: false,
             keyframe_seconds: 10,
             storage: String::new(),
             keep_days: 0,

@@ -12,8 +12,6 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 pub struct Recording {
     /// Whether lessons are recorded.
     pub enabled: bool,
-    /// Whether classrooms on stage are, too.
-    pub stage: bool,
     /// How long a source goes without a keyframe before one is asked for.
     pub keyframe: Duration,
     /// Where finished recordings are uploaded to; `None` = they stay in the data folder.
@@ -47,7 +45,6 @@ pub(super) fn valid(written: file::Recording) -> Result<Recording, Error> {
     }
     Ok(Recording {
         enabled: written.enabled,
-        stage: written.stage,
         keyframe: Duration::from_secs(in_range("recording.keyframe_seconds", written.keyframe_seconds, 1, 60)?.into()),
         storage: storage(written.storage)?,
         keep: (!keep.is_zero()).then_some(keep),

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use mingshi_journal as format;
 use mingshi_journal::{Event, LostWhy, Opened, PacketHead, Record, What};
 
-use crate::id::{ConnectionId, LessonId, ParticipantId, PublicationId, SourceName};
+use crate::id::{ConnectionId, LessonId, PublicationId, SourceName};
 use crate::lesson::{Happening, Role};
 use crate::rtp::{av1, h264, vp8};
 use crate::units::{Bitrate, ServerClock};
@@ -28,8 +28,6 @@ const MEASURED_AFTER: Duration = Duration::from_millis(1_900);
 const ASK_AGAIN: Duration = Duration::from_secs(2);
 /// Sources that end with their lesson are waited for so long.
 const CLOSES_WITHIN: Duration = Duration::from_secs(1);
-/// Participants of a lesson on whose coming and going nothing is written any more.
-const MOST_ON_STAGE: usize = 64;
 
 /// A keyframe that is wanted: over whose connection, of which publication and encoding.
 pub(super) type Wanted = (ConnectionId, PublicationId, u8);
@@ -87,8 +85,6 @@ pub(super) struct Desk {
     keyframe_every: Duration,
     publications: HashMap<PublicationId, Publication>,
     lessons: BTreeMap<LessonId, Written>,
-    /// Who is on stage.
-    stages: HashMap<LessonId, Vec<ParticipantId>>,
     room: Room,
     measured: Option<Instant>,
     /// Whether a disk was waited for lately: what the queue lost is its doing.
@@ -103,7 +99,6 @@ impl Desk {
             keyframe_every,
             publications: HashMap::new(),
             lessons: BTreeMap::new(),
-            stages: HashMap::new(),
             room: Room::Ample,
             measured: None,
             is_slow: false,
@@ -134,7 +129,6 @@ impl Desk {
         };
         for lesson in self.lessons.iter().filter_map(due).collect::<Vec<_>>() {
             let Some(mut written) = self.lessons.remove(&lesson) else { continue };
-            self.stages.remove(&lesson);
             for publication in self.publications.values_mut().filter(|publication| publication.spec.lesson == lesson) {
                 if let Some(number) = publication.number.take() {
                     written.book.append(&Record::SourceEnded(format::SourceEnded { number, at }));
@@ -166,10 +160,6 @@ impl Desk {
     fn announce(&mut self, id: PublicationId, now: Instant) {
         let Some(publication) = self.publications.get_mut(&id).filter(|one| one.number.is_none()) else { return };
         let spec = &publication.spec;
-        let stage = self.stages.get(&spec.lesson);
-        if spec.end == End::Classroom && !stage.is_some_and(|stage| stage.contains(&spec.participant)) {
-            return;
-        }
         let Some(written) = self.lessons.get_mut(&spec.lesson) else { return };
         written.last_number = written.last_number.wrapping_add(1);
         let number = written.last_number;
@@ -207,6 +197,8 @@ impl Desk {
         let mut payloads = &batch.payloads[..];
         for entry in &batch.entries {
             match entry {
+                // Whoever is on stage: a child's picture and voice are kept nowhere.
+                Entry::Began(spec) if spec.end == End::Classroom => {}
                 Entry::Began(spec) => {
                     let layers = vec![Layer::default(); spec.rids.len().max(1)];
                     let spec = (**spec).clone();
@@ -338,37 +330,12 @@ impl Desk {
             },
             Happening::Left(participant) => What::Left { participant: participant.to_string() },
             Happening::Stage(participants) => {
-                let names = participants.iter().map(ToString::to_string).collect();
-                self.set_stage(lesson, participants, now);
-                What::Stage { participants: names }
+                What::Stage { participants: participants.iter().map(ToString::to_string).collect() }
             }
             Happening::Hand(participant, raised) => What::Hand { participant: participant.to_string(), raised },
         };
         if let Some(written) = self.lessons.get_mut(&lesson) {
             written.book.append(&Record::Event(Event { at, what }));
-        }
-    }
-
-    fn set_stage(&mut self, lesson: LessonId, mut participants: Vec<ParticipantId>, now: Instant) {
-        participants.truncate(MOST_ON_STAGE);
-        let at = self.clock.unix_nanos(now);
-        let classrooms =
-            self.publications.iter_mut().filter(|(_, one)| one.spec.lesson == lesson && one.spec.end == End::Classroom);
-        let mut come = Vec::new();
-        for (&id, publication) in classrooms {
-            if participants.contains(&publication.spec.participant) {
-                come.push(id);
-            } else if let (Some(number), Some(written)) = (publication.number.take(), self.lessons.get_mut(&lesson)) {
-                written.book.append(&Record::SourceEnded(format::SourceEnded { number, at }));
-            }
-        }
-        if participants.is_empty() {
-            self.stages.remove(&lesson);
-        } else {
-            self.stages.insert(lesson, participants);
-        }
-        for id in come {
-            self.announce(id, now);
         }
     }
 

@@ -166,6 +166,8 @@ pub struct RecordingFile {
     pub track: Option<String>,
     /// `original` or `compatible`.
     pub variant: Option<String>,
+    /// Whether it has all that was recorded of its track: one that changed its codec has an original for each.
+    pub whole: bool,
     /// Its picture.
     pub video: Option<RecordingVideo>,
     /// Its sound.
@@ -214,8 +216,8 @@ pub struct Contents {
 }
 
 impl Contents {
-    /// The file that a recording stands for as a whole: the teacher's picture, else whatever there is first; what every
-    /// player plays before what only newer ones do.
+    /// The file that a recording stands for as a whole: of the teacher's picture, else of whatever there is first; the
+    /// original where it has all of that, else the compatible file.
     #[must_use]
     pub fn main(&self) -> Option<&RecordingFile> {
         let rank = |file: &&RecordingFile| {
@@ -225,7 +227,12 @@ impl Contents {
                 Some("voice") => 3,
                 _ => 2,
             };
-            (track, file.variant.as_deref() != Some("compatible"))
+            let variant = match file.variant.as_deref() {
+                Some("original") if file.whole => 0,
+                Some("compatible") => 1,
+                _ => 2,
+            };
+            (track, variant)
         };
         self.files.iter().filter(|file| file.track.is_some()).min_by_key(rank)
     }
@@ -469,11 +476,12 @@ mod tests {
     }
 
     #[test]
-    fn the_main_file_is_the_teachers_picture_as_everything_plays_it() {
+    fn the_main_file_is_the_teachers_picture_in_one_file() {
         let file = |track: &str, variant: &str| RecordingFile {
             name: format!("{track}-{variant}.mp4"),
             track: Some(track.into()),
             variant: Some(variant.into()),
+            whole: true,
             video: None,
             audio: None,
             octets: 1,
@@ -485,7 +493,11 @@ mod tests {
         let main = |contents: &Contents| contents.main().map(|file| file.name.clone());
         assert_eq!(main(&contents).as_deref(), Some("camera-original.mp4"));
         contents.files.push(file("camera", "compatible"));
+        assert_eq!(main(&contents).as_deref(), Some("camera-original.mp4"));
+        contents.files[1].whole = false;
         assert_eq!(main(&contents).as_deref(), Some("camera-compatible.mp4"));
+        contents.files.pop();
+        assert_eq!(main(&contents).as_deref(), Some("camera-original.mp4"), "what there is of the teacher");
         assert_eq!(main(&Contents::default()), None);
     }
 }

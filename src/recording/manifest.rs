@@ -62,6 +62,7 @@ struct File {
     name: String,
     track: String,
     variant: String,
+    whole: bool,
     video: Option<RecordingVideo>,
     audio: Option<RecordingAudio>,
     bytes: u64,
@@ -141,20 +142,21 @@ impl Manifest {
 }
 
 async fn checked(folder: &Path, file: File) -> Result<RecordingFile, ManifestError> {
-    let File { name, track, variant, video, audio, bytes, sha256, duration_ms } = file;
+    let File { name, track, variant, whole, video, audio, bytes, sha256, duration_ms } = file;
     let (octets, sum) = summed(folder, &name).await?;
     if octets != bytes || !sum.eq_ignore_ascii_case(&sha256) {
         let fact = format!("it has {octets} octets with SHA-256 {sum}, not {bytes} with {sha256}");
         return Err(ManifestError::File { name, fact });
     }
     let (track, variant) = (Some(track), Some(variant));
-    Ok(RecordingFile { name, track, variant, video, audio, octets, sha256: sum, duration_ms })
+    Ok(RecordingFile { name, track, variant, whole, video, audio, octets, sha256: sum, duration_ms })
 }
 
 async fn picture(folder: &Path, name: &str) -> Result<RecordingFile, ManifestError> {
     let (octets, sha256) = summed(folder, name).await?;
     let (track, variant, video, audio) = (None, None, None, None);
-    Ok(RecordingFile { name: name.into(), track, variant, video, audio, octets, sha256, duration_ms: 0 })
+    let (whole, name) = (true, name.into());
+    Ok(RecordingFile { name, track, variant, whole, video, audio, octets, sha256, duration_ms: 0 })
 }
 
 async fn summed(folder: &Path, name: &str) -> Result<(u64, String), ManifestError> {
@@ -222,7 +224,7 @@ mod tests {
             "version": 1, "lesson": LESSON, "zero_unix_ms": 1_795_000_000_125_i64, "duration_ms": 2_700_000,
             "repaired": true, "complete": false,
             "files": [{
-                "name": "camera.mp4", "track": "camera", "variant": "original", "bytes": 3, "sha256": ABC,
+                "name": "camera.mp4", "track": "camera", "variant": "original", "whole": false, "bytes": 3, "sha256": ABC,
                 "video": { "codec": "h264", "width": 1280, "height": 720 }, "audio": { "codec": "opus" },
                 "duration_ms": 2_700_000,
             }],
@@ -239,6 +241,7 @@ mod tests {
     async fn a_manifest_that_tells_the_truth_makes_a_recording() {
         let manifest = read(|_| {}).await.expect("it is true");
         assert_eq!(manifest.contents.files.len(), 2, "one film, one picture");
+        assert!(!manifest.contents.files[0].whole);
         let now = OffsetDateTime::UNIX_EPOCH;
         let recording = manifest.applied(&Recording::new(crate::id::LessonId::from_u64(1), now), now);
         assert_eq!((recording.state, recording.octets, recording.complete), (RecordingState::Repaired, 7, false));

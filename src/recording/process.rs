@@ -33,6 +33,8 @@ pub(super) struct Order {
     pub(super) folder: PathBuf,
     /// Whether what was received is all there will be.
     pub(super) finish: bool,
+    /// How many cores whatever decodes and encodes may use.
+    pub(super) transcode_cores: f64,
     pub(super) limits: Limits,
 }
 
@@ -182,6 +184,7 @@ pub(super) async fn run(order: &Order, events: &mpsc::Sender<Event>, is_over: im
 fn spawn(order: &Order) -> std::io::Result<Child> {
     let mut command = Command::new(&order.program);
     command.args(["record", "--exit-with-stdin", "--folder"]).arg(&order.folder);
+    command.arg("--transcode-cores").arg(order.transcode_cores.to_string());
     if order.finish {
         command.arg("--finish");
     }
@@ -306,6 +309,10 @@ mod tests {
         signs.hear(&Event::Files { complete: false }, at(600));
         assert!(!signs.hangs(at(3600)) && !signs.waits(at(3600)), "other variants take long");
         assert!(signs.hangs(at(600 + 7201)));
+        for minute in 10..600 {
+            signs.hear(&Event::Progress { duration_ms: 1, behind_ms: 0 }, at(minute * 60));
+            assert!(!signs.hangs(at(minute * 60 + 59)), "it waits for its turn, and says so");
+        }
     }
 
     #[test]

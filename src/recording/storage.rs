@@ -354,6 +354,7 @@ mod tests {
             name: "camera.mp4".into(),
             track: Some("camera".into()),
             variant: Some("original".into()),
+            whole: true,
             video: None,
             audio: None,
             octets,

@@ -1,6 +1,7 @@
 //! Media processes: one for each lesson that is recorded, started again when it fails, and its work catalogued.
 
 use std::collections::{HashMap, HashSet};
+use std::num::NonZero;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -34,6 +35,8 @@ const FAILURES: u32 = 8;
 const CLOSING: time::Duration = time::Duration::seconds(10);
 /// Events of a process that wait to be heard.
 const EVENTS: usize = 64;
+/// With so many that make further variants or wait for their turn, no other is started for that alone.
+const WAITING: usize = 32;
 /// An object store that failed is tried again after this.
 const UPLOAD_AGAIN: Duration = Duration::from_secs(60);
 
@@ -61,7 +64,23 @@ struct Attempts {
 struct Running {
     since: Instant,
     finishing: bool,
-    is_over: Arc<AtomicBool>,
+    seen: Arc<Seen>,
+}
+
+impl Running {
+    /// Whether it makes the files that a lesson is watched with; what comes after them may take its time.
+    fn makes_originals(&self) -> bool {
+        self.finishing && !self.seen.has_files.load(Ordering::Acquire)
+    }
+}
+
+/// What a run and the one who looks after it tell each other.
+#[derive(Debug, Default)]
+struct Seen {
+    /// The lesson is over.
+    is_over: AtomicBool,
+    /// Its first files are catalogued.
+    has_files: AtomicBool,
 }
 
 /// Looks after all of them.
@@ -296,17 +315,19 @@ impl<'a> Supervisor<'a> {
             self.recordings.store().finish_recording(lesson.id).await?;
         }
         let at_work = self.attempts.values().filter_map(|attempts| attempts.running.as_ref());
-        let busy = at_work.filter(|running| running.finishing).count();
+        let (making, waiting): (Vec<_>, Vec<_>) =
+            at_work.filter(|running| running.finishing).partition(|running| running.makes_originals());
+        let has_room = making.len() < cores() && (!recording.state.has_files() || waiting.len() < WAITING);
         let attempts = self.attempts.entry(lesson.id).or_default();
         if let Some(running) = &mut attempts.running {
             if finishing && !running.finishing {
                 running.finishing = true;
-                running.is_over.store(true, Ordering::Release);
+                running.seen.is_over.store(true, Ordering::Release);
             }
             return Ok(());
         }
         let is_due = attempts.not_before.is_none_or(|at| at <= Instant::now());
-        let may_run = if finishing { busy < self.limits_of_finishing() } else { !self.only_ended };
+        let may_run = if finishing { has_room } else { !self.only_ended };
         if work == Work::None || !is_due || !may_run {
             return Ok(());
         }
@@ -317,14 +338,11 @@ impl<'a> Supervisor<'a> {
         }
         let Some(program) = self.program(recorded).await? else { return Ok(()) };
         let is_closed = lesson.ended_at.is_none_or(|at| self.recordings.now() - at > CLOSING);
-        let order =
-            Order { program, folder, finish: finishing && (is_closed || self.only_ended), limits: self.limits() };
+        let finish = finishing && (is_closed || self.only_ended);
+        let transcode_cores = self.recordings.0.parts.settings.transcode_cores;
+        let order = Order { program, folder, finish, transcode_cores, limits: self.limits() };
         self.start(lesson.id, finishing, order);
         Ok(())
-    }
-
-    fn limits_of_finishing(&self) -> usize {
-        (self.recordings.0.parts.settings.transcode_cores as usize).max(1)
     }
 
     /// The media program. Without it lessons go on, and what is received is kept until it is there.
@@ -354,19 +372,19 @@ impl<'a> Supervisor<'a> {
     }
 
     fn start(&mut self, lesson: LessonId, finishing: bool, order: Order) {
-        let is_over = Arc::new(AtomicBool::new(finishing));
-        let running = Running { since: Instant::now(), finishing, is_over: is_over.clone() };
+        let seen = Arc::new(Seen { is_over: AtomicBool::new(finishing), has_files: AtomicBool::new(false) });
+        let running = Running { since: Instant::now(), finishing, seen: seen.clone() };
         self.attempts.entry(lesson).or_default().running = Some(running);
         tracing::info!(%lesson, finish = order.finish, "media process starts");
         let recordings = self.recordings.clone();
         self.runs.spawn(async move {
             let (sender, events) = mpsc::channel(EVENTS);
             let run = async {
-                let ended = process::run(&order, &sender, || is_over.load(Ordering::Acquire)).await;
+                let ended = process::run(&order, &sender, || seen.is_over.load(Ordering::Acquire)).await;
                 drop(sender);
                 ended
             };
-            let (ended, ()) = tokio::join!(run, listen(&recordings, lesson, events));
+            let (ended, ()) = tokio::join!(run, listen(&recordings, lesson, events, &seen));
             (lesson, ended)
         });
     }
@@ -377,7 +395,7 @@ impl<'a> Supervisor<'a> {
             tracing::error!("looking after a media process failed; it is started again");
             // The run that is gone has let go of what it shared with us.
             for attempts in self.attempts.values_mut() {
-                attempts.running.take_if(|running| Arc::strong_count(&running.is_over) == 1);
+                attempts.running.take_if(|running| Arc::strong_count(&running.seen) == 1);
             }
             return;
         };
@@ -468,7 +486,7 @@ impl<'a> Supervisor<'a> {
 }
 
 /// Heed what a process tells, until it has ended.
-async fn listen(recordings: &Recordings, lesson: LessonId, mut events: mpsc::Receiver<Event>) {
+async fn listen(recordings: &Recordings, lesson: LessonId, mut events: mpsc::Receiver<Event>, seen: &Seen) {
     let mut saved: Option<Instant> = None;
     while let Some(event) = events.recv().await {
         match event {
@@ -488,11 +506,17 @@ async fn listen(recordings: &Recordings, lesson: LessonId, mut events: mpsc::Rec
                 if let Err(words) = recordings.take(lesson).await {
                     recordings.tell(lesson, None, None, words);
                 }
+                seen.has_files.store(true, Ordering::Release);
             }
             // It is catalogued when the process has ended.
             Event::Files { complete: true } | Event::Finished | Event::Other => {}
         }
     }
+}
+
+/// So many lessons that have ended get their first files at once: cutting and copying keeps a core busy each.
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, NonZero::get)
 }
 
 /// How long to wait after so many failures in a row.

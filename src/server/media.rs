@@ -58,7 +58,7 @@ pub(super) fn start(whole: &Config) -> Result<MediaSide, Error> {
     let (report_sender, reports) = mpsc::channel(REPORTS);
     let clock = clock::server_clock();
     let (way, tapped) = tap::way();
-    let tapping = whole.recording.enabled.then_some(Tapping { way, stage: whole.recording.stage });
+    let tapping = whole.recording.enabled.then_some(Tapping { way });
     let workers = pool::start_tapped(&settings, &report_sender, clock, tapping)?;
     let journal = whole.recording.enabled.then(|| journal(whole, clock, tapped, workers.clone())).transpose()?;
     tracing::info!(workers = settings.workers, first_port = settings.udp_port, addresses = ?settings.public_addresses, tcp = ?settings.tcp_candidates, "media started");

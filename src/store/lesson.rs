@@ -120,6 +120,16 @@ impl Store {
             .await?;
         Ok(done.rows_affected() == 1)
     }
+
+    /// Say which school a lesson is given from, unless that is known.
+    ///
+    /// # Errors
+    /// [`Error::Statement`].
+    pub async fn name_school(&self, lesson: LessonId, school: &str) -> Result<(), Error> {
+        let query = sqlx::query("UPDATE lesson SET school = ? WHERE id = ? AND school IS NULL");
+        query.bind(school).bind(lesson.to_string()).execute(&self.writer).await?;
+        Ok(())
+    }
 }
 
 pub(super) fn read(row: &SqliteRow) -> Result<Lesson, Error> {

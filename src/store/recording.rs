@@ -316,14 +316,15 @@ async fn insert_contents(
         sqlx::query(AssertSqlSafe(sql)).bind(&lesson).execute(&mut *connection).await?;
     }
     for (number, file) in (0_i64..).zip(&contents.files) {
-        let sql = "INSERT INTO recording_file (lesson, number, name, track, variant, video, width, height, audio, octets, \
-                   sha256, duration) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+        let sql = "INSERT INTO recording_file (lesson, number, name, track, variant, whole, video, width, height, audio, \
+                   octets, sha256, duration) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
         sqlx::query(sql)
             .bind(&lesson)
             .bind(number)
             .bind(&file.name)
             .bind(&file.track)
             .bind(&file.variant)
+            .bind(file.whole)
             .bind(file.video.as_ref().map(|video| &video.codec))
             .bind(file.video.as_ref().map(|video| i64::from(video.width)))
             .bind(file.video.as_ref().map(|video| i64::from(video.height)))
@@ -366,6 +367,7 @@ fn read_file(row: &SqliteRow) -> Result<RecordingFile, sqlx::Error> {
         name: row.try_get("name")?,
         track: row.try_get("track")?,
         variant: row.try_get("variant")?,
+        whole: row.try_get("whole")?,
         video: codec.map(|codec| RecordingVideo { codec, width, height }),
         audio: audio.map(|codec| RecordingAudio { codec }),
         octets: count(row, "octets")?,
@@ -435,6 +437,7 @@ mod tests {
             name: "poster.jpg".into(),
             track: None,
             variant: None,
+            whole: true,
             video: None,
             audio: None,
             octets: 3,
@@ -445,6 +448,7 @@ mod tests {
             name: "camera.mp4".into(),
             track: Some("camera".into()),
             variant: Some("original".into()),
+            whole: false,
             video: Some(RecordingVideo { codec: "h264".into(), width: 1280, height: 720 }),
             audio: Some(RecordingAudio { codec: "opus".into() }),
             duration_ms: 2_700_000,

@@ -71,13 +71,11 @@ pub fn start(settings: &Settings, reports: &tokio::sync::mpsc::Sender<Report>) -
     start_tapped(settings, reports, clock::server_clock(), None)
 }
 
-/// What a journal is to get of the media, and whether of classrooms too.
+/// What a journal is to get of the media.
 #[derive(Debug, Clone)]
 pub struct Tapping {
     /// Where to.
     pub way: tap::Way,
-    /// Whether of classrooms as well.
-    pub stage: bool,
 }
 
 /// As [`start`], with a clock that others read too, and a journal.
@@ -123,7 +121,7 @@ pub fn start_tapped(
             reports: reports.clone(),
             max_connections: settings.max_connections_per_worker,
             max_unfinished: settings.max_unfinished_per_address,
-            tap: tapping.as_ref().map(|tapping| Tap::new(tapping.way.clone(), tapping.stage)),
+            tap: tapping.as_ref().map(|tapping| Tap::new(tapping.way.clone())),
         })?;
         threads.push(std::thread::Builder::new().name(name).spawn(move || worker.run())?);
     }

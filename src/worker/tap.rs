@@ -212,8 +212,6 @@ struct Source {
 #[derive(Debug)]
 pub struct Tap {
     way: Way,
-    /// Whether classrooms are tapped as well.
-    stage: bool,
     gathered: Batch,
     /// When what was gathered is to be handed over.
     due: Option<Instant>,
@@ -221,16 +219,16 @@ pub struct Tap {
 }
 
 impl Tap {
-    /// One that taps studios, and classrooms too where the `stage` is recorded.
+    /// One that taps studios; classrooms never are, on stage or not.
     #[must_use]
-    pub fn new(way: Way, stage: bool) -> Self {
-        Self { way, stage, gathered: Batch::default(), due: None, sources: HashMap::new() }
+    pub fn new(way: Way) -> Self {
+        Self { way, gathered: Batch::default(), due: None, sources: HashMap::new() }
     }
 
     /// A local publication begins, under this key.
     pub fn began(&mut self, key: usize, spec: &PublicationSpec) {
-        // The slides' backup shows the same once more.
-        if spec.source == SourceName::slides_backup() || spec.end == End::Classroom && !self.stage {
+        // The slides' backup shows the same once more; a child's picture and voice are kept nowhere.
+        if spec.source == SourceName::slides_backup() || spec.end == End::Classroom {
             return;
         }
         let windows = (0..spec.rids.len().max(1)).map(|_| Window::default()).collect();
@@ -403,7 +401,7 @@ mod tests {
     #[test]
     fn a_turn_s_packets_are_handed_over_together_late_ones_too_and_each_once() {
         let (way, tapped) = way();
-        let (mut tap, now) = (Tap::new(way, false), clock::now());
+        let (mut tap, now) = (Tap::new(way), clock::now());
         tap.began(3, &camera());
         for sequence in [10, 12, 12, 11, 10, 13] {
             tap.packet(3, 1, &packet(sequence, &[sequence as u8; 5]), 1);
@@ -422,7 +420,7 @@ mod tests {
     #[test]
     fn a_stream_that_begins_anew_may_repeat_its_numbers() {
         let (way, tapped) = way();
-        let mut tap = Tap::new(way, false);
+        let mut tap = Tap::new(way);
         tap.began(3, &camera());
         tap.packet(3, 0, &packet(10, b"before"), 1);
         tap.restarted(3, 0);
@@ -438,7 +436,7 @@ mod tests {
     #[test]
     fn redundant_voice_is_taken_apart_and_fills_gaps() {
         let (way, tapped) = way();
-        let mut tap = Tap::new(way, false);
+        let mut tap = Tap::new(way);
         tap.began(3, &spec(End::Studio, SourceName::camera(), &[]));
         let red = |sequence: u64, said: &[u8], before: &[u8]| {
             let blocks = [red::Block::new(960, before).expect("a short block")];
@@ -458,23 +456,23 @@ mod tests {
     }
 
     #[test]
-    fn classrooms_are_tapped_only_where_the_stage_is_recorded_and_the_slides_backup_never() {
-        for (stage, expected) in [(false, 0), (true, 1)] {
-            let (way, tapped) = way();
-            let mut tap = Tap::new(way, stage);
-            tap.began(1, &spec(End::Classroom, SourceName::camera(), &[]));
-            tap.began(2, &spec(End::Studio, SourceName::slides_backup(), &[]));
-            tap.packet(1, 0, &packet(1, b"pupils"), 1);
-            tap.packet(2, 0, &packet(1, b"backup"), 1);
-            tap.finish();
-            assert_eq!(packets(&take(&tapped)).len(), expected);
+    fn classrooms_and_the_slides_backup_are_never_tapped() {
+        let (way, tapped) = way();
+        let mut tap = Tap::new(way);
+        tap.began(1, &spec(End::Classroom, SourceName::camera(), &[]));
+        tap.began(2, &spec(End::Studio, SourceName::slides_backup(), &[]));
+        tap.began(3, &camera());
+        for key in 1..=3 {
+            tap.packet(key, 0, &packet(1, b"picture"), 1);
         }
+        tap.finish();
+        assert_eq!(packets(&take(&tapped)).len(), 1, "the teacher's");
     }
 
     #[test]
     fn what_finds_no_room_is_counted_and_told_and_nothing_else_is_lost() {
         let (way, tapped) = way();
-        let (mut tap, mut now) = (Tap::new(way, false), clock::now());
+        let (mut tap, mut now) = (Tap::new(way), clock::now());
         tap.began(3, &camera());
         let mut lost = 0;
         for sequence in 0..(CAPACITY as u64 + 5) {

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mingshi::config::Config;
+use mingshi::id::LessonId;
 use mingshi::lesson::{Draft, JoinCode, Lesson, Recording, RecordingState, State};
 use mingshi::recording::{Limits, Parts, Recordings};
 use mingshi::server;
@@ -26,7 +27,7 @@ make() {
   mkdir -p "$F/files"
   printf abc > "$F/files/camera.mp4"
   sum=$(sha256sum < "$F/files/camera.mp4" | cut -d ' ' -f 1)
-  printf '{"version":1,"lesson":"%s","zero_unix_ms":5,"duration_ms":2000,"repaired":false,"complete":%s,"files":[{"name":"camera.mp4","track":"camera","variant":"original","video":null,"audio":null,"bytes":3,"sha256":"%s","duration_ms":2000}],"poster":null,"slides":[],"gaps":[],"missing":[]}' "${F##*/}" "$1" "$sum" > "$F/files/manifest.json"
+  printf '{"version":1,"lesson":"%s","zero_unix_ms":5,"duration_ms":2000,"repaired":false,"complete":%s,"files":[{"name":"camera.mp4","track":"camera","variant":"original","whole":true,"video":null,"audio":null,"bytes":3,"sha256":"%s","duration_ms":2000}],"poster":null,"slides":[],"gaps":[],"missing":[]}' "${F##*/}" "$1" "$sum" > "$F/files/manifest.json"
   echo "{\"event\":\"files\",\"complete\":$1}"
 }
 "#;
@@ -72,9 +73,25 @@ impl Studio {
         };
         let recordings = Recordings::new(parts).expect("a folder is a store");
         let studio = Self { folder, store, recordings, lesson };
-        std::fs::create_dir_all(studio.at("journal")).expect("made");
-        std::fs::write(studio.at("journal/00000001.journal"), "received").expect("written");
+        studio.receive(studio.lesson.id);
         studio
+    }
+
+    fn receive(&self, lesson: LessonId) {
+        let journal = self.recordings.folder(lesson).join("journal");
+        std::fs::create_dir_all(&journal).expect("made");
+        std::fs::write(journal.join("00000001.journal"), "received").expect("written");
+    }
+
+    /// Another lesson that ended when the first did.
+    async fn another(&self) -> LessonId {
+        let draft = Draft { title: "语文".into(), ..Draft::default() };
+        let mut lesson = Lesson::new(draft, JoinCode::random(), self.lesson.created_at).expect("it has a title");
+        (lesson.state, lesson.started_at, lesson.ended_at) =
+            (State::Ended, self.lesson.started_at, self.lesson.ended_at);
+        self.store.insert_lesson(&mut lesson).await.expect("kept");
+        self.receive(lesson.id);
+        lesson.id
     }
 
     fn at(&self, path: &str) -> PathBuf {
@@ -135,6 +152,30 @@ async fn a_lesson_that_has_ended_becomes_a_recording() {
     assert_eq!(studio.runs(), ["run yes"], "the end of what was received is the end");
     let contents = studio.store.contents(studio.lesson.id).await.expect("read");
     assert_eq!(contents.files.len(), 1);
+}
+
+#[tokio::test]
+async fn of_many_lessons_that_end_at_one_bell_all_have_their_first_files_before_any_has_its_last() {
+    let script = "touch \"$F/making\"; ls \"$F\"/../*/making | wc -l >> \"$F/../../making\"; sleep 0.2; rm \"$F/making\"\n\
+        make false\nwhile [ ! -e \"$F/../../go\" ]; do sleep 0.05; done\nmake true\n";
+    let studio = Studio::with(State::Ended, script, |_| {}).await;
+    let mut lessons = vec![studio.lesson.id];
+    for _ in 0..7 {
+        lessons.push(studio.another().await);
+    }
+    studio
+        .until(async |_| {
+            let all = studio.store.all_recordings().await.expect("read");
+            all.len() == lessons.len() && all.iter().all(|one| one.state == RecordingState::Ready && !one.complete)
+        })
+        .await;
+    let making = std::fs::read_to_string(studio.folder.path().join("making")).expect("they ran");
+    let cores = std::thread::available_parallelism().expect("known").get();
+    let most: usize = making.lines().map(|line| line.trim().parse().expect("a number")).max().expect("they ran");
+    assert!(most <= cores, "{most} at once on {cores} cores");
+    std::fs::write(studio.folder.path().join("go"), "").expect("written");
+    let all_complete = async |_: &Recording| studio.store.unfinished_recordings().await.expect("read").is_empty();
+    studio.until(all_complete).await;
 }
 
 #[tokio::test]

@@ -157,3 +157,19 @@ async fn who_comes_by_code_may_name_a_school_of_the_roster_and_no_other() {
     site.offer(&whep, &join("哪里都没有").await).await;
     assert_eq!(told(&site), (None, LineNominal::default()), "grouped by address");
 }
+
+#[tokio::test]
+async fn the_studios_school_becomes_that_of_a_lesson_that_has_none() {
+    let site = Site::start().await;
+    let operator = site.operator().await;
+    let school = site.post(SCHOOLS, &operator, json!({ "name": "县实验小学" })).await.expect(201);
+    let lesson = site.lesson(&operator, true).await;
+    let hand_out = async |role: &str, school: &str| {
+        let body = json!({ "role": role, "school": school });
+        site.post(&path(&lesson, "/tokens"), &operator, body).await.expect(201);
+        site.get(&path(&lesson, ""), &operator).await.expect(200)["school"].clone()
+    };
+    assert_eq!(hand_out("classroom", "河棚镇中心小学").await, Value::Null, "a classroom's is its own");
+    assert_eq!(hand_out("studio", &word(&school, "id")).await, json!("县实验小学"));
+    assert_eq!(hand_out("studio", "城关小学").await, json!("县实验小学"), "what is known stays");
+}

@@ -40,7 +40,7 @@ function detailed(entry, download) {
   const address = (name) => `/recordings/${entry.recording.lesson}/${name}?ticket=x`;
   const done = entry.recording.state === 'ready' || entry.recording.state === 'repaired';
   const file = (track, variant, name, codec) => ({
-    name, track, variant, video: { codec, width: 960, height: 540 }, audio: { codec: variant === 'compatible' ? 'aac' : 'opus' }, bytes: 11_700_000, sha256: '0'.repeat(64),
+    name, track, variant, whole: true, video: { codec, width: 960, height: 540 }, audio: { codec: variant === 'compatible' ? 'aac' : 'opus' }, bytes: 11_700_000, sha256: '0'.repeat(64),
     duration_ms: SECONDS * 1000, url: address(name), download_url: download ? `${address(name)}&download=1` : null,
   });
   const slidesCodec = entry.av1 ? file('slides', 'original', 'slides-av1.mp4', 'av1') : file('slides', 'original', 'slides.mp4', 'h264');

@@ -79,6 +79,14 @@ impl Gaps {
     }
 
     pub(super) fn tell(&mut self, gap: Gap) {
+        let is_part = |known: &&mut Gap| {
+            known.track == gap.track && known.why == gap.why && gap.from_ms <= known.to_ms && gap.to_ms >= known.from_ms
+        };
+        // What the journal lost shows again as a hole of the track.
+        if let Some(known) = self.told.iter_mut().rev().take(TROUBLES_AT_MOST).find(is_part) {
+            (known.from_ms, known.to_ms) = (known.from_ms.min(gap.from_ms), known.to_ms.max(gap.to_ms));
+            return;
+        }
         if self.told.len() < GAPS_AT_MOST && gap.to_ms > gap.from_ms {
             self.told.push(gap);
         }
@@ -101,6 +109,21 @@ mod tests {
             told,
             [(5_000, Some("camera"), GapReason::Damaged), (20_000, Some("slides"), GapReason::StudioAway)]
         );
+    }
+
+    #[test]
+    fn what_was_lost_and_the_hole_that_it_leaves_are_one_gap() {
+        let mut gaps = Gaps::default();
+        for track in ["camera", "slides"] {
+            let lost = Gap { from_ms: 6_000, to_ms: 12_004, track: Some(track.into()), why: GapReason::NotKept };
+            gaps.trouble(lost.clone());
+            gaps.tell(lost);
+        }
+        gaps.hole("camera", 7_931, 12_065);
+        gaps.hole("camera", 30_000, 40_000);
+        let told: Vec<_> = gaps.told().iter().map(|gap| (gap.from_ms, gap.to_ms, gap.track.as_deref())).collect();
+        let [camera, slides] = [Some("camera"), Some("slides")];
+        assert_eq!(told, [(6_000, 12_065, camera), (6_000, 12_004, slides), (30_000, 40_000, camera)]);
     }
 
     #[test]

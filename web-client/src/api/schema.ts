@@ -1028,7 +1028,10 @@ export interface components {
             publish?: string[] | null;
             /** @description `studio` or `classroom`. */
             role: components["schemas"]["Role"];
-            /** @description Its school, by id or name of the roster, or as it is to be shown: the link group. */
+            /**
+             * @description Its school, by id or name of the roster, or as it is to be shown: the link group. A studio's becomes the lesson's,
+             *     where that has none.
+             */
             school?: string | null;
         };
         /** @description An operator's token. */
@@ -1198,7 +1201,7 @@ export interface components {
             files: components["schemas"]["RecordingFile"][];
             /** @description Where something is missing. */
             gaps: components["schemas"]["RecordingGap"][];
-            /** @description The one file that stands for it: the teacher's picture with the voice, as every player plays it. */
+            /** @description The one file that stands for it: the teacher's picture with the voice, as it was sent where one file has all of it. */
             main?: string | null;
             /** @description Whether the holder may keep its files. */
             may_download: boolean;
@@ -1234,6 +1237,11 @@ export interface components {
             /** @description `original`: as it was received; `compatible`: H.264 and AAC, for players that need them. */
             variant: string;
             video?: components["schemas"]["RecordingVideo"] | null;
+            /**
+             * @description Whether it has all that was recorded of its track. A track that changed its codec has an original for each; its
+             *     compatible file has all of it.
+             */
+            whole: boolean;
         };
         /** @description Something is missing for a while. */
         RecordingGap: {

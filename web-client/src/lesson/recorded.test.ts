@@ -3,7 +3,7 @@ import type { RecordedFile, RecordingDetails } from '../api/recording';
 import { beginning, besideRate, besideSlide, filesOf, gapAt, keyAction, slideAt } from './recorded';
 
 const file = (track: string, variant: 'original' | 'compatible', video: string | null, audio: string | null): RecordedFile => ({
-  name: `${track}-${variant}.mp4`, track, variant, video: video === null ? null : { codec: video, width: 1, height: 1 }, audio: audio === null ? null : { codec: audio },
+  name: `${track}-${variant}.mp4`, track, variant, whole: true, video: video === null ? null : { codec: video, width: 1, height: 1 }, audio: audio === null ? null : { codec: audio },
   bytes: 1, sha256: '', duration_ms: 60_000, url: `/${track}-${variant}`, download_url: null,
 });
 const details = (files: RecordedFile[]): RecordingDetails => ({ files }) as RecordingDetails;
@@ -31,8 +31,11 @@ describe('which files are played', () => {
   });
 
   it('takes the compatible file of a track that changed its codec, since no original of it is whole', () => {
-    const parts = details([file('camera', 'original', 'h264', 'opus'), { ...file('camera', 'original', 'av1', 'opus'), name: 'camera-av1.mp4' }, file('camera', 'compatible', 'h264', 'aac')]);
-    expect(filesOf(parts, () => true, NONE)).toMatchObject({ sound: { name: 'camera-compatible.mp4' } });
+    const part = { ...file('camera', 'original', 'h264', 'opus'), whole: false };
+    const files = [part, { ...part, name: 'camera-av1.mp4' }, file('camera', 'compatible', 'h264', 'aac')];
+    expect(filesOf(details(files), () => true, NONE)).toMatchObject({ sound: { name: 'camera-compatible.mp4' } });
+    expect(filesOf(details(files.slice(1)), () => true, NONE)).toMatchObject({ sound: { name: 'camera-compatible.mp4' } });
+    expect(filesOf(details(files.slice(0, 2)), () => true, NONE)).toMatchObject({ sound: { name: 'camera-original.mp4' } });
   });
 
   it('has nothing for a browser that plays none of them', () => {

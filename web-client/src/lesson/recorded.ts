@@ -22,9 +22,8 @@ export function fileOf(files: RecordedFile[], track: string, decodes: Decodes, r
   const playable = (file: RecordedFile): boolean =>
     !refused.has(file.name) && [file.video?.codec, file.audio?.codec].every((codec) => codec === undefined || decodes(codec));
   const mine = files.filter((file) => file.track === track && playable(file));
-  const originals = files.filter((file) => file.track === track && file.variant === 'original');
-  const whole = mine.find((file) => file.variant === (originals.length > 1 ? 'compatible' : 'original'));
-  return whole ?? mine[0] ?? null;
+  const original = mine.find((file) => file.variant === 'original' && file.whole);
+  return original ?? mine.find((file) => file.variant === 'compatible') ?? mine[0] ?? null;
 }
 
 /** What to play of a finished recording; null where the browser can play none of it. */

@@ -4,7 +4,7 @@ import { Replay, type ReplayEffect, type ReplayEvent } from './replay';
 import { Watched } from './watched';
 
 const file = (track: string, variant: 'original' | 'compatible'): RecordedFile => ({
-  name: `${track}-${variant}.mp4`, track, variant, video: { codec: 'h264', width: 1, height: 1 }, audio: { codec: 'opus' }, bytes: 1, sha256: '', duration_ms: 600_000, url: `/${track}`, download_url: null,
+  name: `${track}-${variant}.mp4`, track, variant, whole: true, video: { codec: 'h264', width: 1, height: 1 }, audio: { codec: 'opus' }, bytes: 1, sha256: '', duration_ms: 600_000, url: `/${track}`, download_url: null,
 });
 const FILES = [file('camera', 'original'), file('slides', 'original'), file('slides', 'compatible')];
 const details = (state: RecordingState, files: RecordedFile[] = FILES): RecordingDetails => ({
