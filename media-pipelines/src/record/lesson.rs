@@ -20,11 +20,13 @@ use super::rendition::FileChange;
 use super::reorder::{Arrived, Ordered, PATIENCE};
 use super::slide_watch::{Look, Seen, SlideWatch};
 use super::stream::Stream;
-use super::timeline::{Gap, GapReason, MediaKind, Timeline, TrackLine, VERSION};
+use super::timeline::{Gap, GapReason};
 use super::transcode::budget::{Budget, Verdict};
 use super::transcode::queue::{Coded, Queue};
 use super::voice::{self, Voice};
 use super::words;
+
+mod telling;
 
 const MS: i64 = 1_000_000;
 /// What arrives is on the time line at the latest so long after it was captured: what is waited for, and the line's delay.
@@ -64,6 +66,8 @@ pub(super) struct Lesson {
     tracks: BTreeMap<String, Pictures>,
     queues: BTreeMap<String, Queue>,
     budget: Budget,
+    /// Renditions whose pictures can't be encoded, and since when.
+    broken: BTreeMap<String, u64>,
     gaps: Gaps,
     slides: SlideWatch,
 }
@@ -94,6 +98,7 @@ impl Lesson {
             tracks: BTreeMap::new(),
             queues: BTreeMap::new(),
             budget: Budget::default(),
+            broken: BTreeMap::new(),
             gaps: Gaps::default(),
             slides: SlideWatch::default(),
         }
@@ -213,14 +218,9 @@ impl Lesson {
     pub(super) fn encoder_failed(&mut self, rendition: &str, gives_up: bool, out: &mut Outcome) {
         let at_ms = self.now_ms();
         let track = split_name(rendition).map(|(track, _)| track).unwrap_or_default();
-        if gives_up {
-            self.queues.remove(rendition);
-            self.gaps.trouble(Gap {
-                from_ms: at_ms,
-                to_ms: at_ms,
-                track: Some(track.clone()),
-                why: GapReason::NotKept,
-            });
+        if gives_up && let Some(queue) = self.queues.remove(rendition) {
+            let from = queue.waits_for().map_or(at_ms, |ticks| ticks * 1_000 / u64::from(PICTURE_RATE));
+            self.broken.insert(rendition.to_owned(), from);
         }
         out.problems.push(words::encoder_failed(track, at_ms, gives_up));
     }
@@ -237,66 +237,6 @@ impl Lesson {
     pub(super) fn seen(&mut self, seen: &Seen, out: &mut Outcome) {
         if let Some(path) = self.slides.seen(seen, u64::from(PICTURE_RATE) / 1_000) {
             out.changes.push(FileChange::Replace { path, octets: seen.jpeg.clone() });
-        }
-    }
-
-    /// Playlists that have changed.
-    pub(super) fn playlists(&mut self, out: &mut Vec<FileChange>) {
-        let (zero, is_live) = (self.zero_unix_ms(), !self.is_over);
-        if let Some(voice) = &mut self.voice {
-            out.extend(voice.rendition.take_playlist(zero, is_live));
-        }
-        for pictures in self.tracks.values_mut() {
-            out.extend(Level::BOTH.iter().filter_map(|level| pictures.rendition(*level).take_playlist(zero, is_live)));
-        }
-    }
-
-    /// Playlists of tracks.
-    pub(super) fn masters(&self) -> Vec<FileChange> {
-        let sound = self.voice.as_ref().filter(|voice| voice.rendition.has_samples());
-        let sound = sound.map(|voice| voice.rendition.variant());
-        let mut masters: Vec<_> = sound.iter().map(|sound| (voice::NAME, vec![sound.clone()], None)).collect();
-        for (name, pictures) in &self.tracks {
-            let variants: Vec<_> = pictures.renditions().map(super::rendition::Rendition::variant).collect();
-            if !variants.is_empty() {
-                masters.push((name, variants, sound.as_ref()));
-            }
-        }
-        let change = |(name, variants, sound): (&str, Vec<_>, Option<&_>)| FileChange::Replace {
-            path: format!("{name}.m3u8"),
-            octets: super::playlist::master(&variants, sound).into(),
-        };
-        masters.into_iter().map(change).collect()
-    }
-
-    /// All there is so far.
-    pub(super) fn timeline(&self) -> Timeline {
-        let mut tracks = Vec::new();
-        if let Some(voice) = self.voice.as_ref().filter(|voice| voice.rendition.has_samples()) {
-            let renditions = vec![voice.rendition.line()];
-            tracks.push(TrackLine { name: voice::NAME.to_owned(), kind: MediaKind::Audio, renditions });
-        }
-        for (name, pictures) in &self.tracks {
-            let renditions: Vec<_> = pictures.renditions().map(super::rendition::Rendition::line).collect();
-            if !renditions.is_empty() {
-                tracks.push(TrackLine { name: name.clone(), kind: MediaKind::Video, renditions });
-            }
-        }
-        let ends = tracks.iter().flat_map(|track| &track.renditions).map(|rendition| rendition.end_ms);
-        let duration_ms = ends.max().unwrap_or(0);
-        let mut gaps = self.gaps.told().to_vec();
-        if !self.is_over {
-            gaps.extend(self.open_gaps(self.now - SETTLED));
-        }
-        Timeline {
-            version: VERSION,
-            lesson: self.id.clone(),
-            zero_unix_ms: self.zero_unix_ms(),
-            live: !self.is_over,
-            duration_ms,
-            tracks,
-            gaps,
-            slides: self.slides.changes.clone(),
         }
     }
 
@@ -338,6 +278,12 @@ impl Lesson {
         let track = (source.end == End::Studio).then(|| track_name(source.kind, &source.source));
         let of_track = SourceOfTrack { track: track.clone(), kind: source.kind, participant: source.participant };
         self.sources.insert(source.number, of_track);
+        if let (Kind::Video, Some(name)) = (source.kind, &track) {
+            // What this one sends may be better.
+            for gap in Level::BOTH.iter().filter_map(|level| self.mended(name, *level)).collect::<Vec<_>>() {
+                self.gaps.tell(gap);
+            }
+        }
         match (source.kind, track) {
             (Kind::Voice, Some(_)) => {
                 self.voice.get_or_insert_with(Voice::new);
@@ -347,6 +293,12 @@ impl Lesson {
             }
             _ => {}
         }
+    }
+
+    /// Another try with a rendition that couldn't be encoded. Returns what is missing of the track.
+    fn mended(&mut self, track: &str, level: Level) -> Option<Gap> {
+        let from_ms = self.broken.remove(&format!("{track}/{}", level.name()))?;
+        (level == Level::High).then(|| self.damage(track, from_ms, self.now))
     }
 
     fn end_source(&mut self, number: u16, out: &mut Outcome) {
@@ -453,6 +405,9 @@ impl Lesson {
         let Some(pictures) = self.tracks.get_mut(track) else { return };
         let Some(level) = pictures.choose(key, &unit) else { return };
         let name = format!("{track}/{}", level.name());
+        if unit.codec == Codec::Vp8 && self.broken.contains_key(&name) {
+            return;
+        }
         if let Some(Format::Vp8(width, height)) = unit.format {
             match self.budget.ask(&name, (width, height), self.cores) {
                 Verdict::Granted => {
@@ -468,6 +423,9 @@ impl Lesson {
         }
         if unit.codec != Codec::Vp8 {
             self.queues.remove(&name);
+            if let Some(gap) = self.mended(track, level) {
+                self.gaps.tell(gap);
+            }
             return self.put(track, level, time, unit.data, unit.format, out);
         }
         if let Some(queue) = self.queues.get_mut(&name) {
@@ -528,19 +486,50 @@ impl Lesson {
         }
     }
 
+    /// Let the first packets of sources go whose time is known, those of all layers in the order in which they came: a
+    /// track's pictures come from several of them. A layer that comes later goes by the time of those that flow.
+    fn begin_sources(&mut self, out: &mut Outcome) {
+        for number in self.sources.keys().copied().collect::<Vec<_>>() {
+            let layers = || self.streams.range(key(number, 0)..=key(number, u8::MAX));
+            let held: Vec<_> = layers().filter(|(_, stream)| stream.is_holding()).map(|(key, _)| *key).collect();
+            let is_flowing = layers().any(|(_, stream)| stream.has_begun());
+            let is_ready = layers().all(|(_, stream)| !stream.is_holding() || stream.may_begin(self.now));
+            if held.is_empty() || !(is_flowing || is_ready) {
+                continue;
+            }
+            let mut packets = Vec::new();
+            for key in held {
+                let (late, mut ordered, mut came) = (self.lateness(key), Vec::new(), i64::MIN);
+                if let Some(stream) = self.streams.get_mut(&key) {
+                    stream.begin(late, &mut ordered);
+                }
+                for one in ordered {
+                    if let Ordered::Packet(packet) = &one {
+                        came = came.max(packet.arrival);
+                    }
+                    packets.push((came, key, one));
+                }
+            }
+            packets.sort_by_key(|(came, ..)| *came);
+            for (_, key, one) in packets {
+                let Some(mut stream) = self.streams.remove(&key) else { continue };
+                self.take(key, &mut stream, vec![one], out);
+                self.streams.insert(key, stream);
+            }
+        }
+    }
+
     fn tick(&mut self, out: &mut Outcome) {
         for key in self.streams.keys().copied().collect::<Vec<_>>() {
             let Some(mut stream) = self.streams.remove(&key) else { continue };
             let mut ordered = Vec::new();
             stream.advance(self.now, &mut ordered);
-            if stream.may_begin(self.now) {
-                stream.begin(self.lateness(key), &mut ordered);
-            }
             if !ordered.is_empty() {
                 self.take(key, &mut stream, ordered, out);
             }
             self.streams.insert(key, stream);
         }
+        self.begin_sources(out);
         let settled = self.now - SETTLED;
         // What is held may belong where silence or a hole would be told.
         let is_holding = |key: &LayerKey| self.streams.get(key).is_some_and(Stream::is_holding);
@@ -559,21 +548,6 @@ impl Lesson {
                 .filter_map(|level| self.queues.get(&format!("{name}/{}", level.name()))?.waits_for());
             pictures.advance(waits.min().map_or(time, |waits| waits.min(time)), &mut out.changes);
         }
-    }
-
-    /// Gaps that haven't ended at `instant`.
-    fn open_gaps(&self, instant: i64) -> Vec<Gap> {
-        let now_ms = self.ms(instant);
-        let sound = self.voice.as_ref().filter(|voice| voice.rendition.has_samples()).and_then(|voice| {
-            let (from, to) = voice.gap_at(now_ms * u64::from(opus::RATE) / 1_000)?;
-            let ms = |ticks: u64| ticks * 1_000 / u64::from(opus::RATE);
-            self.gaps.explained(voice::NAME, ms(from), ms(to))
-        });
-        let pictures = self.tracks.iter().filter_map(|(name, pictures)| {
-            let high = pictures.renditions().find(|rendition| rendition.name == Level::High.name())?;
-            self.gaps.explained(name, high.line().end_ms, now_ms)
-        });
-        sound.into_iter().chain(pictures).collect()
     }
 
     fn ticks(&self, instant: i64, rate: u32) -> i64 {

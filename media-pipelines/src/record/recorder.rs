@@ -36,8 +36,11 @@ const RECORDS: usize = 64;
 const CATCHING_UP: usize = 60;
 /// Pictures that may wait while the lesson is live: the encoder doesn't follow.
 const LIVE: usize = 450;
-/// An encoder that fails so often without having made anything is given up.
-const FAILURES: u32 = 3;
+/// An encoder that fails so often without having made anything is given up. From the second time on, what it fails at is
+/// left out.
+const FAILURES: u32 = 5;
+/// When the lesson is over, encoders have so long for what waits. They are far quicker than the lesson was.
+const ENDING: Duration = Duration::from_secs(600);
 /// How long a disk that refuses is left alone.
 const DISK_RETRY: Duration = Duration::from_secs(1);
 
@@ -310,7 +313,8 @@ impl<'a, E: Events> Recorder<'a, E> {
                         self.encoders.insert(name.clone(), (encoder, failures));
                     }
                     let waiting = self.lesson.queues().get(&name).map_or(0, super::transcode::queue::Queue::waiting);
-                    if self.is_live && waiting > LIVE {
+                    // One that fails isn't slow.
+                    if self.is_live && waiting > LIVE && failures == 0 {
                         self.lesson.encoder_is_slow(&name, &mut outcome);
                     }
                 }
@@ -319,7 +323,11 @@ impl<'a, E: Events> Recorder<'a, E> {
                     let gives_up = failures + 1 >= FAILURES;
                     self.lesson.encoder_failed(&name, gives_up, &mut outcome);
                     if let Some(queue) = self.lesson.queues().get_mut(&name) {
-                        queue.again();
+                        if failures == 0 {
+                            queue.again()
+                        } else {
+                            queue.skip()
+                        }
                         if let Ok(encoder) = Encoder::start(level_of(&name), now) {
                             self.encoders.insert(name.clone(), (encoder, failures + 1));
                         }
@@ -349,6 +357,15 @@ impl<'a, E: Events> Recorder<'a, E> {
         Ok(())
     }
 
+    /// Do without what encoders still have.
+    fn give_up(&mut self) -> Result<(), RecordError> {
+        let mut outcome = Outcome::default();
+        for name in self.lesson.queues().keys().cloned().collect::<Vec<_>>() {
+            self.lesson.encoder_failed(&name, true, &mut outcome);
+        }
+        self.carry_out(outcome)
+    }
+
     /// The lesson is over: let everything out, and end every file.
     fn end(mut self) -> Result<Ended, RecordError> {
         let mut outcome = Outcome::default();
@@ -356,6 +373,7 @@ impl<'a, E: Events> Recorder<'a, E> {
         self.is_settled = true;
         self.carry_out(outcome)?;
         // Encoders that stand still are given up after a while, and so is a look that takes too long.
+        let until = instant() + ENDING;
         while self.waiting_pictures() > 0 || self.viewer.is_busy() {
             if self.stop.load(Ordering::Relaxed) {
                 // Without a checkpoint: the next run settles the lesson itself.
@@ -363,6 +381,16 @@ impl<'a, E: Events> Recorder<'a, E> {
             }
             self.encode()?;
             self.see()?;
+            let now = instant();
+            if now >= self.timeline_at {
+                // Whoever started this process wants to hear that it is at work.
+                self.timeline_at = now + TIMELINES;
+                self.write_timeline(now)?;
+            }
+            if now >= until {
+                self.give_up()?;
+                break;
+            }
             thread::sleep(POLL / 10);
         }
         let mut outcome = Outcome::default();

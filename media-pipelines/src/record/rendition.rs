@@ -59,6 +59,9 @@ pub(super) struct Rendition {
     folder: String,
     timescale: u32,
     format: Option<Format>,
+    /// The size of the largest pictures so far, and of the largest that the initialisation segment is for.
+    largest: (u32, u32),
+    init_size: (u32, u32),
     init: u32,
     /// The latest sample: how long it lasts is told by the next one.
     held: Option<Timed>,
@@ -113,6 +116,8 @@ impl Rendition {
             folder,
             timescale,
             format: None,
+            largest: (0, 0),
+            init_size: (0, 0),
             init: 0,
             held: None,
             part: Vec::new(),
@@ -227,7 +232,7 @@ impl Rendition {
 
     /// As the time line tells it.
     pub(super) fn line(&self) -> RenditionLine {
-        let size = self.format.as_ref().map(Format::size);
+        let size = self.format.as_ref().map(|_| self.largest);
         RenditionLine {
             name: self.name.clone(),
             codec: self.format.as_ref().map_or_else(|| "opus".to_owned(), Format::codec),
@@ -299,10 +304,18 @@ impl Rendition {
         {
             self.close_part(out);
         }
-        if needs_init {
+        let size = sample.format.as_ref().map_or((0, 0), Format::size);
+        let area = |(width, height): (u32, u32)| u64::from(width) * u64::from(height);
+        // Parameter sets travel with the pictures, so whoever has the one for smaller pictures needn't fetch it again.
+        let is_larger = area(size) > area(self.init_size);
+        if area(size) > area(self.largest) {
+            self.largest = size;
+        }
+        if needs_init || is_larger {
             let content = sample.format.as_ref().map_or(Content::Voice, Content::Pictures);
             if let Some(octets) = cmaf::init(content) {
-                self.init += 1;
+                self.init += u32::from(needs_init);
+                self.init_size = size;
                 out.push(FileChange::Replace { path: self.path(&playlist::init_file(self.init)), octets });
             }
         }
@@ -430,6 +443,29 @@ mod tests {
         assert!(text.contains("#EXT-X-DISCONTINUITY\n#EXT-X-MAP:URI=\"init-2.mp4\""), "{text}");
         let inits = out.iter().filter(|change| matches!(change, FileChange::Replace { .. })).count();
         assert_eq!(inits, 2);
+    }
+
+    #[test]
+    fn what_tells_of_pictures_tells_the_size_of_the_largest() {
+        let (mut rendition, mut out) = (Rendition::pictures("high", "camera/high".into()), Vec::new());
+        let sized = |width, height| {
+            let sequence_set = Bytes::from(vec![0x67, 0x42, 0xe0, 0x1f]);
+            Format::H264(Parameters { width, height, sequence_set, picture_set: Bytes::from_static(&[0x68]) })
+        };
+        for (ms, format) in [(0, sized(320, 180)), (3_000, sized(1_280, 720)), (6_000, sized(640, 360))] {
+            let data = Bytes::from_static(b"a");
+            rendition.push(Timed { time: ms * 90, is_keyframe: true, format: Some(format), data }, &mut out);
+        }
+        rendition.finish(&mut out);
+        assert_eq!((rendition.line().width, rendition.line().height), (Some(1_280), Some(720)));
+        assert_eq!(rendition.variant().size, Some((1_280, 720)));
+        let init = |change: &FileChange| match change {
+            FileChange::Replace { path, octets } if path == "camera/high/init-1.mp4" => Some(octets.clone()),
+            _ => None,
+        };
+        let inits: Vec<_> = out.iter().filter_map(init).collect();
+        assert_eq!(inits.len(), 2, "in its place");
+        assert_eq!(inits.last(), cmaf::init(Content::Pictures(&sized(1_280, 720))).as_ref());
     }
 
     #[test]

@@ -70,6 +70,11 @@ impl Stream {
         self.first.as_ref().is_some_and(|first| first.since.is_some())
     }
 
+    /// Whether nothing is held any more.
+    pub(super) const fn has_begun(&self) -> bool {
+        self.first.is_none()
+    }
+
     /// Whether the first packets needn't be held any longer.
     pub(super) fn may_begin(&self, now: i64) -> bool {
         self.first.as_ref().is_some_and(|Held { since, packets }| {

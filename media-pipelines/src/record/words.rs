@@ -49,8 +49,9 @@ pub(super) fn no_time_to_encode(track: &str, at_ms: u64, level: Level) -> Proble
 pub(super) fn encoder_failed(track: String, at_ms: u64, gives_up: bool) -> Problem {
     let (en, zh) = if gives_up {
         (
-            "pictures can't be encoded and are left out of the recording up to the next keyframe; see the log",
-            "画面转码反复失败，录制中将缺少画面，直至下一个关键帧；详见日志",
+            "pictures can't be encoded and are left out of the recording until the studio sends them anew; have it publish \
+             again, and see the log",
+            "画面转码反复失败，录制中将缺少该画面，直至主讲端重新发布；请让主讲端重新发布，并查看日志",
         )
     } else {
         ("the encoder failed and was started again", "转码器出错，已重新启动")

@@ -49,11 +49,19 @@ pub(crate) enum Line {
 /// A journal in the making.
 #[derive(Debug, Default)]
 pub(crate) struct Studio {
+    /// How late the first packets come; three seconds later all are in time.
+    busy_ms: i64,
+    begins_ms: Option<i64>,
     records: Vec<(i64, Record)>,
     sequences: BTreeMap<(u16, u8), u64>,
 }
 
 impl Studio {
+    /// One whose first packets come so late.
+    pub(crate) fn busy(busy_ms: i64) -> Self {
+        Self { busy_ms, ..Self::default() }
+    }
+
     pub(crate) fn opens(&mut self, at_ms: i64) {
         let opened = Opened {
             lesson: "lesson".into(),
@@ -95,7 +103,9 @@ impl Studio {
             let timestamp = (ms * 48 + 77_000) as u32;
             self.send(number, 0, Codec::Opus, ms, timestamp, &[Bytes::from(data)], Line::Good);
         }
-        self.anchors(number, 0, 48, 77_000, from_ms, to_ms);
+        // Voices report later than pictures do.
+        let first_ms = from_ms + if self.busy_ms > 0 { 2_500 } else { 700 };
+        self.anchors(number, 0, 48, 77_000, first_ms, to_ms);
     }
 
     /// Show pictures between these milliseconds of the lesson, a keyframe every four seconds.
@@ -111,11 +121,26 @@ impl Studio {
             let payloads = payloader.payload(PAYLOAD, &Bytes::from(data)).expect("whole pictures");
             self.send(number, index, layer.codec, ms, (ms * 90 + offset) as u32, &payloads, line);
         }
-        self.anchors(number, index, 90, offset, from_ms, to_ms);
+        self.anchors(number, index, 90, offset, from_ms + 700, to_ms);
     }
 
-    fn anchors(&mut self, source: u16, layer: u8, per_ms: i64, offset: i64, from_ms: i64, to_ms: i64) {
-        for ms in (from_ms + 700..to_ms).step_by(5_000) {
+    /// Make every picture of VP8 say that its first partition is longer than all of it.
+    pub(crate) fn spoils(&mut self) {
+        for (_, record) in &mut self.records {
+            if let Record::Packet(packet) = record
+                && packet.codec == Codec::Vp8
+                && packet.payload[0] & 0x10 != 0
+            {
+                let mut payload = packet.payload.to_vec();
+                payload[1] |= 0xe0;
+                payload[2..4].fill(0xff);
+                packet.payload = payload.into();
+            }
+        }
+    }
+
+    fn anchors(&mut self, source: u16, layer: u8, per_ms: i64, offset: i64, first_ms: i64, to_ms: i64) {
+        for ms in (first_ms..to_ms).step_by(5_000) {
             let timestamp = (ms * per_ms + offset) as u32;
             let anchor = Anchor { source, layer, timestamp, unix_nanos: nanos(ms) };
             self.add(ms + DELAY_MS, Record::Anchor(anchor));
@@ -129,7 +154,9 @@ impl Studio {
             *sequence += 1;
             let (sequence, sent) = (*sequence, *sequence - 60_000);
             let jitter = (sent * 7_919 % 13) as i64;
-            let mut arrival_ms = ms + DELAY_MS + jitter;
+            let begins_ms = *self.begins_ms.get_or_insert(ms);
+            let busy = self.busy_ms * (3_000 - (ms - begins_ms)).max(0) / 3_000;
+            let mut arrival_ms = ms + DELAY_MS + jitter + busy;
             match line {
                 Line::Loses(number) if sent == number => continue,
                 Line::Repaired(every) if sent % every == 0 => arrival_ms += REPAIR_MS,

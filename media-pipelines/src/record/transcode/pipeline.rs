@@ -18,6 +18,8 @@ use crate::record::pictures::Level;
 const IN_FLIGHT: usize = 30;
 /// An encoder that has pictures and gives none for so long stands still.
 const STALLED: Duration = Duration::from_secs(8);
+/// So many pictures in a row that can't be decoded are a failure.
+const UNDECODABLE: u32 = 15;
 /// Kilobits a second at most.
 const HIGH_KBITS: u32 = 4_000;
 const LOW_KBITS: u32 = 480;
@@ -128,8 +130,12 @@ impl Encoder {
     fn push(&self, Feed { picture, wants_keyframe }: Feed) -> Result<(), EncoderError> {
         let time = gst::ClockTime::from_nseconds(nanoseconds(picture.time));
         if wants_keyframe {
-            let event = gst_video::DownstreamForceKeyUnitEvent::builder().running_time(time).all_headers(true).build();
-            self.input.send_event(event);
+            // Without a time it is for the buffer that follows. With one it would be ignored: x264enc moves its own times a
+            // thousand hours on, and takes whatever lies before those for done.
+            let event = gst_video::DownstreamForceKeyUnitEvent::builder().all_headers(true).build();
+            if !self.input.send_event(event) {
+                return Err(EncoderError::Failed("it takes no wish for a keyframe".into()));
+            }
         }
         let mut buffer = gst::Buffer::from_slice(picture.data);
         if let Some(buffer) = buffer.get_mut() {
@@ -156,7 +162,7 @@ fn description(level: Level) -> String {
         Level::Low => (28, LOW_KBITS),
     };
     format!(
-        "appsrc name=input format=time caps=video/x-vp8 max-bytes=0 ! vp8dec ! videoconvert ! video/x-raw,format=I420 \
+        "appsrc name=input format=time caps=video/x-vp8 max-bytes=0 ! vp8dec max-errors={UNDECODABLE} ! videoconvert ! video/x-raw,format=I420 \
          ! x264enc speed-preset=ultrafast tune=zerolatency threads=1 sliced-threads=false bframes=0 aud=false \
          byte-stream=true key-int-max=1800 pass=qual quantizer={quantiser} bitrate={kbits} \
          ! video/x-h264,profile=constrained-baseline,stream-format=byte-stream,alignment=au \

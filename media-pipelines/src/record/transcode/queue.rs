@@ -28,7 +28,7 @@ pub(in crate::record) struct Coded {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::record) struct Feed {
     pub(in crate::record) picture: Coded,
-    /// Whether what is made of it must be a keyframe.
+    /// Whether what is made of it must be a keyframe. The first one that an encoder makes is one anyway.
     pub(in crate::record) wants_keyframe: bool,
 }
 
@@ -67,9 +67,11 @@ impl Queue {
     pub(in crate::record) fn feed(&mut self) -> Option<Feed> {
         let picture = self.pictures.get(self.fed)?.clone();
         self.fed += 1;
-        let is_first_out = !self.was_fed && self.out.is_none_or(|out| picture.time > out);
-        self.was_fed |= is_first_out;
-        Some(Feed { wants_keyframe: is_first_out || picture.is_keyframe, picture })
+        let is_wanted = self.out.is_none_or(|out| picture.time > out);
+        let is_first_out = is_wanted && !self.was_fed;
+        self.was_fed |= is_wanted;
+        // An encoder hears only one wish at a time, so there is none for what will be thrown away.
+        Some(Feed { wants_keyframe: is_first_out || (is_wanted && picture.is_keyframe), picture })
     }
 
     /// The encoder made something of the picture of this time. False if that is known from an earlier encoder.
@@ -100,6 +102,16 @@ impl Queue {
     /// The encoder is gone; the next one begins.
     pub(in crate::record) fn again(&mut self) {
         (self.fed, self.was_fed) = (0, false);
+    }
+
+    /// Encoders make nothing of the first pictures: leave them out up to the next keyframe, if there is one.
+    pub(in crate::record) fn skip(&mut self) {
+        let begins = |picture: &Coded| picture.is_keyframe && self.out.is_none_or(|out| picture.time > out);
+        if let Some(next) = (1..self.pictures.len()).find(|at| begins(&self.pictures[*at])) {
+            let skipped: usize = self.pictures.drain(..next).map(|picture| picture.data.len()).sum();
+            self.octets -= skipped;
+        }
+        self.again();
     }
 
     /// The time of the first picture that nothing was made of yet.
@@ -138,9 +150,22 @@ mod tests {
         let mut resumed: Queue = serde_json::from_str(&written).expect("it reads back");
         queue.again();
         for queue in [&mut queue, &mut resumed] {
-            assert_eq!(fed(queue), [(20, true), (30, false), (40, true)]);
+            assert_eq!(fed(queue), [(20, false), (30, false), (40, true)]);
             assert!(!queue.made(20) && !queue.made(30) && queue.made(40), "nothing twice");
         }
+    }
+
+    #[test]
+    fn what_no_encoder_makes_anything_of_is_left_out_up_to_a_keyframe() {
+        let mut queue = Queue::default();
+        for (time, is_keyframe) in [(0, true), (10, false), (20, true), (30, false)] {
+            assert!(queue.push(picture(time, is_keyframe)));
+        }
+        fed(&mut queue);
+        queue.skip();
+        assert_eq!(fed(&mut queue), [(20, true), (30, false)]);
+        queue.skip();
+        assert_eq!((fed(&mut queue), queue.octets), (vec![(20, true), (30, false)], 4), "there is no other");
     }
 
     #[test]
