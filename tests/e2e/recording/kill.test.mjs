@@ -12,9 +12,9 @@ import { Server } from '../support/server.mjs';
 const KILLS = Number(process.env.RECORDING_KILLS ?? 20);
 const AT_ONCE = 4;
 const VICTIMS = ['server', 'media process', 'both'];
-/** What may be missing of what was received: journals are on the disk within this time, and a picture or two more are on their way. */
 /** Before the first report of a publisher's clock says better, pictures stand where they came: within a second and a half of where they belong. */
 const SETTLING = 4000;
+/** What may be missing of what was received: journals are on the disk within this time, and a picture or two more are on their way. */
 const LOST_AT_MOST = { server: 1000, 'media process': 200, both: 1000 };
 
 let server;
