@@ -15,8 +15,8 @@ mod writer;
 
 pub use frame::MAX_PAYLOAD;
 pub use record::{
-    Anchor, Closed, Codec, End, Event, Kind, Lost, LostWhy, Opened, Packet, PacketHead, Record, Restarted, Source,
-    SourceEnded, What,
+    Anchor, Closed, Codec, End, Event, Keeps, Kind, Lost, LostWhy, Opened, Packet, PacketHead, Record, Restarted,
+    Source, SourceEnded, What,
 };
 pub use repair::{Repaired, is_closed, repair};
 pub use segment::{SEGMENT_OCTETS, VERSION};

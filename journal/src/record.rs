@@ -22,6 +22,8 @@ pub enum Record {
     Anchor(Anchor),
     /// A layer's stream began anew: sequence numbers and timestamps have nothing to do with those before.
     Restarted(Restarted),
+    /// From here on these layers of a source are kept; others follow for a moment more.
+    Keeps(Keeps),
     /// Something happened in the lesson.
     Event(Event),
     /// Packets were received and are not here.
@@ -182,6 +184,17 @@ pub struct Restarted {
     pub layer: u8,
 }
 
+/// See [`Record::Keeps`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Keeps {
+    /// Of which source.
+    pub source: u16,
+    /// Which layers.
+    pub layers: Vec<u8>,
+    /// When.
+    pub at: i64,
+}
+
 /// See [`Record::Event`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Event {
@@ -276,6 +289,7 @@ const RESTARTED: u8 = 6;
 const EVENT: u8 = 7;
 const LOST: u8 = 8;
 const CLOSED: u8 = 9;
+const KEEPS: u8 = 10;
 
 /// Octets of a packet's payload before the RTP payload.
 const PACKET_HEAD: usize = 24;
@@ -364,6 +378,7 @@ pub(crate) fn append(record: &Record, out: &mut Vec<u8>) -> Result<()> {
             out.push(restarted.layer);
             Ok(())
         }),
+        Record::Keeps(keeps) => json(KEEPS, keeps, out),
         Record::Event(event) => json(EVENT, event, out),
         Record::Lost(lost) => json(LOST, lost, out),
         Record::Closed(closed) => json(CLOSED, closed, out),
@@ -398,6 +413,7 @@ pub(crate) fn read(kind: u8, payload: &[u8]) -> Read {
             [low, high, layer] => Some(Record::Restarted(Restarted { source: u16::from_le_bytes([low, high]), layer })),
             _ => None,
         },
+        KEEPS => parsed(payload, Record::Keeps),
         EVENT => parsed(payload, Record::Event),
         LOST => parsed(payload, Record::Lost),
         CLOSED => parsed(payload, Record::Closed),

@@ -79,6 +79,9 @@ fn in_words(record: &Record) -> String {
             format!("{} anchor {}/{} time {}", when(anchor.unix_nanos), anchor.source, anchor.layer, anchor.timestamp)
         }
         Record::Restarted(restarted) => format!("restarted {}/{}", restarted.source, restarted.layer),
+        Record::Keeps(keeps) => {
+            format!("{} of source {} layers {:?} are kept", when(keeps.at), keeps.source, keeps.layers)
+        }
         Record::Event(event) => format!("{} event {:?}", when(event.at), event.what),
         Record::Lost(lost) => {
             format!("{} lost {} packets until {}: {:?}", when(lost.from), lost.packets, when(lost.to), lost.why)

@@ -22,6 +22,8 @@ const SILENT_AFTER: Duration = Duration::from_millis(2_500);
 /// An encoding that is no longer chosen is kept on for so long, and a new publication whole: until a keyframe of the chosen
 /// ones has come.
 const LINGER: Duration = Duration::from_secs(3);
+/// So long after a publication began it is known what its encodings take.
+const MEASURED_AFTER: Duration = Duration::from_millis(1_900);
 /// A keyframe that doesn't come is asked for again after so long.
 const ASK_AGAIN: Duration = Duration::from_secs(2);
 /// Sources that end with their lesson are waited for so long.
@@ -59,7 +61,10 @@ struct Publication {
     layers: Vec<Layer>,
     /// Its number in its lesson's journal, once it stands there.
     number: Option<u16>,
+    since: Option<Instant>,
     choice: Choice,
+    /// What the journal says of it.
+    told: Choice,
     /// What was let go for want of room since that was told last.
     let_go: Option<Span>,
 }
@@ -175,6 +180,8 @@ impl Desk {
             at: self.clock.unix_nanos(now),
         }));
         publication.number = Some(number);
+        publication.since = Some(now);
+        publication.told = Choice::default();
         for (layer, known) in (0..).zip(&mut publication.layers) {
             known.kept_until = Some(now + LINGER);
             // What came before isn't in the journal.
@@ -196,7 +203,9 @@ impl Desk {
                     let layers = vec![Layer::default(); spec.rids.len().max(1)];
                     let spec = (**spec).clone();
                     let (id, choice) = (spec.id, Choice::default());
-                    self.publications.insert(id, Publication { spec, layers, number: None, choice, let_go: None });
+                    let known =
+                        Publication { spec, layers, number: None, since: None, choice, told: choice, let_go: None };
+                    self.publications.insert(id, known);
                     self.announce(id, now);
                 }
                 Entry::Ended(id) => self.ended(*id, now),
@@ -342,7 +351,9 @@ impl Desk {
                 // The mean of this second and the ones before, of which each counts half as much as the next.
                 layer.rate = if layer.rate == Bitrate::ZERO { rate } else { (layer.rate + rate).scaled(0.5) };
             }
-            if publication.number.is_none() || publication.spec.kind == MediaKind::Voice {
+            // At first all is kept, and what it takes isn't known.
+            let is_new = publication.since.is_none_or(|since| now.saturating_duration_since(since) < MEASURED_AFTER);
+            if is_new || publication.number.is_none() || publication.spec.kind == MediaKind::Voice {
                 continue;
             }
             let is_slides = publication.spec.source == SourceName::slides();
@@ -351,6 +362,22 @@ impl Desk {
                 publication.layers.iter().map(|layer| select::Layer { rate: layer.rate, flows: layer.flows(now) });
             let known: Vec<_> = known.collect();
             publication.choice = select::choose(&known, publication.choice, picture, room);
+            if publication.choice != publication.told
+                && let (Some(source), Some(written)) =
+                    (publication.number, self.lessons.get_mut(&publication.spec.lesson))
+            {
+                publication.told = publication.choice;
+                let kept = |&layer: &usize| publication.choice.keeps(layer);
+                let layers = (0..publication.layers.len()).filter(kept).map(|layer| layer as u8).collect();
+                written.book.append(&Record::Keeps(format::Keeps { source, layers, at: self.clock.unix_nanos(now) }));
+                let is_left = |(number, layer): (usize, &Layer)| {
+                    layer.is_kept(now) && layer.flows(now) && !publication.choice.keeps(number)
+                };
+                if publication.layers.iter().enumerate().any(is_left) {
+                    // Who was shown what ends now goes on with a keyframe of what stays.
+                    publication.layers.iter_mut().for_each(|layer| layer.last_keyframe = None);
+                }
+            }
             for (number, layer) in publication.layers.iter_mut().enumerate() {
                 if !publication.choice.keeps(number) {
                     // Where there is no room there is none for what lingers either.

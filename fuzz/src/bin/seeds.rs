@@ -143,7 +143,8 @@ fn feedback(corpora: &Corpora) -> anyhow::Result<()> {
 /// A journal with a record of every kind, and one that ends in mid-record.
 fn journal(corpora: &Corpora) -> anyhow::Result<()> {
     use mingshi_journal::{
-        Anchor, Closed, Codec, Event, Lost, LostWhy, Opened, Packet, Record, Restarted, SourceEnded, What, Writer,
+        Anchor, Closed, Codec, Event, Keeps, Lost, LostWhy, Opened, Packet, Record, Restarted, SourceEnded, What,
+        Writer,
     };
     let (lesson, title) = ("0000000000001".into(), "古诗".into());
     let records = [
@@ -151,6 +152,7 @@ fn journal(corpora: &Corpora) -> anyhow::Result<()> {
         Record::Event(Event { at: 2, what: What::Hand { participant: "p".into(), raised: true } }),
         Record::Anchor(Anchor { source: 1, layer: 0, timestamp: 90_000, unix_nanos: 3 }),
         Record::Restarted(Restarted { source: 1, layer: 0 }),
+        Record::Keeps(Keeps { source: 1, layers: vec![0, 2], at: 4 }),
         Record::Packet(Packet {
             source: 1,
             layer: 0,

@@ -16,7 +16,7 @@ use super::lesson::Lesson;
 /// The checkpoint's file in a recording's folder.
 pub(super) const FILE: &str = "checkpoint.json";
 /// A checkpoint of another version is no good: the recording is made anew from the journal.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// See the module.
 #[derive(Debug, Serialize, Deserialize)]

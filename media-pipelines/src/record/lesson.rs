@@ -3,21 +3,23 @@
 //! Everything here is a function of the records in their order (and of what encoders made of them): no clock is read and
 //! no file is touched, so a lesson that is put down in a checkpoint goes on from there as if nothing had been.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use mingshi_journal::{Codec, End, Kind, Lost, LostWhy, Opened, Packet, Record, Source};
 use serde::{Deserialize, Serialize};
 
-use super::access_unit::{AccessUnit, Assembled, Assembler};
+use super::access_unit::{AccessUnit, Assembled};
 use super::cmaf::PICTURE_RATE;
 use super::depacketise::{Format, opus};
 use super::events::Problem;
 use super::gaps::Gaps;
-use super::media_clock::MediaClock;
+use super::media_clock::Shift;
+use super::names::{key, source_of, split_name, track_name};
 use super::pictures::{LayerKey, Level, Pictures};
 use super::rendition::FileChange;
-use super::reorder::{Arrived, Ordered, PATIENCE, Reorder};
+use super::reorder::{Arrived, Ordered, PATIENCE};
 use super::slide_watch::{Look, Seen, SlideWatch};
+use super::stream::Stream;
 use super::timeline::{Gap, GapReason, MediaKind, Timeline, TrackLine, VERSION};
 use super::transcode::budget::{Budget, Verdict};
 use super::transcode::queue::{Coded, Queue};
@@ -68,16 +70,10 @@ pub(super) struct Lesson {
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct SourceOfTrack {
-    /// None for what isn't recorded.
+    /// None for what isn't recorded: classrooms are on stage, but what they send isn't part of a recording.
     track: Option<String>,
     kind: Kind,
-}
-
-#[derive(Debug, Clone, Serialize, Deserialize)]
-struct Stream {
-    reorder: Reorder,
-    clock: MediaClock,
-    assembler: Assembler,
+    participant: String,
 }
 
 impl Lesson {
@@ -121,11 +117,20 @@ impl Lesson {
             }
             Record::Anchor(anchor) => {
                 if let Some(kind) = self.sources.get(&anchor.source).map(|source| source.kind) {
-                    let stream = self.stream(key(anchor.source, anchor.layer), kind);
-                    stream.clock.anchor(anchor.timestamp, anchor.unix_nanos);
+                    let key = key(anchor.source, anchor.layer);
+                    if let Some(shift) = self.stream(key, kind).clock.anchor(anchor.timestamp, anchor.unix_nanos) {
+                        self.shift_others(key, shift);
+                    }
                 }
             }
             Record::Restarted(restarted) => self.end_stream(key(restarted.source, restarted.layer), out),
+            Record::Keeps(keeps) => {
+                self.at(keeps.at, out);
+                let track = self.sources.get(&keeps.source).and_then(|source| source.track.as_ref());
+                if let Some(pictures) = track.and_then(|track| self.tracks.get_mut(track)) {
+                    pictures.keeps(|layer| key(keeps.source, layer), &keeps.layers);
+                }
+            }
             Record::Event(event) => self.at(event.at, out),
             Record::Lost(lost) => self.lost(&lost, out),
             Record::Closed(closed) => {
@@ -331,7 +336,7 @@ impl Lesson {
     fn source(&mut self, source: Source, out: &mut Outcome) {
         self.end_source(source.number, out);
         let track = (source.end == End::Studio).then(|| track_name(source.kind, &source.source));
-        let of_track = SourceOfTrack { track: track.clone(), kind: source.kind };
+        let of_track = SourceOfTrack { track: track.clone(), kind: source.kind, participant: source.participant };
         self.sources.insert(source.number, of_track);
         match (source.kind, track) {
             (Kind::Voice, Some(_)) => {
@@ -360,7 +365,8 @@ impl Lesson {
     fn end_stream(&mut self, key: LayerKey, out: &mut Outcome) {
         let Some(mut stream) = self.streams.remove(&key) else { return };
         let mut ordered = Vec::new();
-        stream.reorder.flush(&mut ordered);
+        stream.flush(&mut ordered);
+        stream.begin(self.lateness(key), &mut ordered);
         self.take(key, &mut stream, ordered, out);
     }
 
@@ -377,18 +383,32 @@ impl Lesson {
         let Some(mut stream) = self.streams.remove(&key) else { return };
         let Packet { codec, marker, sequence, timestamp, arrival, payload, .. } = packet;
         let mut ordered = Vec::new();
-        stream.reorder.push(Arrived { codec, marker, sequence, timestamp, arrival, payload }, &mut ordered);
+        stream.push(Arrived { codec, marker, sequence, timestamp, arrival, payload }, &mut ordered);
         self.take(key, &mut stream, ordered, out);
         self.streams.insert(key, stream);
     }
 
     fn stream(&mut self, key: LayerKey, kind: Kind) -> &mut Stream {
         let rate = if kind == Kind::Voice { opus::RATE } else { PICTURE_RATE };
-        self.streams.entry(key).or_insert_with(|| Stream {
-            reorder: Reorder::default(),
-            clock: MediaClock::new(rate),
-            assembler: Assembler::default(),
-        })
+        self.streams.entry(key).or_insert_with(|| Stream::new(rate))
+    }
+
+    /// Other streams of the connection that `key` belongs to.
+    fn others(&mut self, key: LayerKey) -> impl Iterator<Item = &mut Stream> {
+        let sources = &self.sources;
+        let participant = |key: LayerKey| sources.get(&source_of(key)).map(|source| source.participant.as_str());
+        let of_this = participant(key);
+        let is_other = move |other: LayerKey| other != key && participant(other) == of_this;
+        self.streams.iter_mut().filter(move |(other, _)| is_other(**other)).map(|(_, stream)| stream)
+    }
+
+    fn shift_others(&mut self, key: LayerKey, shift: Shift) {
+        self.others(key).for_each(|stream| stream.clock.follow(shift));
+    }
+
+    /// By how much packets of other streams of the connection are late at present, if that is known.
+    fn lateness(&mut self, key: LayerKey) -> Option<i64> {
+        self.others(key).filter_map(|stream| stream.clock.lateness()).min()
     }
 
     fn take(&mut self, key: LayerKey, stream: &mut Stream, ordered: Vec<Ordered>, out: &mut Outcome) {
@@ -512,20 +532,28 @@ impl Lesson {
         for key in self.streams.keys().copied().collect::<Vec<_>>() {
             let Some(mut stream) = self.streams.remove(&key) else { continue };
             let mut ordered = Vec::new();
-            stream.reorder.advance(self.now, &mut ordered);
+            stream.advance(self.now, &mut ordered);
+            if stream.may_begin(self.now) {
+                stream.begin(self.lateness(key), &mut ordered);
+            }
             if !ordered.is_empty() {
                 self.take(key, &mut stream, ordered, out);
             }
             self.streams.insert(key, stream);
         }
         let settled = self.now - SETTLED;
+        // What is held may belong where silence or a hole would be told.
+        let is_holding = |key: &LayerKey| self.streams.get(key).is_some_and(Stream::is_holding);
+        let held: BTreeSet<_> = self.streams.keys().filter(|key| is_holding(key)).map(|key| source_of(*key)).collect();
+        let held: BTreeSet<_> = held.iter().filter_map(|source| self.sources.get(source)?.track.clone()).collect();
         if let (Some(voice), Ok(time)) = (&mut self.voice, u64::try_from(ticks(self.zero, settled, opus::RATE)))
             && voice.rendition.has_samples()
+            && !held.contains(voice::NAME)
         {
             voice.advance(time, &mut out.changes);
         }
         let Ok(time) = u64::try_from(self.ticks(settled, PICTURE_RATE)) else { return };
-        for (name, pictures) in &mut self.tracks {
+        for (name, pictures) in self.tracks.iter_mut().filter(|(name, _)| !held.contains(*name)) {
             let waits = Level::BOTH
                 .iter()
                 .filter_map(|level| self.queues.get(&format!("{name}/{}", level.name()))?.waits_for());
@@ -565,33 +593,9 @@ impl Lesson {
     }
 }
 
-const fn key(source: u16, layer: u8) -> LayerKey {
-    (source as u32) << 8 | layer as u32
-}
-
-const fn source_of(key: LayerKey) -> u16 {
-    (key >> 8) as u16
-}
-
 /// Ticks of a clock of `rate` from `zero` to `instant`.
 fn ticks(zero: Option<i64>, instant: i64, rate: u32) -> i64 {
     // The zero is told in whole milliseconds, so it is one.
     let since = i128::from(instant) - i128::from(zero.unwrap_or(instant).div_euclid(MS) * MS);
     i64::try_from((since * i128::from(rate)).div_euclid(1_000_000_000)).unwrap_or(i64::MAX)
-}
-
-/// A track's name is a folder's, and some words are taken.
-fn track_name(kind: Kind, source: &str) -> String {
-    if kind == Kind::Voice {
-        return voice::NAME.to_owned();
-    }
-    let plain = |letter: char| if letter.is_ascii_alphanumeric() || letter == '-' { letter } else { '_' };
-    let name: String = source.chars().take(32).map(plain).collect();
-    if name.is_empty() || name == voice::NAME { format!("{name}_pictures") } else { name }
-}
-
-fn split_name(rendition: &str) -> Option<(String, Level)> {
-    let (track, level) = rendition.rsplit_once('/')?;
-    let level = Level::BOTH.into_iter().find(|known| known.name() == level)?;
-    Some((track.to_owned(), level))
 }

@@ -6,6 +6,7 @@
 //! mingshi_journal::Tail → reorder → access_unit → media_clock → pictures, voice → rendition → files_on_disk
 //! (records)               (in        (depacketise:  (server      (which layer;      (cmaf,      (dvr/, with
 //!                          order)     whole pictures) time)       silence)           playlist)   checkpoint)
+//!                         └────────────── stream ──────────────┘
 //!                                                                    └─ transcode (VP8) ─┘
 //! ```
 //!
@@ -27,12 +28,14 @@ mod files_on_disk;
 mod gaps;
 mod lesson;
 mod media_clock;
+mod names;
 mod pictures;
 mod playlist;
 mod rendition;
 mod reorder;
 mod slide_pictures;
 mod slide_watch;
+mod stream;
 mod transcode;
 mod voice;
 mod words;

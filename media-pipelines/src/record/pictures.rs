@@ -3,7 +3,7 @@
 //! `high` takes the best layer that has pictures, `low` the best at or below [`LOW_AT_MOST`]; both change at keyframes. A
 //! layer that only one rendition can have is in `high`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -50,6 +50,8 @@ impl Level {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Pictures {
     layers: BTreeMap<LayerKey, Layer>,
+    /// Layers of which nothing will come any more before long.
+    leaving: BTreeSet<LayerKey>,
     high: Chosen,
     low: Chosen,
 }
@@ -76,7 +78,7 @@ impl Pictures {
             layer: None,
             rendition: Rendition::pictures(level.name(), format!("{track}/{}", level.name())),
         };
-        Self { layers: BTreeMap::new(), high: chosen(Level::High), low: chosen(Level::Low) }
+        Self { layers: BTreeMap::new(), leaving: BTreeSet::new(), high: chosen(Level::High), low: chosen(Level::Low) }
     }
 
     /// Take note of a picture, and say which rendition takes it.
@@ -109,9 +111,21 @@ impl Pictures {
         before.filter(|before| *before < time).map(|before| (before, time))
     }
 
+    /// Of a source, whose layers `key` names, these alone are kept on: the others are left at the next keyframe.
+    pub(super) fn keeps(&mut self, key: impl Fn(u8) -> LayerKey, layers: &[u8]) {
+        for layer in 0..=u8::MAX {
+            if layers.contains(&layer) {
+                self.leaving.remove(&key(layer));
+            } else if self.layers.contains_key(&key(layer)) {
+                self.leaving.insert(key(layer));
+            }
+        }
+    }
+
     /// A source's layer is gone for good.
     pub(super) fn forget(&mut self, key: LayerKey) {
         self.layers.remove(&key);
+        self.leaving.remove(&key);
         for level in Level::BOTH {
             self.chosen(level).layer.take_if(|layer| *layer == key);
         }
@@ -154,10 +168,11 @@ impl Pictures {
 
     /// A keyframe of this layer is there: renditions that it suits better than what they have change to it.
     fn consider(&mut self, key: LayerKey, now: i64) {
-        let layers = &self.layers;
-        let Some(candidate) = layers.get(&key) else { return };
+        let (layers, leaving) = (&self.layers, &self.leaving);
+        let Some(candidate) = layers.get(&key).filter(|_| !leaving.contains(&key)) else { return };
         let flowing = |layer: Option<LayerKey>| {
-            layer.and_then(|layer| layers.get(&layer)).filter(|layer| layer.latest + GONE > now)
+            let stays = layer.filter(|layer| !leaving.contains(layer));
+            stays.and_then(|layer| layers.get(&layer)).filter(|layer| layer.latest + GONE > now)
         };
         if self.high.layer != Some(key) && flowing(self.high.layer).is_none_or(|known| candidate.is_better_than(known))
         {
@@ -238,6 +253,20 @@ mod tests {
             }
         }
         assert_eq!(pictures.choose(1, &unit(8_000, 2_000, size)), Some(Level::Low));
+    }
+
+    #[test]
+    fn a_layer_that_is_not_kept_on_is_left_at_the_next_keyframe() {
+        let mut pictures = Pictures::new("slides");
+        let size = Some((1920, 1080));
+        assert_eq!(pictures.choose(1, &unit(0, 900, size)), Some(Level::High), "the first of two alike");
+        pictures.choose(2, &unit(1, 900, size));
+        pictures.keeps(|layer| u32::from(layer) + 1, &[1]);
+        assert_eq!(pictures.choose(1, &unit(100, 900, None)), Some(Level::High));
+        assert_eq!(pictures.choose(2, &unit(200, 900, size)), Some(Level::High), "though the other still flows");
+        assert_eq!(pictures.choose(1, &unit(250, 900, size)), None, "and comes to nothing any more");
+        pictures.keeps(|layer| u32::from(layer) + 1, &[0, 1]);
+        assert_eq!(pictures.choose(1, &unit(300, 900, SMALL)), Some(Level::Low));
     }
 
     #[test]

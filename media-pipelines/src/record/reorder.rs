@@ -26,7 +26,7 @@ pub(super) struct Arrived {
 }
 
 /// What leaves in order.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Ordered {
     /// The next packet.
     Packet(Arrived),

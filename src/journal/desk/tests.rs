@@ -138,6 +138,25 @@ fn a_keyframe_is_asked_for_when_an_encoding_is_taken_up_and_when_none_has_come_f
 }
 
 #[test]
+fn what_is_kept_is_told_and_a_keyframe_asked_for_where_something_ends() {
+    let mut scene = Scene::new();
+    scene.began(9, TEACHER, "slides", &["l", "h"]);
+    // They stand still: even their best encoding takes little.
+    scene.flow(1, 9, &[300, 900], true);
+    scene.flow(5, 9, &[300, 900], false);
+    let kept: Vec<_> = scene
+        .records()
+        .into_iter()
+        .filter_map(|record| match record {
+            Record::Keeps(keeps) => Some(keeps.layers),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(kept, [[1]]);
+    assert!(scene.wanted.iter().any(|(_, _, layer)| *layer == 1), "{:?}", scene.wanted);
+}
+
+#[test]
 fn of_a_classroom_on_stage_its_coming_is_written_down_and_nothing_that_is_seen_or_heard() {
     let mut scene = Scene::new();
     scene.began(9, PUPILS, "camera", &[]);

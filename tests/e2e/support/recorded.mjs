@@ -1,6 +1,7 @@
 // A recording as its viewers get it: decoded by FFmpeg, and read by the time code in its pictures and its sound (docs/time-code.md).
 import { execFile, spawn } from 'node:child_process';
 import { promisify } from 'node:util';
+import { agreeing, quantile } from './figures.mjs';
 import { CELLS, ageOf, decodeSlide, decodeTime } from './time-code.mjs';
 import { delayOf, findBursts } from './tone.mjs';
 
@@ -55,36 +56,34 @@ export async function bursts(file) {
   return findBursts(samples, RATE).map(({ pitch, second }) => ({ pitch, at: start + second * 1000 }));
 }
 
-const median = (values) => values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)];
-
-const spread = (values) => ({ median: median(values), least: Math.min(...values), most: Math.max(...values) });
-
 /**
  * What a file holds of a lesson whose recording begins at `zero` (Unix milliseconds): which moments of the lesson are in its pictures and its
- * sound, how many pictures can't be read, by how much pictures and sound stand later than the lesson was (milliseconds), apart for those within
- * `unsettled`, and the slides. The first picture stands from the beginning on, whenever it came, and says nothing of that.
+ * sound, how many pictures can't be read, by how much pictures stand later than the lesson was and how far the sound stands apart from the
+ * picture beside it (milliseconds), and the slides. The first picture stands from the beginning on, whenever it came, and says nothing of that.
  */
-export async function heldBy(file, zero, [from, to] = [0, 0]) {
+export async function heldBy(file, zero) {
   const { streams } = await probe(file);
   const has = (kind) => streams.some(({ codec_type: type }) => type === kind);
   const shown = has('video') ? await pictures(file) : [];
   const read = shown.filter(({ code }) => code !== null);
   const late = read.map(({ at, code }) => ageOf(code, zero + at));
-  const isUnsettled = (at) => zero + at >= from && zero + at < to;
-  const settled = late.filter((_, n) => n > 0 && !isUnsettled(read[n].at));
   const moments = read.map(({ at }, n) => zero + at - late[n]);
   const heard = has('audio') ? await bursts(file) : [];
-  const soundLate = heard.map(({ at, pitch }) => {
+  const beside = heard.flatMap(({ at, pitch }) => {
+    const n = read.findLastIndex((picture) => picture.at <= at);
+    if (n < 1 || at - read[n].at > 500) return [];
     const delay = delayOf(pitch, zero + at);
-    return delay > 4000 ? delay - 8000 : delay;
+    return [(delay > 4000 ? delay - 8000 : delay) - late[n]];
   });
+  const together = agreeing(beside, 40);
   return {
     pictures: shown.length,
     unread: shown.length - read.length,
     moments,
-    late: spread(settled),
-    unsettled: spread([0, ...late.filter((_, n) => n > 0 && isUnsettled(read[n].at))]),
-    sound: { moments: heard.map(({ at }, n) => zero + at - soundLate[n]), late: spread(soundLate) },
+    late: { median: quantile(late.slice(1), 0.5), least: Math.min(...late.slice(1)), most: Math.max(...late.slice(1)) },
+    // Speech now and then has a sound like a burst in it, but not at the second.
+    apart: Math.abs(quantile(together, 0.5)),
+    bursts: together.length,
     slides: read.filter(({ slide }) => slide !== null).map(({ at, slide }) => ({ at, slide })),
   };
 }
