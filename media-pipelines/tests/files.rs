@@ -33,6 +33,7 @@ fn job_in(folder: &Path) -> Job {
             cores: 2.0,
             stop: Arc::default(),
         }),
+        turn: None,
     }
 }
 
@@ -301,6 +302,24 @@ fn a_variant_that_cannot_be_made_costs_nothing_that_was_received() {
     assert!(manifest.complete && manifest.poster.is_none());
     assert_eq!((problems, manifest.missing.len()), (3, 3), "keyframes, poster and variant: {:?}", manifest.missing);
     jumps_are_right(&lesson.files().join("camera.mp4"), 4.0);
+}
+
+#[test]
+fn originals_are_there_while_another_lesson_s_variants_are_made() {
+    let (pictures, voice) = (recorded::h264(4), recorded::voice(4));
+    let mut lesson = Lesson::new();
+    lesson.track("camera", &[(&pictures, 0..2, 0)]).track("voice", &[(&voice, 0..2, 0)]).ended();
+    let turn = lesson.folder.path().join("transcode.lock");
+    let other = fs::File::create(&turn).expect("a file");
+    other.lock().expect("nobody else's");
+    let mut other = Some(other);
+    let mut reports = Vec::new();
+    let manifest = finish(&Job { turn: Some(turn), ..job(&lesson) }, &mut |report| {
+        other.take_if(|_| report == Report::Waits);
+        reports.push(report);
+    });
+    assert!(manifest.expect("the lesson is finished").complete && other.is_none());
+    assert_eq!(reports[..2], [Report::Files { complete: false }, Report::Waits], "{reports:?}");
 }
 
 #[test]

@@ -19,6 +19,8 @@ use super::recorder::{self, Ended, Job};
 
 /// Held while a recorder is at work in a folder.
 const LOCK: &str = "recorder.lock";
+/// Beside the lessons' folders; see [`files::Job::turn`].
+const TURN: &str = "transcode.lock";
 /// A recorder steps back behind the server.
 const NICENESS: i32 = 10;
 /// A recorder that was killed may be a moment in going.
@@ -83,9 +85,12 @@ fn finish(arguments: &RecordArguments, stop: &Arc<AtomicBool>, events: &mut impl
         title: opened.as_ref().map(|opened| opened.title.clone()).unwrap_or_default(),
         teacher: opened.and_then(|opened| opened.teacher),
         converter: Some(converter),
+        turn: arguments.folder.parent().map(|recordings| recordings.join(TURN)),
     };
+    let duration_ms = files::dvr::timeline(&arguments.folder.join("dvr")).map_or(0, |timeline| timeline.duration_ms);
     let told = files::finish(&job, &mut |report| match report {
         Report::Files { complete } => events.tell(&Event::Files { complete }),
+        Report::Waits => events.tell(&Event::Progress { duration_ms, behind_ms: 0 }),
         Report::Problem { track, at_ms, words } => {
             events.tell(&Event::Problem(Problem { track, at_ms, en: words.en, zh: words.zh }));
         }

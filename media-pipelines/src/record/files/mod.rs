@@ -23,8 +23,11 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
 use std::thread;
+use std::time::Duration;
 
+use rustix::fs::FlockOperation;
 use sha2::{Digest, Sha256};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -43,6 +46,10 @@ const VOICE: &str = "voice";
 /// The track whose pictures a player shows first.
 const CAMERA: &str = "camera";
 
+/// How often it is looked whose turn it is, and how many looks there are between two words about it.
+const TURN_POLL: Duration = Duration::from_millis(250);
+const LOOKS_A_WORD: u32 = 12;
+
 /// What is to be finished.
 #[derive(Debug, Clone)]
 pub struct Job {
@@ -56,6 +63,8 @@ pub struct Job {
     pub teacher: Option<String>,
     /// Who decodes and encodes; without one there are neither poster nor compatible variants.
     pub converter: Option<Converter>,
+    /// Held while variants are made, by one lesson of this machine at a time: encoders that share the cores are all late.
+    pub turn: Option<PathBuf>,
 }
 
 /// What happens while a lesson is finished.
@@ -66,6 +75,8 @@ pub enum Report {
         /// Whether nothing more will be made.
         complete: bool,
     },
+    /// Another lesson's variants are being made, and this one's wait. Told every few seconds.
+    Waits,
     /// Something can't be had; the rest is made.
     Problem {
         /// The track it concerns, if one.
@@ -117,6 +128,7 @@ pub fn finish(job: &Job, report: &mut dyn FnMut(Report)) -> Result<Manifest, Fil
     let converted = finishing.to_convert();
     finishing.publish(converted.is_empty())?;
     if !converted.is_empty() {
+        let _turn = finishing.turn()?;
         for (track, from) in converted {
             finishing.variant(&track, &from)?;
             finishing.publish(false)?;
@@ -353,6 +365,27 @@ impl<'a> Finishing<'a> {
             }
         }
         tracks
+    }
+
+    /// Wait until no other lesson's variants are made. A lock that can't be had at all isn't worth a lesson.
+    fn turn(&mut self) -> Result<Option<fs::File>, FilesError> {
+        let (Some(path), Some(converter)) = (&self.job.turn, &self.job.converter) else { return Ok(None) };
+        let opened = fs::OpenOptions::new().create(true).truncate(false).write(true).open(path);
+        let Ok(lock) = opened.inspect_err(|error| tracing::warn!(%error, "variants are made without a turn")) else {
+            return Ok(None);
+        };
+        let mut looks = 0_u32;
+        while rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive) == Err(rustix::io::Errno::WOULDBLOCK) {
+            if converter.stop.load(Ordering::Relaxed) {
+                return Err(FilesError::Stopped);
+            }
+            if looks.is_multiple_of(LOOKS_A_WORD) {
+                (self.report)(Report::Waits);
+            }
+            looks = looks.wrapping_add(1);
+            thread::sleep(TURN_POLL);
+        }
+        Ok(Some(lock))
     }
 
     /// Make the compatible variant of a track. Failing costs nothing that was received.
