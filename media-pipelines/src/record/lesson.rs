@@ -47,7 +47,7 @@ pub(super) struct Outcome {
 }
 
 /// See the module.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(super) struct Lesson {
     cores: f64,
     id: String,
@@ -79,24 +79,7 @@ struct SourceOfTrack {
 impl Lesson {
     /// A lesson that nothing is known of; `cores` may be spent on encoding.
     pub(super) fn new(cores: f64) -> Self {
-        Self {
-            cores,
-            id: String::new(),
-            zero: None,
-            now: 0,
-            ticked: 0,
-            is_damaged: false,
-            is_over: false,
-            is_closed: false,
-            sources: BTreeMap::new(),
-            streams: BTreeMap::new(),
-            voice: None,
-            tracks: BTreeMap::new(),
-            queues: BTreeMap::new(),
-            budget: Budget::default(),
-            gaps: Gaps::default(),
-            slides: SlideWatch::default(),
-        }
+        Self { cores, ..Self::default() }
     }
 
     /// Take the next record.
