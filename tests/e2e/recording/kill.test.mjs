@@ -12,11 +12,11 @@ import { Server } from '../support/server.mjs';
 const KILLS = Number(process.env.RECORDING_KILLS ?? 20);
 const AT_ONCE = 4;
 const VICTIMS = ['server', 'media process', 'both'];
-/** What may be missing of what was received: journals are on the disk within this time, and a picture or two more are on their way. */
 /** Where the publisher's clock stands is known by what comes, and what comes from a busy computer comes late. */
 const LATE_AT_MOST = 1500;
 /** Of picture and voice. */
 const APART_AT_MOST = 80;
+/** What may be missing of what was received: journals are on the disk within this time, and a picture or two more are on their way. */
 const LOST_AT_MOST = { server: 1000, 'media process': 200, both: 1000 };
 
 let server;
