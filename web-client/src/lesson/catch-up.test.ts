@@ -60,6 +60,13 @@ class Room {
     this.brokenSince = null;
   }
 
+  /** No voice comes for so long; whether anything else does is the scenario's. */
+  withoutVoice(ms: number): void {
+    this.brokenSince = this.now;
+    this.run(ms);
+    this.brokenSince = null;
+  }
+
   get edge(): number {
     return this.now + OFFSET - this.edgeLag;
   }
@@ -154,6 +161,17 @@ describe('a line that comes back', () => {
     expect(took).toBeLessThan(115_000);
     expect(room.logic.behind(room.now)).toBeNull();
     expect(room.told()[room.told().length - 1]).toEqual([null, null]);
+  });
+
+  it('has it played too where the voice is there a moment before the page is', () => {
+    const room = live();
+    room.line = 'down';
+    room.withoutVoice(20_000);
+    room.run(500);
+    expect(room.logic.kind).toBe('live');
+    room.line = 'up';
+    room.run(2500);
+    expect(room.logic.kind).toBe('playing');
   });
 
   it('loses and doubles no word in crossing over where live can be held back', () => {

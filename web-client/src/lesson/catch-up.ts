@@ -287,7 +287,8 @@ export class CatchUp {
 
   private line(event: Extract<CatchUpEvent, { type: 'line' }>, now: number, out: CatchUpEffect[]): void {
     const before = this.brokenSince;
-    this.brokenSince = event.brokenSince;
+    // A voice that is back says so a moment before the page is: until both are there, the break lasts.
+    this.brokenSince = event.brokenSince ?? (event.connected ? null : before);
     this.connected = event.connected;
     this.stuck = event.stuck;
     this.onStage = event.onStage;
