@@ -54,6 +54,8 @@ export async function demonstration(line, { tier }) {
     MINGSHI_SERVER_HTTP: '127.0.0.1:8080',
     MINGSHI_SERVER_HTTPS: '0.0.0.0:8443',
     MINGSHI_MEDIA_UDP_PORT: '20000',
+    // What is looked at is what comes live: nobody is to watch what was missed.
+    MINGSHI_RECORDING_ENABLED: 'false',
   });
   const whose = tier ? await inRoster(server, tier) : '';
   const site = `https://${SERVER.ipv4}:8443`;
