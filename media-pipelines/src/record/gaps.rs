@@ -79,10 +79,11 @@ impl Gaps {
     }
 
     pub(super) fn tell(&mut self, gap: Gap) {
+        // What the journal lost shows again as a hole of the track, and what can't be shown for want of it as another.
         let is_part = |known: &&mut Gap| {
-            known.track == gap.track && known.why == gap.why && gap.from_ms <= known.to_ms && gap.to_ms >= known.from_ms
+            let meets = gap.from_ms <= known.to_ms && gap.to_ms >= known.from_ms;
+            known.track == gap.track && meets && (known.why == gap.why || gap.track.is_some())
         };
-        // What the journal lost shows again as a hole of the track.
         if let Some(known) = self.told.iter_mut().rev().take(TROUBLES_AT_MOST).find(is_part) {
             (known.from_ms, known.to_ms) = (known.from_ms.min(gap.from_ms), known.to_ms.max(gap.to_ms));
             return;
@@ -120,10 +121,12 @@ mod tests {
             gaps.tell(lost);
         }
         gaps.hole("camera", 7_931, 12_065);
+        gaps.trouble(Gap { from_ms: 12_065, to_ms: 12_100, track: Some("slides".into()), why: GapReason::Damaged });
+        gaps.hole("slides", 7_917, 12_117);
         gaps.hole("camera", 30_000, 40_000);
         let told: Vec<_> = gaps.told().iter().map(|gap| (gap.from_ms, gap.to_ms, gap.track.as_deref())).collect();
         let [camera, slides] = [Some("camera"), Some("slides")];
-        assert_eq!(told, [(6_000, 12_065, camera), (6_000, 12_004, slides), (30_000, 40_000, camera)]);
+        assert_eq!(told, [(6_000, 12_065, camera), (6_000, 12_117, slides), (30_000, 40_000, camera)]);
     }
 
     #[test]
