@@ -2,45 +2,19 @@
 
 use std::hint::black_box;
 use std::net::UdpSocket;
-use std::time::{Duration, Instant};
 
 use aws_lc_rs::aead::{AES_128_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use mingshi::transport::srtp::Profile;
-use mingshi::worker::clock;
 use mingshi::worker::socket::{Path, WorkerSocket};
-use mingshi_bench::allocations::{Counting, count};
+use mingshi_bench::allocations::Counting;
 use mingshi_bench::lesson::{Lesson, PAYLOAD};
+use mingshi_bench::price::price;
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
 /// Packets of one picture.
 const BURST: usize = 5;
-const WARM_UP: Duration = Duration::from_millis(300);
-const MEASURED: Duration = Duration::from_millis(300);
-/// The best of so many runs: what disturbs a run only makes it slower.
-const RUNS: usize = 9;
-
-/// Nanoseconds per packet and allocations per packet of `work`, which makes `packets` packets a call.
-fn measure(packets: usize, mut work: impl FnMut()) -> (f64, f64) {
-    let spent = |since: Instant| clock::now().saturating_duration_since(since);
-    let began = clock::now();
-    while spent(began) < WARM_UP {
-        work();
-    }
-    let (mut best, mut allocated) = (f64::MAX, 0.0);
-    for _ in 0..RUNS {
-        let (began, before, mut calls) = (clock::now(), count(), 0usize);
-        while spent(began) < MEASURED {
-            work();
-            calls += 1;
-        }
-        let made = (calls * packets) as f64;
-        best = best.min(spent(began).as_nanos() as f64 / made);
-        allocated = (count() - before) as f64 / made;
-    }
-    (best, allocated)
-}
 
 /// The bare seal: one key per subscriber as in the lesson, the packets' octets in place, nothing else.
 fn bare_seal(subscribers: usize) -> (f64, f64) {
@@ -50,7 +24,7 @@ fn bare_seal(subscribers: usize) -> (f64, f64) {
         .collect();
     let mut packets = vec![vec![7u8; header + PAYLOAD + 16]; BURST];
     let mut nonce = [0u8; 12];
-    measure(subscribers * BURST, || {
+    price(subscribers * BURST, || {
         for key in &keys {
             for packet in &mut packets {
                 let (head, rest) = packet.split_at_mut(header);
@@ -83,9 +57,9 @@ fn main() {
     for subscribers in [100, 1_000, 5_000] {
         let (floor, _) = bare_seal(subscribers);
         let mut lesson = Lesson::new(subscribers, BURST, Profile::AeadAes128Gcm, nowhere);
-        let (own, allocations) = measure(lesson.packets(), || lesson.picture(unsent));
+        let (own, allocations) = price(lesson.packets(), || lesson.picture(unsent));
         let mut older = Lesson::new(subscribers, BURST, Profile::Aes128CmHmacSha1_80, nowhere);
-        let (counter_mode, _) = measure(older.packets(), || older.picture(unsent));
+        let (counter_mode, _) = price(older.packets(), || older.picture(unsent));
         let sent = sending(subscribers);
         println!(
             "| {subscribers} | {floor:.0} ns | {own:.0} ns | {:.2} | {allocations:.4} | {counter_mode:.0} ns | {sent} |",
@@ -102,7 +76,6 @@ fn sending(subscribers: usize) -> String {
     let to = |number: usize| Path { remote: ports[number % ports.len()].into(), local: None };
     let mut lesson = Lesson::new(subscribers, BURST, Profile::AeadAes128Gcm, to);
     let packets = lesson.packets();
-    let (nanos, _) =
-        measure(packets, || lesson.picture(|path, contents, segment| socket.send(path, contents, segment)));
+    let (nanos, _) = price(packets, || lesson.picture(|path, contents, segment| socket.send(path, contents, segment)));
     format!("{nanos:.0} ns, {:.1} a send", lesson.segments_per_send())
 }

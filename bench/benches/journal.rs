@@ -12,8 +12,9 @@ use mingshi::transport::srtp::Profile;
 use mingshi::worker::clock;
 use mingshi::worker::socket::Path;
 use mingshi::worker::tap::{Entry, Tap, Tapped, way};
-use mingshi_bench::allocations::{Counting, count};
+use mingshi_bench::allocations::Counting;
 use mingshi_bench::lesson::{Lesson, PAYLOAD};
+use mingshi_bench::price::price;
 use mingshi_journal::{Codec as Kept, PacketHead, Writer};
 
 #[global_allocator]
@@ -21,33 +22,8 @@ static ALLOCATOR: Counting = Counting;
 
 /// Packets of one turn of a worker's loop.
 const TURN: usize = 64;
-const WARM_UP: Duration = Duration::from_millis(300);
-const MEASURED: Duration = Duration::from_millis(300);
-/// The best of so many runs: what disturbs a run only makes it slower.
-const RUNS: usize = 9;
 /// A journal's segments are removed after so many turns, so that the disk doesn't fill up.
 const TURNS_OF_A_JOURNAL: u64 = 2_000;
-
-/// Nanoseconds per packet and allocations per packet of `work`, which makes `packets` packets a call.
-fn measure(packets: usize, mut work: impl FnMut()) -> (f64, f64) {
-    let spent = |since: Instant| clock::now().saturating_duration_since(since);
-    let began = clock::now();
-    while spent(began) < WARM_UP {
-        work();
-    }
-    let (mut best, mut allocated) = (f64::MAX, 0.0);
-    for _ in 0..RUNS {
-        let (began, before, mut calls) = (clock::now(), count(), 0usize);
-        while spent(began) < MEASURED {
-            work();
-            calls += 1;
-        }
-        let made = (calls * packets) as f64;
-        best = best.min(spent(began).as_nanos() as f64 / made);
-        allocated = (count() - before) as f64 / made;
-    }
-    (best, allocated)
-}
 
 fn camera() -> PublicationSpec {
     PublicationSpec {
@@ -92,7 +68,7 @@ fn main() {
     let subscribers = 100;
     let nowhere = |number: usize| Path { remote: ([192, 0, 2, 1], 1_024 + number as u16).into(), local: None };
     let mut lesson = Lesson::new(subscribers, 5, Profile::AeadAes128Gcm, nowhere);
-    let (forwarded, _) = measure(lesson.packets(), || {
+    let (forwarded, _) = price(lesson.packets(), || {
         lesson.picture(|_, contents, _| {
             black_box(contents);
             Ok(())
@@ -103,12 +79,12 @@ fn main() {
     let mut own = Tap::new(to_journal);
     own.began(0, &camera());
     let (mut sequence, mut now) = (0, clock::now());
-    let (tapping, allocations) = measure(TURN, || tap(&mut own, &tapped, &mut sequence, &mut now));
+    let (tapping, allocations) = price(TURN, || tap(&mut own, &tapped, &mut sequence, &mut now));
 
     let folder = tempfile::tempdir().expect("a folder for temporary files");
     let (mut turns, mut writer) = (0u64, Writer::open(folder.path(), 1).expect("room"));
     let payload = [7; PAYLOAD];
-    let (writing, _) = measure(TURN, || {
+    let (writing, _) = price(TURN, || {
         turns += 1;
         if turns.is_multiple_of(TURNS_OF_A_JOURNAL) {
             for entry in std::fs::read_dir(folder.path()).expect("it was made above") {

@@ -3,4 +3,5 @@
 pub mod allocations;
 pub mod lesson;
 pub mod load;
+pub mod price;
 pub mod trace;

@@ -62,7 +62,7 @@ impl Story {
         let participant = who.participant;
         if self.may_say(lesson, participant, now) {
             let (name, school) = (who.name.as_deref().unwrap_or_default(), who.school.as_deref().unwrap_or_default());
-            info!(%lesson, %participant, role = role(who.role), name, school, "page opened");
+            info!(%lesson, %participant, role = who.role.word(), name, school, "page opened");
         }
     }
 
@@ -86,7 +86,7 @@ impl Story {
         if !self.may_say(lesson, participant, now) {
             return;
         }
-        let role = what.map_or("unknown", role);
+        let role = what.map_or("unknown", Role::word);
         if came {
             info!(%lesson, %participant, role, "participant came");
         } else {
@@ -298,15 +298,6 @@ impl Story {
             warn!(%lesson, %participant, left_out, "lines left out: too many of one participant");
         }
         true
-    }
-}
-
-const fn role(role: Role) -> &'static str {
-    match role {
-        Role::Operator => "operator",
-        Role::Studio => "studio",
-        Role::Classroom => "classroom",
-        Role::Viewer => "viewer",
     }
 }
 

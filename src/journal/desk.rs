@@ -8,7 +8,7 @@ use mingshi_journal as format;
 use mingshi_journal::{Event, LostWhy, Opened, PacketHead, Record, What};
 
 use crate::id::{ConnectionId, LessonId, PublicationId, SourceName};
-use crate::lesson::{Happening, Role};
+use crate::lesson::Happening;
 use crate::rtp::{av1, h264, vp8};
 use crate::units::{Bitrate, ServerClock};
 use crate::worker::tap::{Batch, Codec, End, Entry, MediaKind, PublicationSpec, TappedPacket};
@@ -325,7 +325,7 @@ impl Desk {
             Happening::Joined(identity) => What::Joined {
                 participant: identity.participant.to_string(),
                 name: identity.name.unwrap_or_default(),
-                role: role(identity.role).to_owned(),
+                role: identity.role.word().to_owned(),
                 school: identity.school,
             },
             Happening::Left(participant) => What::Left { participant: participant.to_string() },
@@ -455,15 +455,6 @@ impl Desk {
                 tracing::error!(%error, %lesson, "the end of the journal can't be written");
             }
         }
-    }
-}
-
-const fn role(role: Role) -> &'static str {
-    match role {
-        Role::Studio => "studio",
-        Role::Classroom => "classroom",
-        Role::Viewer => "viewer",
-        Role::Operator => "operator",
     }
 }
 

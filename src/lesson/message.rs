@@ -26,6 +26,19 @@ pub enum Role {
     Viewer,
 }
 
+impl Role {
+    /// Its name in messages, the log, journals and the database.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Operator => "operator",
+            Self::Studio => "studio",
+            Self::Classroom => "classroom",
+            Self::Viewer => "viewer",
+        }
+    }
+}
+
 /// What a classroom does that isn't live.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]

@@ -5,7 +5,7 @@ use time::OffsetDateTime;
 
 use super::{Error, Store, millis};
 use crate::id::LessonId;
-use crate::lesson::{Identity, Role, ViewSum};
+use crate::lesson::{Identity, ViewSum};
 
 /// Views that are kept of one recording; further ones count for nothing.
 const VIEWS_PER_RECORDING: i64 = 100_000;
@@ -44,7 +44,7 @@ impl Store {
         let done = sqlx::query(sql)
             .bind(view)
             .bind(viewer.participant.to_string())
-            .bind(word(viewer.role))
+            .bind(viewer.role.word())
             .bind(&viewer.name)
             .bind(&viewer.school)
             .bind(millis(now))
@@ -72,20 +72,11 @@ impl Store {
     }
 }
 
-const fn word(role: Role) -> &'static str {
-    match role {
-        Role::Operator => "operator",
-        Role::Studio => "studio",
-        Role::Classroom => "classroom",
-        Role::Viewer => "viewer",
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::id::ParticipantId;
-    use crate::lesson::{Draft, JoinCode, Lesson, Recording};
+    use crate::lesson::{Draft, JoinCode, Lesson, Recording, Role};
     use time::macros::datetime;
 
     #[tokio::test]

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::id::ParticipantId;
-use crate::lesson::Identity;
+use crate::lesson::{Identity, Role};
 use crate::worker::clock;
 use mingshi_journal::{Next, Position, Tail};
 

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdirSync, mkdtempSync, rmdirSync } from 'node:fs';
+import { mkdtempSync, rmdirSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -22,10 +22,8 @@ async function recorded(server, title, during) {
   await end(server, lesson.id);
   await studio.stop();
   const recording = await recordingOf(server, lesson.id);
-  const folder = join(server.folder, 'fetched', lesson.id);
-  mkdirSync(folder, { recursive: true });
   const file = recording.files.find(({ track, variant }) => track === 'slides' && variant === 'original');
-  const held = await heldBy(await fetchFile(server, file, folder), recording.zero_unix_ms);
+  const held = await heldBy(await fetchFile(server, lesson.id, file), recording.zero_unix_ms);
   assert.equal(held.unread, 0);
   return { recording, hole: longestHole(held.moments, from + 2000, to - 1000) };
 }

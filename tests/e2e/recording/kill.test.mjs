@@ -1,7 +1,7 @@
 // Whatever is killed at whatever instant of a lesson: there is one recording, on the lesson's time line, that lacks a second at most.
 // `RECORDING_KILLS=100` holds more of them.
 import assert from 'node:assert/strict';
-import { cpSync, mkdirSync } from 'node:fs';
+import { cpSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { OUTPUT, figure, sleep, until } from '../support/figures.mjs';
@@ -42,13 +42,11 @@ async function kill(victim) {
 /** What the recording of one lesson lacks around the instant of a kill. */
 async function judge(lesson, victim, when, over) {
   const recording = await recordingOf(server, lesson.id);
-  const folder = join(server.folder, 'fetched', lesson.id);
-  mkdirSync(folder, { recursive: true });
   const originals = recording.files.filter(({ variant }) => variant === 'original');
   assert.deepEqual(originals.map(({ track }) => track).toSorted(), ['camera', 'slides'], JSON.stringify(recording));
   const found = [];
   for (const file of originals) {
-    const held = await heldBy(await fetchFile(server, file, folder), recording.zero_unix_ms);
+    const held = await heldBy(await fetchFile(server, lesson.id, file), recording.zero_unix_ms);
     const lastBefore = Math.max(...held.moments.filter((at) => at <= when));
     const lost = victim === 'media process' ? longestHole(held.moments, when - 2000, over - 3000).length : when - lastBefore;
     const went = held.moments.some((at) => at > when + 2000);

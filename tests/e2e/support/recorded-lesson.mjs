@@ -1,6 +1,6 @@
 // A lesson that is recorded: published by the demonstration's publisher, ended, and its recording fetched as staff get it.
 import { spawn } from 'node:child_process';
-import { readFileSync, readdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { BINARY } from './server.mjs';
 import { until } from './figures.mjs';
@@ -74,10 +74,12 @@ export async function recordingOf(server, lesson, seconds = 60) {
   });
 }
 
-/** Fetches a file of a recording as a browser would, into `folder`. */
-export async function fetchFile(server, file, folder) {
+/** Fetches a file of a lesson's recording as a browser would; gives where it is then. */
+export async function fetchFile(server, lesson, file) {
   const response = await fetch(new URL(file.url, server.base));
   if (!response.ok) throw new Error(`${file.url}: ${response.status} ${await response.text()}`);
+  const folder = join(server.folder, 'fetched', lesson);
+  mkdirSync(folder, { recursive: true });
   const path = join(folder, file.name);
   writeFileSync(path, Buffer.from(await response.arrayBuffer()));
   return path;

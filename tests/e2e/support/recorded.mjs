@@ -2,7 +2,7 @@
 import { execFile, spawn } from 'node:child_process';
 import { promisify } from 'node:util';
 import { agreeing, quantile } from './figures.mjs';
-import { CELLS, ageOf, decodeSlide, decodeTime } from './time-code.mjs';
+import { CELLS, ageOf, decodeTime } from './time-code.mjs';
 import { delayOf, findBursts } from './tone.mjs';
 
 const run = promisify(execFile);
@@ -30,25 +30,20 @@ export async function probe(file) {
 
 const cellsOf = (row) => Array.from(row, (luma) => luma > 125);
 
-/** Every picture of a file, or `seconds` of it from `from` on: `{at, code, slide}`, its place in milliseconds, its time code, and the slide's number or null. */
-export async function pictures(file, { from, seconds } = {}) {
-  const part = [...(from === undefined ? [] : ['-ss', String(from)]), ...(seconds === undefined ? [] : ['-t', String(seconds)])];
-  // The two lowest rows of cells, a sample for each; what a file says of its own time is told by showinfo.
-  const filter = `crop=iw:iw/${CELLS / 2}:0:ih-iw/${CELLS / 2},scale=${CELLS}:2:flags=area,format=gray,showinfo`;
+/** Every picture of a file: `{at, code}`, its place in milliseconds and its time code or null. */
+async function pictures(file) {
+  // The lowest row of cells, a sample for each; what a file says of its own time is told by showinfo.
+  const filter = `crop=iw:iw/${CELLS}:0:ih-iw/${CELLS},scale=${CELLS}:1:flags=area,format=gray,showinfo`;
   const { out, said } = await ffmpeg([
-    ...part, '-copyts', '-i', file, '-map', '0:v:0', '-vf', filter, '-fps_mode', 'passthrough', '-f', 'rawvideo', '-',
+    '-copyts', '-i', file, '-map', '0:v:0', '-vf', filter, '-fps_mode', 'passthrough', '-f', 'rawvideo', '-',
   ]);
   const times = [...said.matchAll(/ n: *\d+ .*?pts_time:(-?[\d.]+)/g)].map(([, time]) => Number(time) * 1000);
-  const size = 2 * CELLS;
-  if (times.length !== out.length / size) throw new Error(`${times.length} times for ${out.length / size} pictures`);
-  return times.map((at, n) => {
-    const rows = out.subarray(n * size, (n + 1) * size);
-    return { at, code: decodeTime(cellsOf(rows.subarray(CELLS))), slide: decodeSlide(cellsOf(rows.subarray(0, CELLS))) };
-  });
+  if (times.length !== out.length / CELLS) throw new Error(`${times.length} times for ${out.length / CELLS} pictures`);
+  return times.map((at, n) => ({ at, code: decodeTime(cellsOf(out.subarray(n * CELLS, (n + 1) * CELLS))) }));
 }
 
 /** Every tone burst of a file's sound: `{at, pitch}`, its place in milliseconds. */
-export async function bursts(file) {
+async function bursts(file) {
   const { out } = await ffmpeg(['-i', file, '-map', '0:a:0', '-ac', '1', '-ar', String(RATE), '-f', 'f32le', '-']);
   const samples = new Float32Array(out.buffer, out.byteOffset, Math.floor(out.length / 4));
   const { streams } = await probe(file);
@@ -59,7 +54,7 @@ export async function bursts(file) {
 /**
  * What a file holds of a lesson whose recording begins at `zero` (Unix milliseconds): which moments of the lesson are in its pictures and its
  * sound, how many pictures can't be read, by how much pictures stand later than the lesson was and how far the sound stands apart from the
- * picture beside it (milliseconds), and the slides. The first picture stands from the beginning on, whenever it came, and says nothing of that.
+ * picture beside it (milliseconds). The first picture stands from the beginning on, whenever it came, and says nothing of that.
  */
 export async function heldBy(file, zero) {
   const { streams } = await probe(file);
@@ -77,14 +72,12 @@ export async function heldBy(file, zero) {
   });
   const together = agreeing(beside, 40);
   return {
-    pictures: shown.length,
     unread: shown.length - read.length,
     moments,
     late: { median: quantile(late.slice(1), 0.5), least: Math.min(...late.slice(1)), most: Math.max(...late.slice(1)) },
     // Speech now and then has a sound like a burst in it, but not at the second.
     apart: Math.abs(quantile(together, 0.5)),
     bursts: together.length,
-    slides: read.filter(({ slide }) => slide !== null).map(({ at, slide }) => ({ at, slide })),
   };
 }
 

@@ -1,7 +1,7 @@
 import type { Fragment, default as HlsPlayer, LevelDetails, LoaderCallbacks, LoaderConfiguration, LoaderContext, PlaylistLoaderConstructor } from 'hls.js';
 import { type Timeline, readTimeline } from '../api/recording';
 import { Refusal } from '../api/rest';
-import { Ensemble, type Part } from './ensemble';
+import { Ensemble, EnsemblePlayer, type Part } from './ensemble';
 
 /**
  * Plays what the server has kept of a lesson that may still be running: HLS through Media Source Extensions.
@@ -270,19 +270,18 @@ function lastThat<T>(sorted: readonly T[], holds: (one: T) => boolean): T | null
   return sorted[low - 1] ?? null;
 }
 
-class DvrPlayer implements Dvr {
+class DvrPlayer extends EnsemblePlayer implements Dvr {
   private readonly parts: HlsPart[];
-  private readonly ensemble: Ensemble;
+  protected readonly ensemble: Ensemble;
   private readonly address: Address;
   private readonly poll: number;
   private timeline: Timeline;
-  private lastMs: number;
   private readonly silences: (() => void)[] = [];
 
   constructor(Hls: typeof HlsPlayer, private readonly options: DvrOptions) {
     const { base, timeline, elements, startMs, caps = {} } = options;
+    super(startMs);
     this.timeline = timeline;
-    this.lastMs = startMs;
     this.address = new Address(base, options.renew);
     const names = [...elements.keys()].filter((name) => timeline.tracks.some((track) => track.name === name));
     // The voice first: the clock is what can be heard, or the first picture where nothing can.
@@ -299,27 +298,8 @@ class DvrPlayer implements Dvr {
     this.poll = window.setInterval(() => void this.refresh(), TIMELINE_EVERY_MS);
   }
 
-  position(): number {
-    this.lastMs = this.ensemble.positionMs() ?? this.lastMs;
-    return this.lastMs;
-  }
-
-  seek(ms: number): void {
-    const place = Math.max(0, Math.min(ms, this.liveEdge()));
-    this.lastMs = place;
-    this.ensemble.seek(place);
-  }
-
-  setRate(rate: number): void {
-    this.ensemble.setRate(rate);
-  }
-
-  play(): Promise<boolean> {
-    return this.ensemble.play();
-  }
-
-  pause(): void {
-    this.ensemble.pause();
+  override seek(ms: number): void {
+    super.seek(Math.max(0, Math.min(ms, this.liveEdge())));
   }
 
   liveEdge(): number {
@@ -330,18 +310,10 @@ class DvrPlayer implements Dvr {
     for (const part of this.parts) part.setCap(caps[part.track] ?? 'high');
   }
 
-  get running(): boolean {
-    return this.ensemble.running;
-  }
-
-  offMs(): number[] {
-    return this.ensemble.offMs();
-  }
-
-  close(): void {
+  override close(): void {
     clearInterval(this.poll);
     for (const silence of this.silences) silence();
-    this.ensemble.close();
+    super.close();
   }
 
   private tell(sound: HTMLMediaElement): void {

@@ -125,3 +125,46 @@ export class Ensemble {
     if (element.paused && !element.ended) void element.play().catch(() => undefined);
   }
 }
+
+/** What every player of an ensemble can do. */
+export abstract class EnsemblePlayer {
+  protected abstract readonly ensemble: Ensemble;
+
+  protected constructor(private lastMs: number) {}
+
+  /** Where the sound is, in milliseconds of the lesson; the place it was sent to as long as nothing has come. */
+  position(): number {
+    this.lastMs = this.ensemble.positionMs() ?? this.lastMs;
+    return this.lastMs;
+  }
+
+  seek(ms: number): void {
+    this.lastMs = ms;
+    this.ensemble.seek(ms);
+  }
+
+  setRate(rate: number): void {
+    this.ensemble.setRate(rate);
+  }
+
+  /** Gives whether the browser lets the page play with sound; if not, call it again from a touch. */
+  play(): Promise<boolean> {
+    return this.ensemble.play();
+  }
+
+  pause(): void {
+    this.ensemble.pause();
+  }
+
+  get running(): boolean {
+    return this.ensemble.running;
+  }
+
+  offMs(): number[] {
+    return this.ensemble.offMs();
+  }
+
+  close(): void {
+    this.ensemble.close();
+  }
+}

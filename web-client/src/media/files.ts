@@ -1,5 +1,5 @@
 import type { RecordedFile } from '../api/recording';
-import { Ensemble, type Part } from './ensemble';
+import { Ensemble, EnsemblePlayer, type Part } from './ensemble';
 
 /** Plays the files of a finished lesson: one with the sound, the others beside it. Their time is the lesson's. */
 
@@ -67,52 +67,17 @@ export interface FilesOptions {
   failed: (file: RecordedFile, why: 'codec' | 'gone') => void;
 }
 
-export class FilesPlayer {
-  private readonly ensemble: Ensemble;
-  private lastMs: number;
+export class FilesPlayer extends EnsemblePlayer {
+  protected readonly ensemble: Ensemble;
 
   /** Opens the files at `startMs`, standing still until `play()`. */
   constructor(options: FilesOptions) {
     const { sound, elements, startMs, rate, failed } = options;
-    this.lastMs = startMs;
+    super(startMs);
     const part = (file: RecordedFile): FilePart =>
       new FilePart(elements.get(file) as HTMLMediaElement, file, startMs, (why) => failed(file, why));
     const others = [...elements.keys()].filter((file) => file !== sound);
     this.ensemble = new Ensemble(part(sound), others.map(part));
     this.ensemble.setRate(rate);
-  }
-
-  position(): number {
-    this.lastMs = this.ensemble.positionMs() ?? this.lastMs;
-    return this.lastMs;
-  }
-
-  seek(ms: number): void {
-    this.lastMs = ms;
-    this.ensemble.seek(ms);
-  }
-
-  setRate(rate: number): void {
-    this.ensemble.setRate(rate);
-  }
-
-  play(): Promise<boolean> {
-    return this.ensemble.play();
-  }
-
-  pause(): void {
-    this.ensemble.pause();
-  }
-
-  get running(): boolean {
-    return this.ensemble.running;
-  }
-
-  offMs(): number[] {
-    return this.ensemble.offMs();
-  }
-
-  close(): void {
-    this.ensemble.close();
   }
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use mp4_atom::{Atom, Codec, FourCC, Moof, Mvex, Trex};
 
-use super::super::folder::{PLAYLIST, TIMELINE};
+use super::super::folder::{NON_SYNC, PLAYLIST, TIMELINE};
 use super::super::timeline::{MediaKind, Timeline, TrackLine, VERSION};
 use super::movie::{Kind, Place, Sample, Track, codec_name};
 use super::mp4::boxes::{child, children, header};
@@ -19,8 +19,6 @@ const INDEX_AT_MOST: u64 = 4 << 20;
 const BEST: &str = "high";
 /// The rendition of the voice.
 const VOICE: &str = "audio";
-/// The bit of a sample's flags that says that decoding can't begin here.
-const IS_NON_SYNC: u32 = 0x1_0000;
 
 /// Why the folder can't be read.
 #[derive(Debug, thiserror::Error)]
@@ -293,7 +291,7 @@ fn samples(moof: &Moof, initial: &Initial, origin: Origin) -> Result<Vec<Sample>
                     decode,
                     duration,
                     shift: entry.cts.and_then(|shift| i32::try_from(shift).ok()).unwrap_or(0),
-                    key: initial.head.kind == Kind::Audio || entry.flags.unwrap_or(flags) & IS_NON_SYNC == 0,
+                    key: initial.head.kind == Kind::Audio || entry.flags.unwrap_or(flags) & NON_SYNC == 0,
                     place: Place { file: origin.file, offset: at, size },
                 });
                 at = end;
